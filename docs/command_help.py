@@ -33,7 +33,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Command:
-    """A command; panel: parameters under its heading, of which the first is empty."""
+    """A command. Its panels are its parameters by heading; the first heading is empty."""
 
     name: str
     prose: str

@@ -32,7 +32,7 @@ _RNG = np.random.default_rng(3)
 _ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">formats</x:xmpmeta>'
 _IPTC = b"\x1c\x02\x78\0\x07caption"  # record 2, data set 120: the caption
-_CODES = (9, 16)  # BT.2020 and PQ, which no ICC profile can say
+_CODES = (9, 16)  # BT.2020 and PQ, which an ICC profile cannot express
 _HDR = ColourSpace(codes=_CODES)
 _MAKER = "A maker"
 _RGB, _NOTHING = Layout("rgb"), Metadata()
@@ -89,7 +89,7 @@ def _read_back(fmt: Format, data: bytes) -> np.ndarray[Any, Any]:
         pixels = tifffile.imread(io.BytesIO(data))
     elif fmt.name == "png":
         pixels = png_decode(data)
-    elif fmt.name == "pnm":  # no library of ours reads all of it: its rows end the file, its head says of which samples
+    elif fmt.name == "pnm":  # our libraries do not read all kinds; the rows are at the end of the file
         size, is_deep = HEIGHT * WIDTH * (4 if data.startswith(b"P7") else 3), b"65535\n" in data[:80]
         pixels = np.frombuffer(data[-size * (1 + is_deep) :], ">u2" if is_deep else "u1")
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
@@ -206,7 +206,7 @@ def _text(fmt: Format) -> str:
 
 
 def _frames(fmt: Format) -> str:
-    """Through the whole way: an animation and a file of pages, enlarged by 1, and counted by Pillow."""
+    """End to end: an animation and a file of pages are enlarged by 1, and Pillow counts the frames."""
     images = [Image.fromarray(_RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)).quantize(8) for _ in range(3)]
     kept = []
     with tempfile.TemporaryDirectory() as folder:

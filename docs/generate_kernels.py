@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 PAGE, FIGURES = ROOT / "docs" / "kernels.md", ROOT / "benchmarks" / "results" / "kernels.json"
 _START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 HEIGHT, WIDTH = 1000, 1500
-"""Of the image that times are taken on, in RGB."""
+"""Size of the RGB image on which times are measured."""
 
 Pixels = NDArray[np.uint8]
 
@@ -46,7 +46,7 @@ def _pillow(pixels: Pixels, factor: int, method: Image.Resampling) -> Pixels:
 
 
 def _opencv(pixels: Pixels, factor: int, method: str) -> Pixels:
-    import cv2  # here, so that the page can be checked without it
+    import cv2  # imported here, so that the page can be checked without OpenCV
 
     height, width = pixels.shape[:2]
     large: Pixels = cv2.resize(pixels, (width * factor, height * factor), interpolation=getattr(cv2, method))
@@ -137,7 +137,7 @@ def main(
     only_times: bool = typer.Option(False, "--times", help="Renew the times alone."),
     rounds: int = typer.Option(5, min=1, help="Times are medians of so many."),
 ) -> None:
-    """Renew figures, and write the table."""
+    """Measure figures again, and write the table."""
     figures: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     if only_scores or not only_times:
         figures["scores"] = {str(factor): scores(factor) for factor in FACTORS}

@@ -49,5 +49,5 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let the links of a page lead to pages of the site."""
+    """Point the links of a page to pages of the site."""
     return rewritten(markdown, page.file.src_uri)

@@ -11,7 +11,7 @@ from types import FrameType
 GRACE_S = 1.0
 """How long a stopped run waits for its images to stop at their next band, in seconds."""
 
-LOOK_S = 0.02
+POLL_S = 0.02
 """How often a stopped run checks for another signal while it waits, in seconds."""
 
 SIGNALS = [

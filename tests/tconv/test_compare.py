@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from upsample_cli.errors import ImageError, Loss, UsageError, spelled
 from upsample_cli.kernels.kernel import kernel_named
-from upsample_cli.quality.compare import CROP, compare, kernels_for, liveliest
+from upsample_cli.quality.compare import CROP, busiest_square, compare, kernels_for
 from upsample_cli.quality.degrade import Degradation, degradation_named
 from upsample_cli.quality.fit import errors_of
 from upsample_cli.quality.pair import Box, Limits, Pair, luma_of, reduced_pair, referenced_pair
@@ -168,7 +168,7 @@ def test_a_large_image_is_measured_around_the_crop(tmp_path):
 @given(height=st.integers(1, 14), width=st.integers(1, 14), side=st.integers(1, 9), seed=st.integers(0, 99))
 def test_the_busiest_square_has_the_largest_sum(height, width, side, seed):
     values = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
-    box = liveliest(values, side)
+    box = busiest_square(values, side)
     tall, wide = min(side, height), min(side, width)
     assert (box.height, box.width) == (tall, wide)
     every = [

@@ -1,4 +1,4 @@
-"""What a worker does with one image: the same in a thread, in a process and on another machine."""
+"""Enlarges one image and returns its result: the same code in a thread, in a process and on another machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ OnRows = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """What a worker does with images. It is pickled on the way to another process.
+    """Enlarges the images of a run. It is pickled when it is sent to another process.
 
     Args:
-        is_alone: there is only one image: an existing output is a failure, and a `UsageError` is raised.
+        is_alone: there is only one image. An existing output is then a failure, and a `UsageError` is raised instead of
+            returned as a failure.
         debug: raise unexpected errors.
     """
 
@@ -39,8 +40,8 @@ class Carrier:
         """Import torch and choose a device, before the first image.
 
         Args:
-            options: of the run.
-            index: of this worker among those of the run; chooses one of several GPUs.
+            options: the options of the run.
+            index: index of this worker in the run; chooses one of several GPUs.
 
         Returns:
             The options for this worker, and the name of its device.
@@ -64,16 +65,16 @@ class Carrier:
         """Enlarge one image. A fault of the image, the system or this package is a failed result.
 
         Args:
-            token: of the run, part of the output's temporary name.
+            token: the token of the run, part of the output's temporary name.
             stop: set it to end with `Interrupted`; no file is left.
-            on_rows: progress.
+            on_rows: called with the number of input rows that were enlarged since the last call.
 
         Raises:
             Interrupted: if `stop` was set.
             BrokenPipeError: if the reader of `job.target_stream` has closed it.
             UsageError: see `is_alone`.
         """
-        from upsample_cli.enlarge.run import enlarge_image  # torch comes with the first image
+        from upsample_cli.enlarge.run import enlarge_image  # imported with the first image
 
         start_s = time.perf_counter()
         planned = Result.planned(job)

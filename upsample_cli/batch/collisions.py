@@ -1,4 +1,4 @@
-"""Names of one file, also on disks where "A.png" equals "a.png" or two Unicode forms of "é" are one name."""
+"""Checks that no two paths of a run lead to the same file, also on disks that ignore case or Unicode normalization."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class NameEquivalence:
     """Which names a file system treats as equal.
 
     Args:
-        case: names that differ only in case.
-        forms: names that differ only in their Unicode normalization form.
+        case: whether names that differ only in case are equal.
+        forms: whether names that differ only in their Unicode normalization form are equal.
     """
 
     case: bool
@@ -48,14 +48,14 @@ _ALL = NameEquivalence(case=True, forms=True)
 
 
 def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: bool) -> None:
-    """Refuse a run in which two outputs, or an output and an input, are one file.
+    """Refuse a run in which two outputs, or an output and an input, are the same file.
 
     Args:
         inputs: all inputs, also those without a job.
         may_write: see `name_equivalence`, which is called only for names that could be equal.
 
     Raises:
-        UsageError: naming them.
+        UsageError: if there are such files; the message names them.
     """
     real_path = OnePaths()
     readers = {_file_of(path, real_path): path for path in inputs}
@@ -78,10 +78,10 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: 
 
 
 class _Mounted:
-    """Files with one name on their disk but several paths: a mount of a single file, or a disk that is mounted twice.
+    """Finds a file by another path to it: through a mount of a single file, or a disk that is mounted twice.
 
     Args:
-        paths: of the files; examined at the first call of `at`.
+        paths: the paths of the files; examined at the first call of `at`.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -97,7 +97,7 @@ class _Mounted:
         return found
 
     def at(self, path: Path) -> Path | None:
-        """The one of the files that `path` leads to, unless that file has hard links; None otherwise."""
+        """The file that `path` leads to, if it is one of these files and has only one hard link; None otherwise."""
         try:
             status = path.stat()
         except (OSError, ValueError):
@@ -109,11 +109,11 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
     """Refuse a run whose record, report or gallery is one of its images, or the same file as another of the three.
 
     Args:
-        own: those files, by the name of their setting.
+        own: these three files, by the name of their setting.
         images: inputs and outputs.
 
     Raises:
-        UsageError: naming the file; also if its extension is that of an image.
+        UsageError: if so, or if the extension of one of the three is that of an image format.
     """
     real_path = OnePaths()
     settings: dict[str, Setting] = {}
@@ -162,13 +162,13 @@ def _refuse_writer(job: Job, writer: Job) -> None:
 
 
 def name_equivalence(folder: Path, *, may_write: bool) -> NameEquivalence:
-    """Which names are equal in a folder, which need not exist yet.
+    """Which names are equal in a folder. The folder need not exist yet.
 
-    Detected from names that exist there, otherwise from a file made for that; without either, what is usual on this
-    system.
+    This is detected from names that exist there, otherwise from a temporary file. If neither is possible, the usual
+    behaviour of this system is assumed.
 
     Args:
-        may_write: make a file in it for a moment if no existing name decides.
+        may_write: create a temporary file in it if no existing name decides.
     """
     here = next((parent for parent in (folder, *folder.parents) if parent.is_dir()), folder)
     return NameEquivalence(
@@ -178,7 +178,7 @@ def name_equivalence(folder: Path, *, may_write: bool) -> NameEquivalence:
 
 
 def _ignores(folder: Path, other: Callable[[str], str], may_write: bool, *, usually: bool) -> bool:
-    """Whether a folder ignores what `other` changes in a name."""
+    """Whether a folder treats a name and `other` of this name as equal."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in islice(entries, _PROBED_ENTRIES)]

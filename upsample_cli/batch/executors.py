@@ -19,7 +19,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Setting, UsageError
 
 _LEAST_CORES = 4
-"""A worker computes on at least this many cores if there are: the last image of a run has no other to share with."""
+"""A worker uses at least this many cores, if the machine has them: the last image of a run does not share them."""
 
 
 def executor_for(
@@ -36,11 +36,11 @@ def executor_for(
     cluster: str | None = None,
     warn: Callable[[str], None] = lambda _line: None,
 ) -> Executor:
-    """An executor that suits the jobs. It is choosing the route when this returns, not in the caller's thread.
+    """An executor that suits the jobs. For a single image it starts to choose the route in another thread.
 
     Args:
-        token: of the run.
-        watcher: of the images, called from other threads.
+        token: the token of the run.
+        watcher: follows the images; called from other threads.
         workers: number of images that run at once; None for as many as cores and memory allow.
         timeout_s: seconds an image may take; None for no limit.
         expects_more: any number of jobs may follow these.
@@ -49,8 +49,8 @@ def executor_for(
         warn: receives a line if something about the cluster is unusual.
 
     Raises:
-        UsageError: if an image from or to a pipe, which cannot move to another process, has a timeout; or the cluster
-            cannot be reached, or does not share the files.
+        UsageError: if there is a timeout for an image from or to a pipe, which cannot move to another process; or if
+            the cluster cannot be reached or does not share the files.
     """
     carrier = Carrier(is_alone, debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
@@ -65,7 +65,7 @@ def executor_for(
         if jobs:
             threading.Thread(target=_choose_route, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
-    from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
+    from upsample_cli.batch.workers.processes import ProcessExecutor  # one image does not need it
     from upsample_cli.batch.workers.worker import Assignment
 
     slots = worker_count(count, options.device) if workers is None else min(workers, count)

@@ -1,4 +1,4 @@
-"""The files that the arguments of a run name."""
+"""Finds the input files that the arguments of a run name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Found:
 
     Args:
         path: the file.
-        folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
-        failure: if `path` is a folder that could not be listed, why.
+        folder: the input folder in which it was found. The output mirrors the tree of this folder. None for a file that
+            the user named.
+        failure: set if `path` is a folder that could not be listed.
     """
 
     path: Path
@@ -30,29 +31,29 @@ class Found:
 
 
 def find_inputs(
-    arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None, others: Counter[str] | None = None
+    arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None, other_formats: Counter[str] | None = None
 ) -> Iterator[Found]:
-    """The files that the arguments name, in their order; those of a folder sorted by name.
+    """Yield the files that the arguments name, in the order of the arguments; files of a folder are sorted by name.
 
-    A file named by the user is taken whatever its name. Of a folder, files with an image's extension are taken; other
-    files, hidden files and links to folders are ignored. An argument that is a pattern and not an existing file is
-    expanded, for shells that do not expand it.
+    A file that the user named is used whatever its name is. In a folder, files with the extension of an image format
+    are used; other files, hidden files and links to folders are ignored. An argument that is a pattern and not an
+    existing file is expanded here, because some shells do not expand it.
 
     Args:
         recursive: descend into subfolders.
-        exclude: the output's folder. It is not descended into, and is ignored if it is one of several arguments (of
-            "*", for example). As the only argument it is taken.
-        others: counts the images in folders whose format is not read here, by extension.
+        exclude: the output folder. It is not searched, and it is ignored if it is one of several arguments (from "*",
+            for example). As the only argument it is used.
+        other_formats: counts the images in folders whose format this package does not read, by extension.
 
     Raises:
-        UsageError: if an argument is empty: an unset variable of the shell must not mean this folder.
+        UsageError: if an argument is empty: an unset variable of the shell must not mean the current folder.
     """
     paths = [path for argument in arguments for path in _expanded(argument)]
     for path in paths:
         if not is_folder(path):
             yield Found(path)
         elif len(paths) == 1 or not _is_excluded(path, exclude):
-            yield from _images(path, recursive, exclude, Counter() if others is None else others)
+            yield from _images(path, recursive, exclude, Counter() if other_formats is None else other_formats)
 
 
 def _is_excluded(folder: Path, exclude: Path | None) -> bool:
@@ -64,24 +65,24 @@ def _expanded(argument: str) -> list[Path]:
         raise UsageError("an input has no name", "name images or folders")
     matches = []
     if not os.path.lexists(argument) and glob.has_magic(argument):
-        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob takes no absolute patterns
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob does not accept absolute patterns
     return [Path(path) for path in matches or [argument]]
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether a folder exists. False for a name that the file system finds too long, where `Path.is_dir` raises."""
+    """Whether a folder exists. False if the name is too long for the file system, where `Path.is_dir` raises."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """`is_folder` of a directory's entry. Only links cost a call of the system, where the disk tells types."""
+    """`is_folder` for a directory entry. If the file system stores types in directories, only links need a call."""
     try:
         return is_folder(entry.path) if entry.is_symlink() else entry.is_dir()
     except OSError:
         return False
 
 
-def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter[str]) -> Iterator[Found]:
+def _images(folder: Path, recursive: bool, exclude: Path | None, other_formats: Counter[str]) -> Iterator[Found]:
     unreadable: list[Found] = []
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
@@ -102,7 +103,7 @@ def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter
             if format_of_path(entry.name) is not None and not _is_folder(entry):
                 yield Found(here / entry.name, folder)
             elif (extension := other_format(entry.name)) is not None and not _is_folder(entry):
-                others[extension] += 1
+                other_formats[extension] += 1
         below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]
         waiting += [path for path in reversed(below) if not _is_excluded(path, exclude)]
     yield from unreadable

@@ -1,4 +1,4 @@
-"""Protocols between the parts of a batch: what runs images, what watches them, what earlier runs say of them."""
+"""Interfaces between the parts of a batch: executors, journals, watchers, and what the record says about an output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Journal(Protocol):
     """Records what happens. Called in the run's own thread, one call at a time.
 
     Args:
-        token: of the run: eight hexadecimal digits, part of the names of its temporary files.
+        token: eight hexadecimal digits that identify the run; part of the names of its temporary files.
     """
 
     token: str
@@ -41,7 +41,7 @@ class Journal(Protocol):
         """An image is about to be started."""
 
     def ended(self, job: Job, result: Result) -> None:
-        """An image was written, skipped or failed. Not called for one that was stopped."""
+        """An image was written, skipped or failed. Not called for an image that was stopped."""
 
 
 class Watcher(Protocol):
@@ -51,7 +51,7 @@ class Watcher(Protocol):
         """An image is being enlarged."""
 
     def advanced(self, job: Job, rows: int) -> None:
-        """`rows` more of its rows are enlarged."""
+        """`rows` more rows of the image are enlarged."""
 
     def ended(self, job: Job) -> None:
         """The image has ended, written or failed."""
@@ -59,13 +59,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the record says of one output.
+    """What the record says about one output.
 
     Args:
         is_done: it was made from this input with these settings, and is whole.
         is_stale: it exists, and this run would make another file.
         is_free: a killed run left an empty file under its name, which will be removed.
-        reason: why it is not done, to follow the output's name.
+        reason: why it is not done, as the rest of a sentence that starts with the output's name.
     """
 
     is_done: bool = False

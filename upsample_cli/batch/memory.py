@@ -16,7 +16,7 @@ _WORKER_BYTES = 160 * 2**20
 """Memory of a worker before its first image, mostly libtorch. Measured: 145 MiB."""
 
 _TORCH_WORKER_BYTES = 600 * 2**20
-"""The same with Python's torch, which other devices than the CPU need. Measured: 560 MiB."""
+"""The same with Python's torch, which devices other than the CPU need. Measured: 560 MiB."""
 
 _PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -45,7 +45,7 @@ _MOST_PER_SLOT = 32
 
 
 def job_bytes(job: Job) -> int:
-    """Peak memory of enlarging one image, without the worker's own; for large images, within a factor of two.
+    """Estimated peak memory for one image, without the worker's own. For large images it is within a factor of two.
 
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
     >>> from upsample_cli.images.model import ImageInfo
@@ -91,7 +91,7 @@ def worker_count(jobs: int, device: str) -> int:
     """Number of workers for `jobs` images: one per core, fewer if they would take more than half of the memory.
 
     Args:
-        device: of the options.
+        device: the device in the options.
     """
     available = available_bytes()
     imports_torch = device != "cpu" and (device != "auto" or has_cuda_driver())
@@ -152,12 +152,12 @@ def _number(path: Path) -> int | None:
 class Admission:
     """Decides which images may be in flight at the same time.
 
-    One per slot and one queued; small images count for less, so that a worker is sent several at once. The sum of
-    their `job_bytes` stays within the budget; an image that exceeds it alone is in flight alone.
+    These are one image per slot and one queued image. Small images count for less, so a worker receives several at
+    once. The sum of their `job_bytes` stays within the budget. An image that exceeds the budget is in flight alone.
 
     Args:
         slots: number of images that run at once.
-        budget_bytes: for all of them together; None for no limit.
+        budget_bytes: memory for all of them together; None for no limit.
     """
 
     def __init__(self, slots: int, budget_bytes: int | None) -> None:

@@ -20,12 +20,12 @@ _GIVE_FOLDER = ("give ", Setting("output"), " a folder")
 class Outputs:
     """Where the outputs of a run go.
 
-    With neither argument, an output goes to the folder of its input, and those of a folder input to its mirror
+    Without arguments, an output goes to the folder of its input, and the outputs of an input folder go to its mirror,
     `FOLDER_xFACTOR`.
 
     Args:
         file: the only output.
-        folder: the folder of all outputs, in which the trees of folder inputs are mirrored.
+        folder: the folder of all outputs, in which the trees of input folders are mirrored.
     """
 
     file: Path | None = None
@@ -45,7 +45,7 @@ class Outputs:
         return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  called for every input: a Path is slow
 
     def place_of(self, found: Found, label: str) -> Place | None:
-        """What the user named of that folder; None if the user named the output itself.
+        """The folder of the output as a `Place`; None if the user named the output itself.
 
         Raises:
             UsageError: see `mirror`.
@@ -59,7 +59,7 @@ class Outputs:
         return Place(self.folder or base.parent, base, found.folder)
 
     def mirror(self, folder: Path, label: str) -> Path:
-        """The folder next to `folder` that takes the outputs of its tree.
+        """The folder next to `folder` that receives the outputs of its tree.
 
         Raises:
             UsageError: if `folder` is a root, or the mirror is a link.
@@ -83,7 +83,7 @@ def _mirrored(outputs: Outputs, parent: str, folder: Path, label: str) -> Path:
 
 
 def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
-    """What the setting `output` means: a folder if it is one, ends in a slash, or is for several images; else a file.
+    """Interpret the `output` setting: a folder if it is one, ends in a slash or is for several images; or else a file.
 
     Raises:
         UsageError: if several outputs would go into one file.

@@ -1,4 +1,4 @@
-"""Files that a run keeps next to its outputs, where others may write: used only if no other user can have made them."""
+"""Files that a run keeps next to its outputs. Other users may be able to write there, so their files are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SIBLINGS = ("-wal", "-shm", _JOURNAL)
 
 
 def check_record_files(path: Path) -> os.stat_result:
-    """Refuse a record, or a file next to it that SQLite would use, that another user may have made. Returns its status.
+    """Refuse a record that another user may have made, or such a file of SQLite's next to it. Returns its status.
 
     SQLite follows links. It plays back a journal and deletes the file that the journal names.
 
     Raises:
-        RecordError: naming the file.
+        RecordError: if a file is refused; the message names it.
         OSError: if there is no record.
     """
     statuses = {"": os.lstat(path)}
@@ -44,7 +44,7 @@ def check_record_files(path: Path) -> os.stat_result:
 
 
 def link_fault(status: os.stat_result) -> str | None:
-    """Why writing into a file would change another file, or might wait forever; None if neither is so."""
+    """Why writing to a file could change another file or wait forever; None if it could not."""
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
     if stat.S_ISDIR(status.st_mode):
@@ -57,7 +57,7 @@ def link_fault(status: os.stat_result) -> str | None:
 def _has_other_owner(status: os.stat_result, folder: Path) -> bool:
     if sys.platform == "win32" or status.st_uid == os.geteuid():
         return False
-    try:  # on FAT, SMB and, for root, NFS, the owner of a new file is not the user who makes it
+    try:  # on FAT, SMB and, for root, NFS, the owner of a new file is not the user who creates it
         with tempfile.TemporaryFile(dir=folder) as own:
             return os.fstat(own.fileno()).st_uid != status.st_uid
     except OSError:

@@ -8,7 +8,7 @@ import os
 class RealPaths:
     """Resolves the links in the folder part of paths, once per folder.
 
-    The last part stays as it is: a link to an image is an input with a name of its own.
+    The last part is not resolved: a link to an image is an input with its own name.
 
     >>> RealPaths()("/a/../b.png")
     '/b.png'
@@ -30,9 +30,9 @@ class RealPaths:
 
 
 class OnePaths(RealPaths):
-    """One path per folder, existing or not, through whatever mount or spelling ("a" for "A") it is reached.
+    """Gives each folder, existing or not, one path, whichever mount or spelling ("a" for "A") is used to reach it.
 
-    It is the path that was passed first.
+    It is the first path to the folder that was passed.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Failures and losses as values of JSON's kinds: in a record and in answers of a cluster.
+"""Failures and losses as JSON values, for the record and for the answers of a cluster.
 
-Both may be an attacker's.
+Both may come from an attacker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_CAUSE = 5000
 
 
 def plain_failure(failure: Failure) -> dict[str, Any]:
-    """A failure that `failure_of` reads."""
+    """A failure as JSON values."""
     return {
         "kind": failure.kind,
         "cause": _plain_text(failure.cause),
@@ -28,10 +28,10 @@ def plain_failure(failure: Failure) -> dict[str, Any]:
 
 
 def failure_of(value: object) -> Failure:
-    """The failure of `plain_failure`.
+    """The inverse of `plain_failure`.
 
     Raises:
-        ValueError: if it is not one.
+        ValueError: if the value is not a failure.
     """
     fields = cast("dict[str, Any]", value) if type(value) is dict else {}
     if fields.keys() != plain_failure(Failure("usage", "")).keys():
@@ -43,15 +43,15 @@ def failure_of(value: object) -> Failure:
 
 
 def plain_loss(loss: Loss) -> list[Any]:
-    """A loss that `loss_of` reads."""
+    """A loss as JSON values."""
     return [loss.kind, _plain_text(loss.text), loss.details]
 
 
 def loss_of(value: object) -> Loss:
-    """The loss of `plain_loss`.
+    """The inverse of `plain_loss`.
 
     Raises:
-        ValueError: if it is not one.
+        ValueError: if the value is not a loss.
     """
     parts = value if type(value) is list else []
     if len(parts) != 3 or not _is_text(parts[0]) or parts[0] not in LOSSES or not _is_text(parts[2]):
@@ -60,19 +60,19 @@ def loss_of(value: object) -> Loss:
 
 
 def failure_json(failure: Failure) -> str:
-    """A failure as one line of ASCII; a cause of any length is cut."""
+    """A failure as one line of ASCII. A very long cause is cut off."""
     text = json.dumps(plain_failure(failure))
     if len(text) <= _LONGEST:
         return text
     return json.dumps(plain_failure(replace(failure, cause=spelled(failure.cause)[:_LONGEST_CAUSE])))
 
 
-@functools.lru_cache(maxsize=64)  # a row is checked, and then read
+@functools.lru_cache(maxsize=64)  # each row is parsed twice: to check it and to read it
 def failure_in_json(text: str) -> Failure:
-    """The failure of `failure_json`.
+    """The inverse of `failure_json`.
 
     Raises:
-        ValueError: if it is not one.
+        ValueError: if the text is not a failure.
     """
     if len(text) > _LONGEST:
         raise ValueError("not a failure")
@@ -102,5 +102,5 @@ def _setting_of(value: object) -> Setting:
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a string: exactly, as a subclass may come with methods of its own."""
+    """Whether it is exactly a string. A subclass could have its own methods."""
     return type(value) is str

@@ -1,4 +1,4 @@
-"""The plan of a run, made before the first pixel: the job of every input, or the reason why there is none."""
+"""The plan of a run, made before any pixel is decoded: a job for every input, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Entry:
     Args:
         result: "planned" if there is a job; otherwise the final result.
         job: the image to enlarge.
-        is_alone: it is the only image of the run and was named itself. An existing output is then an error; a batch
-            skips it.
+        is_alone: it is the only image of the run and was named by its own path. An existing output is then an error; a
+            batch skips it.
     """
 
     result: Result
@@ -56,13 +56,13 @@ def plan_run(
 ) -> list[Entry]:
     """The entry of every input, in order; an input named twice counts once.
 
-    In a batch an image whose output exists is skipped; for a single image an existing output is an error. Where outputs
-    are written into an input folder, outputs of earlier runs are not taken as inputs.
+    In a batch an image whose output exists is skipped; for a single image an existing output is an error. If outputs
+    are written into an input folder, outputs of earlier runs are not used as inputs.
 
     Args:
         resume: the record of earlier runs; None without one.
         is_dry_run: write nothing, not even to find out which names the disk treats as equal.
-        timeout_s: seconds that reading the header of one image may take; None for any number.
+        timeout_s: seconds that reading the header of one image may take; None for no limit.
         counted: yields the inputs it is given, and can show the progress of planning.
 
     Raises:
@@ -83,7 +83,7 @@ def plan_run(
 
 
 def check_named_once(options: Options) -> None:
-    """Refuse a template of names where `output` already names the file.
+    """Refuse a template for names if `output` already names the file.
 
     Raises:
         UsageError: if both are given.
@@ -107,7 +107,7 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What all entries of a run share. Answers about folders are remembered while the run is planned."""
+    """Data that all entries of a run share. Results about folders are cached while the run is planned."""
 
     outputs: Outputs
     options: Options
@@ -157,7 +157,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )
         if job.place is not None:
-            run.check_way(job.output.parent, job.place)  # before the record is asked about a file behind a link
+            run.check_way(job.output.parent, job.place)  # before the record is read for a file behind a link
     except ImageError as error:
         return Entry(Result(found.path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN
@@ -175,7 +175,7 @@ def checked_entry(
     """The entry of a job: planned, unless its output exists or exceeds the free space.
 
     Args:
-        verdict: what the record says of the output.
+        verdict: what the record says about the output.
         free: see `planning.check_output`.
 
     Raises:

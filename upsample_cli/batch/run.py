@@ -30,7 +30,7 @@ class NullJournal:
 
 
 _POLL_S = 0.1
-"""A waiting thread runs signal handlers only when it wakes up."""
+"""How often a waiting thread wakes up, in seconds. It runs signal handlers only then."""
 
 InFlight = dict[Job, Future[Result]]
 
@@ -42,20 +42,20 @@ def run_entries(
     journal: Journal,
     budget_bytes: int | None = None,
 ) -> Generator[Result]:
-    """Yield every entry's result: first those known already, then those of the jobs as they end.
+    """Yield every entry's result: first the results that are already known, then those of the jobs as they end.
 
-    Large images start first. An image that fails is one failed result; the others go on. Close the iterator to stop
-    early; after Ctrl-C it first yields the results that have arrived meanwhile. Finished outputs stay, unfinished
-    ones are removed, and the executor is closed.
+    Large images start first. If an image fails, its result is failed and the other images continue. Close the iterator
+    to stop early; after Ctrl-C it first yields the results that have arrived. Finished outputs stay, unfinished ones
+    are removed, and the executor is closed.
 
     Args:
         budget_bytes: memory for all images in flight, see `memory.Admission`; None for no limit.
 
     Raises:
-        UsageError: if an option cannot be carried out for the only image, or the device does not exist.
+        UsageError: if an option cannot be applied to the only image, or the device does not exist.
     """
     ended: SimpleQueue[Job] = SimpleQueue()
-    in_flight: InFlight = {}  # images without a result, or whose result was not yielded yet
+    in_flight: InFlight = {}  # images without a result, or whose result has not been yielded yet
     try:
         yield from (entry.result for entry in entries if entry.job is None)
         jobs = (entry.job for entry in entries if entry.job is not None)
@@ -100,7 +100,7 @@ def _first(ended: SimpleQueue[Job]) -> Job:
 
 
 def _left(in_flight: InFlight, journal: Journal) -> Generator[Result]:
-    """Results that have arrived and were not yielded yet. Stopped images have no result."""
+    """Yield the results that have arrived and have not been yielded yet. Stopped images do not have a result."""
     for job, future in list(in_flight.items()):
         if future.done() and not future.cancelled() and future.exception() is None:
             journal.ended(job, future.result())

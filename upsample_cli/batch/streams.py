@@ -1,4 +1,4 @@
-"""A run with `-` in it: one image, from standard input or to standard output or both."""
+"""A run with `-` as its input or output: one image, from standard input, to standard output, or both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_output_streamed(arguments: Sequence[str], output: str | None) -> bool:
 def plan_stream(
     arguments: Sequence[str], output: str | None, options: Options, *, stdin: TextIO | None, stdout: BinaryIO | None
 ) -> list[Entry]:
-    """The one entry of a run with `-` in it.
+    """The single entry of a run with `-` as its input or output.
 
     Args:
         arguments: the inputs as typed.
@@ -38,7 +38,7 @@ def plan_stream(
         stdout: where the image goes if the output is `-`; None if it is only planned.
 
     Raises:
-        UsageError: if there is not exactly one image, or its output has no name or two.
+        UsageError: if there is not exactly one image, or its output does not have a name or has two.
     """
     image = _only_image(arguments)
     check_named_once(options)

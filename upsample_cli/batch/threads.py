@@ -1,4 +1,4 @@
-"""Images in a thread of this process: for a single image, which needs no isolation from others."""
+"""Runs a single image in a thread of this process. It does not need to be isolated from other images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from upsample_cli.enlarge.options import Options
 
 
 class ThreadExecutor:
-    """An `interfaces.Executor` of one thread.
+    """An `interfaces.Executor` with one thread.
 
     Args:
         carrier: enlarges the images.
-        options: of the run.
-        watcher: of the images.
-        token: of the run.
+        options: the options of the run.
+        watcher: follows the images.
+        token: the token of the run.
     """
 
     slots = 1
@@ -56,11 +56,11 @@ class ThreadExecutor:
             self._watcher.ended(job)
 
     def close(self) -> None:
-        """See `interfaces.Executor`. A thread that does not stop in time goes on, but its file is removed."""
+        """See `interfaces.Executor`. A thread that does not stop in time continues, but its file is removed."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         end_s = time.monotonic() + signals.GRACE_S
         while (running := list(self._running)) and not signals.is_hurried() and time.monotonic() < end_s:
-            wait(running, timeout=signals.LOOK_S)
+            wait(running, timeout=signals.POLL_S)
         if running:
             remove_unfinished()

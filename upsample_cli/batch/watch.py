@@ -21,10 +21,10 @@ PAUSE_S = 2.0
 """Shortest pause between two polls. A file whose size and time do not change in between has settled."""
 _PAUSE_PER_POLL = 20  # pause at least this many times as long as a poll takes
 
-_State = Stamp | Failure | None  # a failure: why it cannot be read
+_State = Stamp | Failure | None  # a failure if it cannot be read
 
 
-def arrivals(look: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
+def arrivals(list_files: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
     """Yield the files that have arrived and settled, forever: each once, and again when it has changed and settled.
 
     Files that exist at the beginning come first. A file that vanishes is forgotten, so memory is bounded by the folder.
@@ -32,13 +32,13 @@ def arrivals(look: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
     that polling takes a twentieth of the time at most.
 
     Args:
-        look: returns the files that exist now.
+        list_files: returns the files that exist now.
     """
     before: dict[str, _State] = {}
     taken: dict[str, _State] = {}
     while True:
         start_s = time.monotonic()
-        found = {str(file.path): file for file in look()}
+        found = {str(file.path): file for file in list_files()}
         now: dict[str, _State] = {path: file.failure or stamp_of(path) for path, file in found.items()}
         settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
         fresh = [path for path in settled if path not in taken or taken[path] != now[path]]
@@ -55,7 +55,7 @@ class KeptOpen:
     """An executor for several runs: their `close` leaves it open, unless a run is stopped early. `end` closes it.
 
     Args:
-        executor: to keep open.
+        executor: the executor to keep open.
     """
 
     executor: Executor

@@ -39,8 +39,8 @@ def run_upsample(request: Request) -> int:
     # No emoji codes, because "a:x:.png" is a valid file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        others = Counter[str]()
-        entries, resume = _planned(request, messages, others, stack)
+        other_formats = Counter[str]()
+        entries, resume = _planned(request, messages, other_formats, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
         if not request.dry_run:
@@ -53,9 +53,9 @@ def run_upsample(request: Request) -> int:
             quiet=request.quiet,
             as_json=request.as_json,
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
-            others=others,
+            other_formats=other_formats,
             is_resumable=resume is not None,
-            may_retry=lambda: (
+            holds_failures=lambda: (
                 resume is not None and not (request.dry_run or request.retry_failed) and resume.record.holds_failures()
             ),
         )
@@ -79,17 +79,18 @@ def run_upsample(request: Request) -> int:
 
 
 def _planned(
-    request: Request, messages: Console, others: Counter[str], stack: contextlib.ExitStack
+    request: Request, messages: Console, other_formats: Counter[str], stack: contextlib.ExitStack
 ) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
-    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None, others=others)
+    exclude = Path(output) if output else None
+    walk = find_inputs(inputs, recursive=request.recursive, exclude=exclude, other_formats=other_formats)
     found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or add -r to include subfolders"
-        there = f", but {counted_formats(others)}" if others else ""
+        there = f", but {counted_formats(other_formats)}" if other_formats else ""
         raise UsageError(
             f"no images in {', '.join(inputs)}{there}", f"name images, or folders that contain some{deeper}"
         )

@@ -38,7 +38,10 @@ def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
 
 
 def advised(failure: Failure) -> Failure:
-    """The failure with a next step that the command offers: an alternative that it lacks is left out, or all."""
+    """The failure without advice that needs an option that the command does not have.
+
+    An alternative that names such an option is removed from the next step, or the whole next step if there is no other.
+    """
     step, offered = failure.next_step, OFFERED.get()
     for place, part in enumerate(step if offered is not None else ()):
         if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):

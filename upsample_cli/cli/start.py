@@ -25,7 +25,7 @@ def tconv() -> None:
 
 
 def _images(arguments: list[str]) -> int:
-    """How many images this machine probably enlarges, a folder counted as two: guessed from unparsed arguments.
+    """Guess from unparsed arguments how many images this machine will enlarge. A folder counts as two.
 
     >>> _images([__file__, "-o", __file__]), _images([__file__, "-n"]), _images([__file__, "."]), _images([])
     (1, 0, 3, 0)

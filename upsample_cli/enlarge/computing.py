@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def computed_layout(read: Layout, written: Layout) -> Layout:
-    """What is enlarged: bytes that are to become 16 bits do so before, and their interpolated values gain by it."""
+    """The layout that is enlarged. For a 16-bit output, 8-bit pixels are converted first, to gain precision."""
     return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
 
 
 def settings_and_arithmetic(
     settings: Settings, choice: KernelChoice, read: Layout, written: Layout, options: Options, light: Light | None
 ) -> tuple[Settings, Arithmetic]:
-    """How the pixels of an image go through its kernel, which is in the settings returned.
+    """The settings with the kernel of an image, and the arithmetic for its pixels.
 
     Args:
-        settings: of the run.
+        settings: the settings of the run.
         read, written: pixels of the input and of the output.
-        light: the amounts that are mixed in place of the pixels; None for the pixels themselves.
+        light: converts the pixels to amounts of light, which are mixed instead; None to mix the pixels themselves.
     """
     import numpy as np
 
@@ -46,10 +46,10 @@ def settings_and_arithmetic(
 
 
 def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
-    """The engine's part of what was resolved.
+    """The settings of the engine.
 
     Raises:
-        DeviceError: if the device is not there.
+        DeviceError: if the device does not exist.
     """
     from upsample_cli.engine.bands import Settings
     from upsample_cli.engine.devices import pick_device
@@ -74,18 +74,18 @@ def choose_route(job: Job, options: Options) -> None:
 
 
 def options_on_device(options: Options, index: int) -> tuple[Options, str]:
-    """The options for worker `index` among several, and the name of its device: of several GPUs each takes its own.
+    """The options for worker `index`, and the name of its device. Workers are distributed over all GPUs.
 
     Raises:
-        DeviceError: if the device is not there.
+        DeviceError: if the device does not exist.
         UsageError: if a file in the current folder would be loaded as the driver of a GPU.
     """
     from upsample_cli.engine.devices import pick_device
 
-    load_driver()  # for an error of the run, not of each image
+    load_driver()  # here, so that the run fails and not each image
     device = pick_device(options.device)
     if device != "cpu" and options.device in ("auto", "cuda"):
         import torch
 
         device = f"cuda:{index % torch.cuda.device_count()}"
-    return replace(options, device=device), device  # no image has to ask again what is there
+    return replace(options, device=device), device  # chosen once, not for each image

@@ -1,4 +1,4 @@
-"""The frames or pages of one file, each enlarged like an image of its own."""
+"""The frames or pages of one file, each enlarged like a separate image."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from upsample_cli.images.open_frames import lost_page
 def enlarge_frames(
     run: FileRun, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction] | Loss], on_rows: OnRows
 ) -> list[Loss]:
-    """Enlarge every frame or page in turn, each resolved when its own header is read. Returns what was lost.
+    """Enlarge the frames or pages in order. Each is resolved when its header is read. Returns the losses.
 
-    A page that cannot be read is a loss, unless no page can be. `on_rows` gets as many rows in all as the first has.
+    A page that cannot be read is a loss, unless no page can be read. `on_rows` gets the rows of all frames divided by
+    the number of frames, so that the file counts as one image.
     """
     job, options = run.job, run.options
     done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
@@ -66,10 +67,10 @@ def enlarge_frames(
 
 
 def _check_described(path: Path, is_described: bool, lost: Loss) -> None:
-    """Refuse to leave out a page that the description of another, which is written already, is about.
+    """Refuse to leave out a page if the metadata that was already written describes all pages.
 
     Raises:
-        ImageError: if it is.
+        ImageError: if it does.
     """
     if is_described:
         strip = Setting("metadata", "strip")
@@ -78,7 +79,7 @@ def _check_described(path: Path, is_described: bool, lost: Loss) -> None:
 
 
 def images_of(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction] | Loss]:
-    """Each frame or page of the input, or the loss of a page; it is gone when the next one is asked for."""
+    """Yield each frame or page of the input, or the loss of a page. Requesting the next one closes the last one."""
     if frames.kind == "animation":
         yield from open_animation(file, max_pixels=options.max_pixels)
     else:

@@ -1,4 +1,4 @@
-"""One image to enlarge, and what came of it. Plain data."""
+"""One image to enlarge, and its result. Plain data."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Status = Literal["planned", "written", "skipped", "failed"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One image to enlarge, checked as far as its header allows. Equal only to itself, so it is quick to look up.
+    """One image to enlarge, checked as far as its header allows. Compared by identity, which makes look-ups fast.
 
     Args:
         input, output: files.
-        header: of the input, when the job was planned.
-        resolved: what was decided about it.
-        source_stream: what to read in place of the file `input`; can be sought in.
-        target_stream: what to write to in place of the file `output`; a pipe.
-        least_bytes: the least that the output takes on the disk; 0 if that is not known.
-        place: of the output; None if the user named it whole.
+        header: header of the input when the job was planned.
+        resolved: the decisions about the image.
+        source_stream: a seekable stream to read instead of the file `input`.
+        target_stream: a pipe to write to instead of the file `output`.
+        least_bytes: the least disk space that the output takes; 0 if unknown.
+        place: place of the output; None if the user named its whole path.
     """
 
     input: Path
@@ -66,21 +66,21 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one input.
+    """The result for one input.
 
     Args:
-        input: as the user named it or as it was found.
-        output: where the result is, or would be; None if it could not even be planned.
+        input: the path as the user named it or as it was found.
+        output: the path of the output, also if it was not written; None if it could not be planned.
         status: "planned", "written", "skipped" (the output exists already) or "failed".
-        height, width: of the input; None if unreadable.
-        output_height, output_width: of the output; None if the input is unreadable.
+        height, width: size of the input; None if it is unreadable.
+        output_height, output_width: size of the output; None if the input is unreadable.
         losses: what was lost.
         failure: why it failed, or why it was skipped although it was not done before.
         elapsed_s: seconds from opening the input to the finished output.
-        device: where it was enlarged; None if it was not, or if that is known already.
-        engine: the route that computed it; None if none did.
-        engine_note: why Python's torch had to be imported; empty if it had not.
-        was_done: it was skipped because the record says that the output was made from it so.
+        device: where it was enlarged; None if it was not enlarged, or if the device is already known.
+        engine: the route that computed it; None if it was not computed.
+        engine_note: why Python's torch had to be imported; empty if it was not imported.
+        was_done: it was skipped because the record says that an earlier run made the same output.
     """
 
     input: Path
@@ -104,7 +104,7 @@ class Result:
         return cls(job.input, job.output, "planned", job.height, job.width, *job.size, job.losses)
 
     def ended(self, status: Status, failure: Failure | None = None, *, elapsed_s: float = 0.0) -> Result:
-        """The same result with its end."""
+        """The same result with its final status."""
         return replace(self, status=status, failure=failure, elapsed_s=elapsed_s)
 
     @property

@@ -13,26 +13,26 @@ from upsample_cli.errors import ImageError, Setting, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
 SIZE_NAME = "{stem}_{width}x{height}{ext}"
-"""By default where a size is asked for, not a factor."""
+"""The default if a size is given instead of a factor."""
 _LONGEST_PART_BYTES = 255
 _NOT_IN_A_SPEC = re.compile(rf"[{{/\x00-\x1f\x7f{re.escape(os.sep)}]")
-"""A field in a field; and what `{index:/>3}` would pad with, for some images and not for others."""
+"""Nested fields, and characters such as the slash in `{index:/>3}`, which would pad the names of some images only."""
 _WIDEST = 99
-"""A field is never padded to more characters than this: a name could not hold them."""
+"""The largest width to which a field can be padded. The length of file names is limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameFields:
-    """What a template is filled with.
+    """The values for the fields of a template.
 
     Args:
         stem: the input's name without its extension.
         ext: the output's extension, with its dot.
-        factor: as a name has it: 2, 1.5, 4-3. Where a size is asked for, how many times wider the output is.
-        parent: name of the folder that holds the input.
+        factor: as it is written in a name: 2, 1.5, 4-3. If a size is given, how many times wider the output is.
+        parent: name of the folder that contains the input.
         index: number of the input in the run, from 1.
-        width, height: of the output.
-        kernel: its name; of a file, the file's without folder and extension.
+        width, height: size of the output.
+        kernel: name of the kernel; for a file, the file's name without folder and extension.
     """
 
     stem: str
@@ -52,39 +52,39 @@ def check_template(template: str) -> None:
     """Refuse a template that cannot name a file below a folder.
 
     Raises:
-        UsageError: saying what is wrong with it.
+        UsageError: if it cannot; the message says why.
 
     >>> check_template("{parent}/{stem}_{index:05}{ext}")
     >>> check_template("../{stem}")
     Traceback (most recent call last):
     upsample_cli.errors.UsageError: name='../{stem}' leads out of the output's folder; leave out ".."
     """
-    said = Setting("name", repr(template))
+    setting = Setting("name", repr(template))
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        cause = (said, f" cannot be read: {error}")
+        cause = (setting, f" cannot be read: {error}")
         raise UsageError(cause, "write fields as {stem}, and a brace itself as {{") from error
     for _, name, spec, conversion in parts:
         if name is not None:
-            _check_field(said, name, spec or "", conversion)
+            _check_field(setting, name, spec or "", conversion)
     filled = _filled(template, _SAMPLE)
     if os.path.isabs(filled) or PurePath(filled).drive:  # noqa: PTH117
         next_step = ("give the folder to ", Setting("output"), ", and the name in it to ", Setting("name"))
-        raise UsageError((said, " is an absolute path"), next_step)
+        raise UsageError((setting, " is an absolute path"), next_step)
     if ".." in _parts(filled):
-        raise UsageError((said, " leads out of the output's folder"), 'leave out ".."')
+        raise UsageError((setting, " leads out of the output's folder"), 'leave out ".."')
     if any(character < " " or character == "\x7f" for character in filled):
-        raise UsageError((said, " holds a character that names cannot have"), "leave out control characters")
+        raise UsageError((setting, " holds a character that names cannot have"), "leave out control characters")
     if (fault := _fault(filled)) is not None:
-        raise UsageError((said, f" {fault}"), "write something like {stem}_x{factor}{ext}")
+        raise UsageError((setting, f" {fault}"), "write something like {stem}_x{factor}{ext}")
 
 
-def _check_field(said: Setting, name: str, spec: str, conversion: str | None) -> None:
+def _check_field(setting: Setting, name: str, spec: str, conversion: str | None) -> None:
     known = NameFields.__slots__
     if name not in known:
         raise UsageError(
-            (said, f" has a field {{{repr(name)[1:-1]}}} that is not known"),
+            (setting, f" has a field {{{repr(name)[1:-1]}}} that is not known"),
             "choose from " + ", ".join(f"{{{field}}}" for field in known),
         )
     widths = "".join(character if character.isdigit() else " " for character in spec).split()
@@ -93,13 +93,13 @@ def _check_field(said: Setting, name: str, spec: str, conversion: str | None) ->
             raise ValueError
         format(getattr(_SAMPLE, name), spec)
     except ValueError as error:
-        cause = (said, f" cannot write {name} as {spec or conversion!r}")
+        cause = (setting, f" cannot write {name} as {spec or conversion!r}")
         raise UsageError(cause, "pad numbers with zeros as in {index:05}") from error
 
 
 @functools.lru_cache(maxsize=8)
 def template_suffix(template: str) -> str | None:
-    """The extension that a template itself gives every output; "" if it gives none, None if it leaves it to `{ext}`.
+    """The extension that a template gives to every output; "" if it does not give one, None if it uses `{ext}`.
 
     >>> template_suffix("{stem}.png"), template_suffix("{stem}_large"), template_suffix("{stem}{ext}")
     ('.png', '', None)
@@ -116,8 +116,8 @@ def named(template: str, fields: NameFields, image: Path) -> str:
     """The output's path below its folder.
 
     Args:
-        template: checked by `check_template`; `{ext}` is added where it has no extension.
-        image: the input, to be named in a message.
+        template: checked by `check_template`; `{ext}` is added if it does not have an extension.
+        image: the input, for messages.
 
     Raises:
         ImageError: if no file can have that name.
@@ -128,7 +128,7 @@ def named(template: str, fields: NameFields, image: Path) -> str:
     """
     try:
         name = _filled(template, fields)
-    except ValueError as error:  # a factor that is not whole, written as if it were
+    except ValueError as error:  # a fractional factor in the format of a whole number
         cause = (Setting("name", repr(template)), f" cannot be filled: {error}")
         raise ImageError(image, cause, "write {factor}", kind="usage") from error
     if template_suffix(template) == "":

@@ -1,4 +1,4 @@
-"""What a user asks for: the options that hold for all images of a run."""
+"""The options of a user, which apply to all images of a run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ DEFAULT_FACTOR = 2
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that holds for all images of a run.
+    """The options for all images of a run.
 
     Args:
-        factor: times the input, a side, 1 to 64, as a number or as people write it ("4/3"). An int or a Fraction once
-            the options are made; 2 if none of the next four is given, and None otherwise.
+        factor: how many times longer each side becomes, 1 to 64, as a number or as people write it ("4/3"). It is
+            converted to an int or a Fraction. If it is None, it becomes 2, unless one of the next four is given.
         size: (height, width) of every output.
         width: of every output; the height follows the proportion.
         height: of every output; the width follows the proportion.
@@ -47,20 +47,20 @@ class Options:
             the compiled route or an error.
         memory_bytes: budget for the convolution's working memory; None for the default.
         tile: side of the tiles in input pixels; None to derive it from the budget.
-        format: name of the output format; None for the one the output's name or else the input has.
+        format: name of the output format; None for the format of the output's name, or without that of the input.
         quality: of the encoder; the range depends on the format.
         overwrite: replace outputs that exist.
         strict: make every warning an error.
         max_pixels: largest input accepted.
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
-            the profile, and Exif's word that the image is upright.
+            the profile, and an Exif orientation that says that the image is upright.
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
-        linear_light: mix light instead of the numbers that encode it; by the image's profile, else as sRGB.
-        frame: one frame or page alone, counted from 1; None for all, where the output can hold them.
+        linear_light: mix light instead of the numbers that encode it. The image's profile, or sRGB, defines the code.
+        frame: the only frame or page to enlarge, counted from 1; None for all that the output can hold.
         name: template of the outputs' names; see `names.NameFields`.
 
     Raises:
-        UsageError: if a value is none of those.
+        UsageError: if a value is not one of those.
     """
 
     factor: int | float | Fraction | str | None = None
@@ -125,7 +125,7 @@ class Options:
 
     @property
     def output_size(self) -> OutputSize:
-        """How large outputs are to be.
+        """The size that the outputs will have.
 
         >>> Options(fit=(600, 800)).output_size.of(100, 100), Options("3/2").output_size.of(10, 20)
         ((600, 600), (15, 30))
@@ -136,7 +136,7 @@ class Options:
         return _output_size(cast("int | Fraction | None", self.factor), self.size, self.width, self.height, self.fit)
 
     def _check_kernel(self) -> None:
-        """Refuse a kernel that no image can use; where each image has its own factor, one that does not exist."""
+        """Refuse a kernel that no image can use. If each image has its own factor, the kernel only has to exist."""
         factor = self.output_size.factor
         try:
             chosen_kernel(self.kernel, 2 if factor is None else math.ceil(factor))
@@ -149,4 +149,4 @@ class Options:
             raise GeometryError(joined(error.cause, f", {needed}"), error.next_step) from error
 
 
-_output_size = functools.lru_cache(maxsize=8)(OutputSize)  # several times for each image of a batch
+_output_size = functools.lru_cache(maxsize=8)(OutputSize)  # called several times for each image of a batch

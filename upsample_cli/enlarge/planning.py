@@ -1,4 +1,4 @@
-"""From one input to a `Job`: its output's name and format, and what its header already forbids. No pixel is decoded."""
+"""Makes the `Job` of an input: finds the output's name and format, and checks the header. No pixels are decoded."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def plan_job(
         image: the input.
         output: the output's path; None for the one that `options.name` makes in `folder`.
         folder: the output's folder; None for the input's own.
-        place: of that folder; None if the user named all of it.
+        place: place of that folder; None if the user named its whole path.
         index: number of the input in the run, from 1.
-        source_stream: what to read in place of the file `image`; can be sought in.
-        timeout_s: seconds that reading its header may take; None for any number.
+        source_stream: a seekable stream to read instead of the file `image`.
+        timeout_s: seconds that reading its header may take; None for no limit.
 
     Raises:
         ImageError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
@@ -71,7 +71,7 @@ def plan_job(
     resolved = resolve(image, info, metadata, format_, options, output)
     check_all_frames(str(image), resolved.frames, info.height, info.width, options.max_pixels)
     if options.linear_light:
-        from upsample_cli.images.color.light import light_of  # numpy with it
+        from upsample_cli.images.color.light import light_of  # imports numpy
 
         light_of(image, info.layout, metadata.icc_profile)
     check_strict(image, resolved.warnings, options)
@@ -88,15 +88,15 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
     """Refuse an output that exists, or that certainly exceeds the free space.
 
     Args:
-        free: how many bytes are free in a folder, made yet or not; None if that is not known.
+        free: returns the free bytes for a folder, which need not exist yet; None if unknown.
 
     Raises:
         UsageError: if it is the input itself, or the file of the kernel.
-        OutputExistsError: if it is there and `options.overwrite` is not set.
-        ImageError: if it is a folder, or the disk has less free than it takes at the least.
+        OutputExistsError: if it exists and `options.overwrite` is not set.
+        ImageError: if it is a folder, or the free space is less than the output needs.
     """
     is_there = os.path.lexists(job.output)
-    # A folder on the way to ".." may be missing until it is made.
+    # A path with ".." may lead to an existing file only after a missing folder in the path has been created.
     if is_there or ".." in job.output.parts:
         if is_same_file(job.output, job.input):
             raise UsageError(f"{job.output} is the input itself", ("give another ", Setting("output")))
@@ -109,7 +109,7 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
 def _check_kernel_stays(job: Job, options: Options) -> None:
     if options.kernel in KERNEL_NAMES:
         return
-    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+    from upsample_cli.kernels.weights.files import split_place  # imports numpy
 
     if is_same_file(job.output, split_place(options.kernel)[0]):
         raise UsageError((f"{job.output} holds the ", Setting("kernel")), ("give another ", Setting("output")))
@@ -118,7 +118,7 @@ def _check_kernel_stays(job: Job, options: Options) -> None:
 def _check_replaceable(job: Job, options: Options) -> None:
     try:
         status = job.output.stat(follow_symlinks=job.place is None)
-    except OSError:  # a link that leads nowhere
+    except OSError:  # a broken link
         if not options.overwrite:
             raise OutputExistsError(job.output) from None
     else:
@@ -126,10 +126,10 @@ def _check_replaceable(job: Job, options: Options) -> None:
 
 
 def check_run_space(jobs: Sequence[Job]) -> None:
-    """Refuse outputs that together certainly exceed the free space of a disk. Each alone has been checked.
+    """Refuse outputs that together certainly exceed the free space of a disk. Each was already checked alone.
 
     Raises:
-        UsageError: saying how much is needed and how much is free.
+        UsageError: if they do; the message says how much is needed and how much is free.
     """
     folders: dict[Path, int] = {}
     for job in jobs:
@@ -148,7 +148,7 @@ def check_run_space(jobs: Sequence[Job]) -> None:
 
 
 def output_format(info: ImageInfo, output: Path | None, options: Options) -> Format:
-    """The format asked for, else the one of the output's name, else the input's own.
+    """The requested format, otherwise the format of the output's name, otherwise the format of the input.
 
     Raises:
         UsageError: if the output's extension is not that of an image format, or is that of another.
@@ -175,11 +175,11 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
 
 
 def output_name(image: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
-    """What `options.name` calls an output; the input's own extension is kept where it fits the output's format.
+    """The output's name by `options.name`. The input's own extension is kept if it fits the output's format.
 
     Args:
         index: number of the input in the run, from 1.
-        height, width: of the input.
+        height, width: size of the input.
 
     Raises:
         ImageError: if no file can have that name.
@@ -212,7 +212,7 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
 def _kernel_field(kernel: str) -> str:
     if kernel in KERNEL_NAMES:
         return kernel
-    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+    from upsample_cli.kernels.weights.files import split_place  # imports numpy
 
     return split_place(kernel)[0].stem
 
@@ -224,7 +224,7 @@ def _factor_field(wanted: OutputSize, scale: float) -> int | str:
 
 
 def output_suffix(image: Path, format_: Format) -> str:
-    """The extension of an output, with its dot: the input's where it fits. A PBM's does not: levels come between."""
+    """The extension of an output, with its dot: the input's if it fits. A PBM becomes grey, so ".pbm" does not fit."""
     if image.suffix.lower() == ".pbm" and format_.name == "pnm":
         return ".pgm"
     return image.suffix if format_of_path(image) is format_ else format_.extensions[0]

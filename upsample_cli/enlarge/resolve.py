@@ -1,4 +1,4 @@
-"""Everything that is decided about one image, decided once: from its header, the options and the output's path."""
+"""All decisions about one image, made once: from its header, the options and the output's path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from upsample_cli.kernels.kernel import Kernel, misfit
 
 @dataclass(frozen=True, slots=True)
 class KernelChoice:
-    """A kernel by what chooses it; its weights stay in the process that loaded them and are not pickled.
+    """The choice of a kernel. Loaded weights stay in the process that loaded them and are not pickled.
 
     Args:
         text, factor: see `chosen_kernel`.
@@ -31,7 +31,7 @@ class KernelChoice:
         """The kernel.
 
         Raises:
-            UsageError: as `chosen_kernel` does, if a file of weights has gone or changed.
+            UsageError: from `chosen_kernel`, if a weight file was removed or changed.
         """
         return self._loaded or chosen_kernel(self.text, self.factor)
 
@@ -41,18 +41,18 @@ class KernelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What is decided about one image.
+    """The decisions about one image.
 
     The device is not part of this: "auto" is resolved by the process that computes, which may be on another machine.
 
     Args:
         format: name of the output's format.
-        layout: of the output's pixels.
-        frames: the frames or pages to write; None where only the first image is.
-        kernel: of the enlargement.
+        layout: layout of the output's pixels.
+        frames: the frames or pages to write; None if only one image is written.
+        kernel: the kernel of the enlargement.
         size: (height, width) of the output.
         losses: what the reader and the output's format lose.
-        remarks: what the options do that a user may not expect.
+        remarks: effects of the options that a user may not expect.
         possible: what may be lost, depending on the pixels.
     """
 
@@ -67,7 +67,7 @@ class Resolved:
 
     @property
     def warnings(self) -> tuple[Loss, ...]:
-        """All that is certain."""
+        """Everything that is certain before the pixels are read."""
         return (*self.losses, *self.remarks)
 
 
@@ -88,18 +88,18 @@ _AVOIDS: dict[str, Text] = {
 
 
 def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path) -> Resolved:
-    """Decide all that an image's header, the options and the output's path decide. No image is opened.
+    """Make all decisions that follow from an image's header, the options and the output's path. No image is opened.
 
-    A file of weights is read by `chosen_kernel`, once for all images.
+    `chosen_kernel` reads a weight file once for all images.
 
     Args:
-        image: the input, to be named in a message.
-        info, metadata: of its header, under `options.metadata`.
-        fmt: of the output.
-        output: its path.
+        image: the input, for messages.
+        info, metadata: from the input's header, after `options.metadata` was applied.
+        fmt: format of the output.
+        output: path of the output.
 
     Raises:
-        ImageError: if no kernel suits the image.
+        ImageError: if there is no suitable kernel for the image.
     """
     form = nearest_form(info, metadata, fmt, depth=DEPTHS[options.depth])
     kernel = _kernel_choice(image, info, options)
@@ -135,11 +135,11 @@ def check_strict(path: Path, losses: tuple[Loss, ...], options: Options) -> None
 
 
 def _kernel_choice(path: Path, info: ImageInfo, options: Options) -> KernelChoice:
-    """The kernel for the factor that the image's size needs. Where none is needed, one that changes nothing.
+    """The kernel for the factor that the image's size needs. Without enlargement, a kernel that changes nothing.
 
     Raises:
-        ImageError: if there is none for that factor, or it cannot take such an image: it is for other channels, or
-            for colour without alpha.
+        ImageError: if the kernel does not exist for that factor, or does not support the image: it is for other
+            channels, or for colour without alpha.
     """
     wanted, layout = options.output_size, info.layout
     try:
@@ -161,6 +161,6 @@ def _name_losses(output: Path, fmt: Format, layout: Layout) -> tuple[Loss, ...]:
     """A remark if the output's extension belongs to another kind of its format: PNM has four."""
     if fmt.name != "pnm":
         return ()
-    from upsample_cli.images.codecs import pnm  # numpy with it
+    from upsample_cli.images.codecs import pnm  # imports numpy
 
     return pnm.name_losses(output.suffix, layout)

@@ -1,4 +1,4 @@
-"""One image's rows: from its source through the layer into its sink. The engine is imported with the first image."""
+"""Enlarges the rows of one image: source, layer, sink. The engine is imported with the first image."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from upsample_cli.engine.bands import Settings
 
 OnRows = Callable[[int], None]
-"""Told the number of input rows enlarged since the last call."""
+"""Called with the number of input rows that were enlarged since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRun:
-    """What holds for all frames of one file."""
+    """Data for all frames of one file."""
 
     job: Job
     options: Options
@@ -38,7 +38,7 @@ class FileRun:
 
 
 def sink_image(run: FileRun, info: ImageInfo, metadata: Metadata, resolved: Resolved) -> dict[str, Any]:
-    """What a sink needs to know of an image."""
+    """The arguments that describe an image to its sink."""
     height, width = resolved.size
     kept = kept_metadata(info, metadata, resolved.layout, run.fmt)
     return {
@@ -52,7 +52,7 @@ def sink_image(run: FileRun, info: ImageInfo, metadata: Metadata, resolved: Reso
 def enlarge_rows(
     run: FileRun, source: Source, sink: Sink, info: ImageInfo, metadata: Metadata, resolved: Resolved, on_rows: OnRows
 ) -> list[Loss]:
-    """Enlarge one image's rows into its sink, and finish it. Returns what was lost."""
+    """Write one image's enlarged rows to its sink, and finish the sink. Returns the losses."""
     from upsample_cli.engine.resize import resized_bands
     from upsample_cli.engine.resize_axes import filter_for
 

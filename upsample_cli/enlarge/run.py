@@ -1,4 +1,4 @@
-"""One image's way: source, bands through the layer, sink. The engine is imported with the first image."""
+"""Enlarges one file: opens its source and its sink, and checks that the header is still the planned one."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def upsample_file(
         source: the input file.
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` next to the input. Its
             folder is made if it is missing.
-        factor: 1 to 64, whole or not ("4/3"); 2 unless one of the next four is given.
+        factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width or height is given.
         options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
             border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
             linear_light, frame, name, engine.
 
     Returns:
-        What was written, with a warning for whatever the output could not hold.
+        The result, with a warning for everything that the output cannot hold.
 
     Raises:
         UsageError: if an option is out of range, or source and target are the same file.
@@ -72,15 +72,15 @@ def enlarge_image(
     """Carry out one job. The output's folder is made if it is missing.
 
     Args:
-        token: of the run, part of the output's temporary name.
-        stop: set it from another thread to end with `Interrupted`; nothing is left behind.
-        on_rows: progress.
+        token: the token of the run, part of the output's temporary name.
+        stop: set it from another thread to end with `Interrupted`; no file is left.
+        on_rows: called with the number of input rows that were enlarged since the last call.
 
     Raises:
         ImageError: if the image cannot be read or written.
-        DeviceError: if the device is not there.
+        DeviceError: if the device does not exist.
         Interrupted: if `stop` was set.
-        BrokenPipeError: if nobody reads `job.target_stream` any more.
+        BrokenPipeError: if the reader of `job.target_stream` has closed it.
     """
     start_s = time.perf_counter()
     with (
@@ -96,8 +96,8 @@ def enlarge_image(
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
         check_strict(job.input, losses, options)
-        settings = engine_settings(options, job.resolved.kernel)  # no device ends it before there is a file
-        if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
+        settings = engine_settings(options, job.resolved.kernel)  # a missing device is found before a file is created
+        if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
         with _output_file(job, options, token, input_file) as file:
             fmt, frames = format_named(job.format), job.resolved.frames
@@ -115,7 +115,7 @@ def enlarge_image(
                 sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
                 more = enlarge_rows(run, source, sink, info, metadata, job.resolved, on_rows)
             losses = tuple(dict.fromkeys((*losses, *more)))
-            check_strict(job.input, losses, options)  # losses found in the pixels: the file is not there yet
+            check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     result = replace(
         Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note()
@@ -124,10 +124,10 @@ def enlarge_image(
 
 
 def _check_header(job: Job, info: ImageInfo) -> None:
-    """Refuse an image that is not the planned one any more.
+    """Refuse an image whose header has changed since it was planned.
 
     Raises:
-        InputChangedError: if it is not.
+        InputChangedError: if it has.
     """
     planned, found = (
         (header.format, header.height, header.width, header.layout, header.frames) for header in (job.header, info)
@@ -138,7 +138,7 @@ def _check_header(job: Job, info: ImageInfo) -> None:
 
 @contextmanager
 def _input_file(job: Job) -> Iterator[BinaryIO]:
-    """The input, opened once: another may come to its path while its pages are read."""
+    """The input, opened once, because another file may replace it while its pages are read."""
     if job.source_stream is not None:
         yield job.source_stream
         return
@@ -155,7 +155,7 @@ def _output_file(
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            pass  # something else has its name; `new_file` says so
+            pass  # a file has this name; `new_file` raises the error
         except OSError as error:
             raise writing_error(job.output, error) from error
     sources = () if job.source_stream is not None else (opened(job.input, input_file),)

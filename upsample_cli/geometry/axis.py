@@ -172,7 +172,7 @@ class LayerAxis:
         return self.transposed and self.dilation == 1 and self.kernel_size >= self.stride
 
     @property
-    def looks(self) -> int:
+    def inputs_examined(self) -> int:
         """The largest number of inputs that `seen` examines."""
         return 2 * self.dilation + 2 if self.transposed and not self.is_dense else 1
 

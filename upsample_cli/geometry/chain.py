@@ -14,7 +14,7 @@ from upsample_cli.geometry.axis import LayerAxis
 
 MOST_PHASES = 4096
 """The most neighbouring outputs whose receptive fields are compared. Beyond this factor, a chain has more phases."""
-_MOST_LOOKS = 2**21
+_MOST_EXAMINED = 2**21
 """The most inputs to examine for one chain, over all layers and phases; they take a second or two."""
 _MOST_BITS = 900
 """The most bits of the product of a chain's strides. A larger one, or its inverse, overflows a float."""
@@ -43,7 +43,7 @@ class Chain:
     reduces: int = 1
     enlarges: int = 1
     receptive_field: int = 1
-    _looks: int = field(default=0, repr=False)
+    _examined: int = field(default=0, repr=False)
 
     def after(self, axis: LayerAxis) -> Chain:
         """The chain with one more layer at its end.
@@ -63,11 +63,11 @@ class Chain:
         if max(reduces, enlarges).bit_length() > _MOST_BITS:
             raise GeometryError("the strides up to here multiply to more than can be shown", "give a part of the chain")
         phases = min(enlarges, MOST_PHASES)
-        looks = self._looks + phases * sum(link.looks for link in links)
-        if looks > _MOST_LOOKS:
+        examined = self._examined + phases * sum(link.inputs_examined for link in links)
+        if examined > _MOST_EXAMINED:
             raise GeometryError("the receptive field up to here takes too long to compute", "give a part of the chain")
         seen = max(_seen_through(links, position) for position in range(phases))
-        return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, looks)
+        return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, examined)
 
 
 def _seen_through(links: Sequence[LayerAxis], position: int) -> int:

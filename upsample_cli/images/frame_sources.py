@@ -21,7 +21,7 @@ NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
 
 
 def source_of(header: Header, read_box: ReadBox) -> RegionSource:
-    """The source of an image with this header."""
+    """A source that gets the pixels of the image with this header from `read_box`."""
     return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
 
 

@@ -88,7 +88,7 @@ def _frames(
 def _decoding_bytes(opened: Opened, reading: Reading) -> int:
     """See `ImageInfo.decoding_bytes`."""
     image = opened.image
-    if reading.is_cut:  # libpng takes the file whole
+    if reading.is_cut:  # libpng gets the whole file in memory
         return opened.pixels.seek(0, os.SEEK_END)
     samples = image.height * image.width * len(image.getbands())
     return samples * _COEFFICIENT_BYTES * ("progressive" in image.info)

@@ -21,7 +21,7 @@ _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
 
 
-def late(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
+def timeout_error(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
     """The error for an image that took longer than its time limit."""
     cause = ("took longer than ", Setting("timeout_s", f"{timeout_s:g}"), " and was stopped")
     return ImageError(path, cause, "give it more seconds", kind="timeout", limit_s=timeout_s)
@@ -95,7 +95,7 @@ class MeteredFile:
         if self._bytes_left < 0 or self._calls_left < 0:
             raise ImageError(self._name, "is damaged: its header is too long or refers to itself", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
-            raise late(self._name, self._timeout_s or 0)
+            raise timeout_error(self._name, self._timeout_s or 0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

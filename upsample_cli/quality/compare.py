@@ -139,7 +139,7 @@ def compare(
         advanced(1 / steps)
 
     found, differences = _scored(pair, kernels, step_done)
-    box = inside or liveliest(differences, CROP)
+    box = inside or busiest_square(differences, CROP)
     times_s, crops = _timed(pair, kernels, box, max(rounds, 1), step_done)
     per_megapixel = 1e9 / (pair.box.height * pair.box.width)
     entries = [
@@ -182,10 +182,10 @@ def _timed(
     return times_s, crops
 
 
-def liveliest(values: Luma, side: int) -> Box:
+def busiest_square(values: Luma, side: int) -> Box:
     """The square with this side whose values have the largest sum. It is limited to the array.
 
-    >>> liveliest(np.array([[0, 1, 0], [0, 9, 1], [0, 0, 9]], np.uint8), 2)
+    >>> busiest_square(np.array([[0, 1, 0], [0, 9, 1], [0, 0, 9]], np.uint8), 2)
     Box(top=1, left=1, height=2, width=2)
     """
     height, width = (min(side, length) for length in values.shape)

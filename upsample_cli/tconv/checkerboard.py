@@ -117,7 +117,7 @@ def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
     settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
     if max(settings) > _LARGEST_SETTING:
         raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is too large", "use a smaller one")
-    layer.output_sizes((2**20,) * layer.axes)  # refuses what torch refuses whatever the size
+    layer.output_sizes((2**20,) * layer.axes)  # raises for settings that torch refuses at any size
     return layer.each_axis
 
 

@@ -119,7 +119,7 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     result = weight.copy()
     indices = [taps for _, taps in _phases(axes)]
     if any(0 in axis.taps_per_phase for axis in axes):
-        raise UsageError("some phases have no tap", "no weights cure these settings: use a larger kernel_size")
+        raise UsageError("some phases have no tap", "other weights do not help: use a larger kernel_size")
     if cure == "icnr":
         if not all(axis.is_even for axis in axes):
             raise UsageError(

@@ -1,6 +1,6 @@
-"""Images on a Dask cluster: one more executor. The plan, the record and the report stay where the command runs.
+"""The executor that runs images on a Dask cluster. The plan, the record and the report stay where the command runs.
 
-Dask shares out the images, and gives those of a worker that is lost to another. `cluster_worker` is its other end.
+Dask distributes the images, and gives the images of a lost worker to another. `worker.py` runs on the workers.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from upsample_cli.errors import Failure, Interrupted, Setting, Text, UpsampleErr
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 _CLOSING_S = 5.0
-_AHEAD = 2  # images that are out for each thread of a worker, so that none waits for its next one
+_AHEAD = 2  # images submitted for each thread of a worker, so that no thread waits for its next image
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """An image that is out: as it was planned, as it was sent, and who waits for it."""
+    """A submitted image: the job as it was planned, the job as it was sent, and the future of its result."""
 
     job: Job
     sent: Job
@@ -42,14 +42,14 @@ class _Sent:
 
 
 class ClusterExecutor:
-    """A `interfaces.Executor` of a Dask cluster.
+    """An `interfaces.Executor` that uses a Dask cluster.
 
     Args:
-        client: of `connected`; closed with this.
-        address: of the scheduler, as typed.
-        spec: what holds for all images.
-        watcher: of the images, called from Dask's threads.
-        debug: let unexpected errors through.
+        client: the client from `connected`; closed with this executor.
+        address: address of the scheduler, as typed.
+        spec: the settings for all images.
+        watcher: follows the images; called from Dask's threads.
+        debug: raise unexpected errors.
     """
 
     def __init__(self, client: Any, address: str, spec: RunSpec, *, watcher: Watcher, debug: bool = False) -> None:
@@ -61,7 +61,7 @@ class ClusterExecutor:
         self._out: dict[int, _Sent] = {}
         self._tasks: dict[int, Any] = {}
         self._begun = Counter[int]()
-        self._doubtful: set[Path] = set()  # outputs that a lost worker may have left a temporary file of
+        self._doubtful: set[Path] = set()  # a lost worker may have left temporary files of them
         self._is_closed = False
         client.subscribe_topic(spec.topic, self._handle_event)
 
@@ -81,7 +81,7 @@ class ClusterExecutor:
         return future
 
     def close(self) -> None:
-        """See `interfaces.Executor`. Images at work on the cluster are stopped and their files removed."""
+        """See `interfaces.Executor`. Images that are running on the cluster are stopped and their files removed."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -90,7 +90,7 @@ class ClusterExecutor:
         leaving.start()
         end_s = time.monotonic() + _CLOSING_S
         while leaving.is_alive() and not signals.is_hurried() and time.monotonic() < end_s:
-            leaving.join(signals.LOOK_S)
+            leaving.join(signals.POLL_S)
         for sent in left:
             self._doubtful.add(sent.job.output)
             sent.future.set_exception(Interrupted())
@@ -106,7 +106,7 @@ class ClusterExecutor:
             self._client.close(timeout=_CLOSING_S)
 
     def _handle_event(self, event: tuple[float, object]) -> None:
-        """An image is begun on a worker; again, if it was lost with another."""
+        """A worker has started an image. If that worker is lost, another one starts the image again."""
         number = event[1]
         if isinstance(number, int) and number in self._out:
             self._begun[number] += 1
@@ -127,13 +127,13 @@ class ClusterExecutor:
             out.future.set_result(result)
 
     def _result(self, number: int, out: _Sent, task: Any) -> Result:
-        """What came of a task.
+        """The result of a task.
 
         Raises:
             UpsampleError: if the failure does not concern this image alone.
         """
         try:
-            answer = task.result()  # one that was lost with its worker is computed again in here
+            answer = task.result()  # if it was lost with its worker, Dask computes it again
             result, device = received(answer, out.job)
         except Exception as error:
             if isinstance(error, CancelledError) or self._client.status != "running":
@@ -144,16 +144,16 @@ class ClusterExecutor:
         if self._begun.pop(number, 0) > 1:
             self._doubtful.add(out.job.output)
             if result.status != "written" and self._is_there(out.job, result):
-                return Result.planned(out.job).ended("written")  # by the worker that was lost before it could say so
+                return Result.planned(out.job).ended("written")  # by the lost worker, which could not report it
         return _as_named(result, out)
 
     def _is_there(self, job: Job, result: Result) -> bool:
-        """Whether the output, which the plan knew not to exist, does so now and is whole."""
+        """Whether the output exists and is whole. Without `overwrite` it did not exist when the run was planned."""
         options, size = self._spec.options, (result.output_height or 0, result.output_width or 0)
         return not options.overwrite and is_whole(job.output, job.format, size, options)
 
     def _failed(self, job: Job, error: BaseException) -> Result:
-        """The result of an image that the cluster could not cope with."""
+        """The result of an image that the cluster failed to enlarge."""
         from distributed.scheduler import KilledWorker
 
         if self._debug or isinstance(error, UpsampleError):
@@ -168,12 +168,12 @@ class ClusterExecutor:
 
 
 def _absolute(kernel: str) -> str:
-    """A kernel's name, or its file as it is called in any folder."""
+    """The name of a kernel, or the absolute path of its file."""
     return kernel if kernel in KERNEL_NAMES else os.path.join(os.getcwd(), kernel)  # noqa: PTH109, PTH118
 
 
 def _as_named(result: Result, out: _Sent) -> Result:
-    """A result whose files are called as they were typed, in its texts too."""
+    """A result with paths as they were typed, also in its texts."""
     names = {str(out.sent.input): str(out.job.input), str(out.sent.output): str(out.job.output)}
 
     def renamed(text: Text) -> Text:

@@ -1,4 +1,4 @@
-"""A Dask cluster reached, and asked whether it can do what a run needs. Dask is imported here, and nowhere before."""
+"""Connects to a Dask cluster and checks that it can do what a run needs. Dask is imported here first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECT_S = 5.0
 _SUCH_AS = "such as tcp://host:8786"
 _SEE_TLS = "set ca-file, client.cert and client.key there; docs/cluster.md shows how"
 _ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?[^/]+:\d+/?"
-_LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
+_LOGGERS = ("distributed", "distributed.client")  # the second has its own level
 
 
 def connected(address: str, *, warn: Callable[[str], None], debug: bool = False) -> Any:
@@ -28,7 +28,7 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
 
     Args:
         warn: called with one line if versions differ on the cluster.
-        debug: let Dask's own messages through.
+        debug: show Dask's own messages.
 
     Raises:
         UsageError: if Dask is not installed, no scheduler answers, or its configuration lacks what TLS needs.
@@ -65,7 +65,7 @@ def _security(option: Setting, address: str) -> Any:
     """The certificates of Dask's own configuration.
 
     Raises:
-        UsageError: if they do not go with the address; Dask would say so in a traceback.
+        UsageError: if they do not suit the address. Dask would show a traceback.
     """
     from distributed.comm import parse_address
     from distributed.security import Security
@@ -74,7 +74,7 @@ def _security(option: Setting, address: str) -> Any:
     scheme = parse_address(address)[0]
     try:
         context = security.get_connection_args("client").get("ssl_context")
-    except (OSError, ValueError) as error:  # OSError: of ssl too
+    except (OSError, ValueError) as error:  # OSError includes ssl.SSLError
         cause = f": the certificates in Dask's configuration cannot be read: {error}"
         raise UsageError((option, cause), _SEE_TLS) from error
     if scheme == "tls" and context is None:
@@ -98,10 +98,10 @@ def version_line(text: str) -> str:
 
 
 def check_workers(client: Any, address: str, job: Job | None) -> None:
-    """Ask every worker whether it has this package, and sees the files of a job as this machine does.
+    """Check that every worker has this package, and sees the files of a job as this machine does.
 
     Raises:
-        UsageError: if there is no worker, or a worker does not.
+        UsageError: if there are no workers, or a worker does not.
     """
     probe = None if job is None else _storage_probe(job)
     try:
@@ -114,7 +114,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
     if not answers:
         raise UsageError(f"the cluster at {address} has no workers", f"start some: dask worker {address}")
     for worker, answer in answers.items():
-        if isinstance(answer, BaseException) and "No module named" in str(answer):  # Dask wraps it as it comes
+        if isinstance(answer, BaseException) and "No module named" in str(answer):  # Dask may wrap the ImportError
             cause, next_step = "has no upsample-cli", f"install version {__version__} there"
         elif isinstance(answer, BaseException):
             cause, next_step = f"failed: {' '.join(str(answer).split())}", "look at its log"
@@ -141,12 +141,12 @@ def _storage_probe(job: Job) -> StorageProbe:
         mark.touch(exist_ok=False)
         is_marked = True
     except OSError:
-        is_marked = False  # every image will say why
+        is_marked = False  # every image will fail and give the reason
     return StorageProbe(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
 
 
 def connection_lost(address: str) -> UpsampleError:
-    """What to say when the scheduler has gone."""
+    """The error for a lost connection to the scheduler."""
     return UpsampleError(
         f"the connection to the scheduler at {address} was lost",
         "written outputs are kept; once the scheduler is back, run the same command again to continue",

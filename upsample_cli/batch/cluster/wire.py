@@ -1,4 +1,4 @@
-"""Results as they come back from a cluster: values of JSON's kinds, checked on arrival, and none of our objects."""
+"""Results as they return from a cluster: JSON values instead of our own objects, checked on arrival."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIZES = ("height", "width", "output_height", "output_width")
 
 
 def sent(result: Result, device: str | None) -> dict[str, Any]:
-    """What a worker answers. The files' names are left out: the run knows which it asked for."""
+    """The answer of a worker. It does not contain the paths of the files, because the run knows them."""
     return {
         "status": result.status,
         **{name: getattr(result, name) for name in _SIZES},
@@ -30,7 +30,7 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
     """The result of a job, and the name of the device.
 
     Raises:
-        ValueError: if the answer is not one of `sent`.
+        ValueError: if `sent` cannot have made the answer.
     """
     fields = cast("dict[str, Any]", dict(answer)) if isinstance(answer, dict) else {}
     try:
@@ -45,7 +45,7 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
 
 
 def _is_plain(fields: dict[str, Any]) -> bool:
-    """Whether each value is of its kind: exactly, as a subclass may come with methods of its own."""
+    """Whether each value has exactly its type. A subclass could have its own methods."""
     status, elapsed_s = fields["status"], fields["elapsed_s"]
     return (
         type(status) is str

@@ -1,4 +1,4 @@
-"""Code that runs on a Dask worker: it gives images to worker processes of its own, as a run on one machine does.
+"""Code that runs on a Dask worker: it gives images to its own worker processes, as a run on one machine does.
 
 So an image that crashes, hangs or exhausts memory fails alone here too, and the Dask worker survives.
 """
@@ -25,15 +25,18 @@ from upsample_cli.errors import Interrupted
 from upsample_cli.version import __version__
 
 IDLE_S = 60.0
-"""After so long without an image a run's processes end: it may have been killed. They start again if it was not."""
+"""After this time without an image, the processes of a run end, because the run may have been killed.
+
+If it was not, they start again with its next image.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What holds for all images of a run.
+    """The settings for all images of a run.
 
     Args:
-        options, token: of the run.
+        options, token: options and token of the run.
         carrier: see `worker.Assignment`.
         timeout_s: see `workers.ProcessExecutor`.
     """
@@ -45,7 +48,7 @@ class RunSpec:
 
     @property
     def topic(self) -> str:
-        """Of the events that tell the run which of its images is begun."""
+        """The topic of the events that tell the run which image has started."""
         return f"upsample-{self.token}"
 
 
@@ -55,7 +58,7 @@ class StorageProbe:
 
     Args:
         input, input_bytes: an image, and its size.
-        folder: of outputs.
+        folder: a folder of outputs.
         mark: a file in it that was made just now.
     """
 
@@ -66,7 +69,7 @@ class StorageProbe:
 
 
 def misfit(probe: StorageProbe | None) -> tuple[str, str]:
-    """(version of this package, what is missing here for a run; empty if nothing is). Called on every Dask worker."""
+    """The version of this package, and what is missing here for a run, or "". Called on every Dask worker."""
     if probe is None:
         return __version__, ""
     try:
@@ -82,7 +85,7 @@ def misfit(probe: StorageProbe | None) -> tuple[str, str]:
 
 
 def enlarge(job: Job, spec: RunSpec, number: int) -> dict[str, Any]:
-    """One image: a task of Dask's. Returns its result as `wire.sent` writes it.
+    """Enlarge one image, as a task of Dask. Returns its result in the form of `wire.sent`.
 
     Args:
         number: tells the run which of its images this is.
@@ -116,7 +119,8 @@ class _RunOnWorker:
         if multiprocessing.current_process().daemon:
             # Dask's nanny starts workers as daemons, which may not have children. Ours end when their pipe is closed.
             multiprocessing.current_process().daemon = False
-        # A Dask worker that lost its connection goes on writing while another has its images: not to the same file.
+        # A Dask worker that lost its connection continues to write while another worker has its images. Their tokens
+        # differ, so they do not write to the same file.
         token = worker_token(spec.token)
         options = shared_out(spec.options, slots)
         assignment = Assignment(options, token, spec.carrier, cores=slots)
@@ -170,7 +174,7 @@ _lock = threading.Lock()
 
 
 def _run_of(spec: RunSpec, slots: int) -> _RunOnWorker:
-    """The `_RunOnWorker` of a run, made if there is none, with one more active image."""
+    """The `_RunOnWorker` of a run, created if it is missing. Counts one more active image."""
     with _lock:
         if spec.token not in _runs:
             _runs[spec.token] = _RunOnWorker(spec, slots)

@@ -1,1 +1,1 @@
-"""What earlier runs have done: one SQLite file, which is also the lock of its folder."""
+"""The record of earlier runs: one SQLite file, which is also the lock of its folder."""

@@ -30,14 +30,14 @@ _FOLDER_CAUSES: dict[int | None, str] = {
 }
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 
-_RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
+_RESERVED_BYTE = 0x40000001  # the byte that SQLite locks before it writes to a database
 _AT_WORK = "another run is at work here"
 _NO_LOCKS = "its disk has no locks for files, by which two runs stay apart"
-_LACKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # SQLite takes the first for "locked"
+_LACKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # SQLite reports the first as "locked"
 
-_STEP = 1000  # operations of SQLite's machine, a few tens of nanoseconds each
+_STEP = 1000  # operations of SQLite's virtual machine, a few tens of nanoseconds each
 _STEPS = 50_000
-_BYTES_OF_STEP = 4000  # a row of 300 bytes takes ten operations to pass over
+_BYTES_OF_STEP = 4000  # skipping a row of 300 bytes takes ten operations
 _LONGEST_VALUE = 1 << 17
 _PIECE_BYTES = 1 << 20
 _COPIED_PAGES = 4096
@@ -45,12 +45,12 @@ _TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_
 
 
 class Database(sqlite3.Connection):
-    """A connection to a record. A statement that takes longer than any record of ours needs is interrupted."""
+    """A connection to a record. A statement that takes longer than our records ever need is interrupted."""
 
     most_steps = 10
     _steps = 0
     held: int | None = None
-    """A descriptor of the same file: closing any descriptor of a file releases the locks of the process on it."""
+    """A descriptor of the same file. It stays open, because closing one releases the locks of the process."""
 
     def rows(self, statement: str, values: Sequence[str | bytes | float | None] = ()) -> list[sqlite3.Row]:
         """Execute a statement.
@@ -64,7 +64,7 @@ class Database(sqlite3.Connection):
         except sqlite3.OperationalError as error:
             is_interrupted = getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
             if is_interrupted and self._steps <= self.most_steps:
-                raise KeyboardInterrupt from error  # it was raised in `step`, and SQLite dropped it
+                raise KeyboardInterrupt from error  # it was raised in `step`, and SQLite discarded it
             raise
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Database(sqlite3.Connection):
 
 
 def _opened(path: Path | None) -> Database:
-    """The database at an existing path; with None a temporary one on disk, without a name."""
+    """The database at an existing path; for None, a temporary database on disk without a name."""
     name = "" if path is None else f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
     # Without an isolation level each statement is a transaction.
     db = sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True)
@@ -122,9 +122,9 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         if is_new and not is_empty:
             raise RecordError(f"{path}: another run has been at work here meanwhile", "start this one again")
         if db.rows("PRAGMA journal_mode")[0][0] != "wal":
-            db.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves no journal, which the next run would refuse
-        # WAL in this mode needs no memory shared with other processes. NORMAL does not wait for the disk at a commit:
-        # what was committed outlives the process, and the file stays sound when the machine itself goes down.
+            db.execute("PRAGMA journal_mode = MEMORY")  # a journal left by a kill would be refused at the next run
+        # In this locking mode, WAL does not need memory shared with other processes. NORMAL does not wait for the disk
+        # at a commit: committed rows survive the process, and a crash of the machine does not corrupt the file.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN EXCLUSIVE")
@@ -136,10 +136,10 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
 
 @contextmanager
 def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
-    """Keep SQLite from rolling back a journal that is planted after the check, which can delete any file.
+    """Keep SQLite from rolling back a journal that was planted after the check. Such a journal can delete any file.
 
-    A journal is hot, and rolled back, if no process holds the lock of a writer. So this function holds the lock while
-    SQLite checks. It is a lock of the descriptor, not of the process, which only Linux has.
+    SQLite calls a journal hot, and rolls it back, if no process holds the writer's lock. So this function holds that
+    lock while SQLite checks. The lock belongs to the descriptor, not to the process; only Linux has such locks.
 
     Source: https://www.sqlite.org/fileformat2.html and the comment on hasHotJournal in SQLite's pager.c.
     """
@@ -206,7 +206,7 @@ def copied(path: Path) -> Database | None:
             if _check_content(path, source, size_bytes):
                 return None
             db = kept.enter_context(closing(_opened(None)))
-            source.backup(db, pages=_COPIED_PAGES, progress=lambda *_: None)  # a signal is seen between the steps
+            source.backup(db, pages=_COPIED_PAGES, progress=lambda *_: None)  # signals are handled between the steps
             db.most_steps = source.most_steps
             bring_up_to_date(db.rows)
             kept.pop_all()
@@ -242,10 +242,10 @@ def _check_content(path: Path, db: Database, size_bytes: int) -> bool:
 
 @contextmanager
 def record_errors(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite or of the system into one line.
+    """Turn an error of SQLite or of the system into an error with one line.
 
     Raises:
-        RecordError: instead.
+        RecordError: instead of that error.
     """
     try:
         yield
@@ -268,7 +268,7 @@ _CAUSES: tuple[tuple[str, str, Text], ...] = (
     ("SQLITE_CORRUPT", *DAMAGED),
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),
-    ("SQLITE_INTERRUPT", *DAMAGED),  # a table without an end
+    ("SQLITE_INTERRUPT", *DAMAGED),  # a statement that would not end
     (
         "SQLITE_FULL",
         "the record cannot be written: the disk is full",

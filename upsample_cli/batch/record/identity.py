@@ -1,4 +1,4 @@
-"""What decides whether an output is up to date: the state of its input, and the settings that determine its pixels."""
+"""What an output depends on: the state of its input, and the settings that determine its pixels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 ALGORITHM_VERSION = 2
-"""Increase it when the same settings, or the same defaults, give other pixels."""
+"""Increase it when the same settings, or the defaults, give different pixels than before."""
 
 Stamp = tuple[int, int]
 """Size in bytes and modification time in nanoseconds: they identify a state of a file."""
 
 _CONDITIONS = ("device", "engine", "memory_bytes", "tile", "strict", "max_pixels")
-_SHAPELESS = ("name", "overwrite", *_CONDITIONS)
-_ALWAYS_SAID = ("kernel",)
+_WITHOUT_EFFECT = ("name", "overwrite", *_CONDITIONS)
+_ALWAYS_INCLUDED = ("kernel",)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NAME = re.compile("[a-z][a-z0-9_]{,39}")
 _LONGEST_TEXT = 1 << 15  # holds a path of 4096 characters, each escaped in JSON
@@ -33,10 +33,10 @@ _NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "oth
 
 
 def settings_text(options: Options, *, conditions: bool = False) -> str:
-    """The settings that determine an output, as canonical JSON: those that are not the default, factor and kernel.
+    """The settings that determine an output, as canonical JSON: factor, kernel, and all that are not the default.
 
-    An option is included unless it is known not to change the output. So an option that is added later makes outputs
-    again that did not need it, instead of keeping stale ones, and only where it is used.
+    An option is included unless it is known not to change the output. So a new option may cause outputs to be made
+    again without need, in runs that use it, but it never keeps a stale output.
 
     Args:
         conditions: include the settings that decide whether an image succeeds, such as the device.
@@ -47,20 +47,20 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
     chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
     for field in fields(options):
         value = getattr(options, field.name)
-        is_said = field.name in _ALWAYS_SAID or value != field.default
-        if is_said and (field.name not in _SHAPELESS or (conditions and field.name in _CONDITIONS)):
+        is_included = field.name in _ALWAYS_INCLUDED or value != field.default
+        if is_included and (field.name not in _WITHOUT_EFFECT or (conditions and field.name in _CONDITIONS)):
             chosen[field.name] = value
-    chosen["factor"] = DEFAULT_FACTOR if options.factor is None else options.factor  # a size has one in records, too
+    chosen["factor"] = DEFAULT_FACTOR if options.factor is None else options.factor  # also with a size, in records
     if options.format is not None:
         chosen["format"] = format_named(options.format).name
     if options.kernel not in KERNEL_NAMES:
-        from upsample_cli.kernels.weights.files import split_place  # numpy with it
+        from upsample_cli.kernels.weights.files import split_place  # imports numpy
 
-        chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # it may hold another kernel tomorrow
+        chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # the file may change
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
 
 
-@functools.lru_cache(maxsize=64)  # few texts, and each in many rows
+@functools.lru_cache(maxsize=64)  # there are few texts, each in many rows
 def is_settings(text: object) -> bool:
     """Whether a value from a file has the form of `settings_text`.
 
@@ -97,10 +97,10 @@ def settings_differences(before: str, now: str) -> Text:
     changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     if "kernel" in changed:
         changed = [name for name in changed if name != "kernel_sha256"]
-    return listed([_said(name, old.get(name)) for name in changed], " and ")
+    return listed([_setting_text(name, old.get(name)) for name in changed], " and ")
 
 
-def _said(name: str, value: object) -> Text:
+def _setting_text(name: str, value: object) -> Text:
     if name in _NAMES:
         return _NAMES[name]
     if value is None or value is False:
@@ -111,12 +111,12 @@ def _said(name: str, value: object) -> Text:
 
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
-    """The stamp of a file, links followed; None if there is none."""
+    """The stamp of a file, with links followed; None if there is no file."""
     try:
-        status = os.stat(path)  # noqa: PTH116  a hundred thousand times: no Path is made for it
+        status = os.stat(path)  # noqa: PTH116  called for every file: a Path is slow
     except (OSError, ValueError):
         return None
-    return status.st_size, max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))  # SQLite's whole numbers end in 2262
+    return status.st_size, max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))  # SQLite's integers end in 2262
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The record of what was done: an SQLite file in the folder of the outputs, and the lock that keeps a second run out.
+"""The record of earlier runs: an SQLite file in the folder of the outputs, and the lock that keeps a second run out.
 
 A row is committed before an image's file is created, and again when the image has ended. So whenever the process is
 killed, there is a row about every file that may be left over.
@@ -29,7 +29,7 @@ _SELECT = f"SELECT {COLUMNS} FROM images LEFT JOIN settings ON settings = settin
 _MOST_OUTPUTS = 100
 """The most outputs of one input that are read: a record with more must not slow down every input."""
 _MOST_UNFINISHED = 10_000
-"""Far more than images that run at once, and still checked within a second or two."""
+"""The most unfinished outputs that are checked: far more than run at once. Checking them takes a second or two."""
 
 
 class Record:
@@ -37,13 +37,13 @@ class Record:
 
     Args:
         path: the SQLite file; `begin` makes it if there is none.
-        options: of the run.
+        options: the options of the run.
         check_content: record the hash of each input too.
-        is_read_only: read a copy, and lock nothing.
-        folders: that the run writes to. Only below them are leftovers of killed runs removed.
+        is_read_only: read a copy, and do not lock the record.
+        folders: the folders that the run writes to. Leftovers of killed runs are removed only below them.
 
     Raises:
-        RecordError: if another run is at work on it, or it is damaged, of a newer version, or not one of ours.
+        RecordError: if another run is using it, or it is damaged, written by a newer version, or not one of ours.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Record:
 
         Args:
             adopted: rows of outputs that a killed run had finished. They are recorded as written.
-            broken: outputs that it left empty. They are removed, and so are its temporary files.
+            broken: outputs that a killed run left empty. They are removed, and so are its temporary files.
 
         Raises:
-            RecordError: if it cannot be written, or another run has made it meanwhile.
+            RecordError: if it cannot be written, or another run has created it in the meantime.
         """
         if self._db is None:
             with record_errors(self.path):
@@ -148,7 +148,7 @@ class Record:
     def close(self) -> None:
         """Close and unlock the record."""
         if self._db is not None:
-            with suppress(sqlite3.Error):  # what is committed is safe, and the next run finds it
+            with suppress(sqlite3.Error):  # committed rows are safe, and the next run finds them
                 self._db.close()
             self._db = None
 
@@ -160,7 +160,7 @@ class Record:
                 check(row)
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
-        # A path with a link or ".." in it is not one that a run of ours wrote to.
+        # Our runs record real paths only. A path that contains a link or ".." was planted.
         return [
             (output, token)
             for output, token in named
@@ -198,7 +198,7 @@ class Record:
         return self._settings_ids[text]
 
     def _key(self, output: str | os.PathLike[str]) -> str | bytes:
-        """An output as it is recorded: relative below the record's folder, so that both can be moved together."""
+        """An output as it is recorded: relative if it is below the record's folder, so both can be moved together."""
         return stored(self.real_path(output).removeprefix(self._folder + os.sep))
 
 

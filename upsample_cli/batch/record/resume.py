@@ -44,7 +44,7 @@ class Resume:
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
     def recalled(self, image: Path, output_of: Callable[[Row], Path]) -> Result | None:
-        """The result of an image that need not be opened: it is done, or failed and would fail again.
+        """The result of an image that need not be opened, because it is done or would fail again; None for others.
 
         Args:
             output_of: returns the output's path in this run, from the input's size and format in a row.
@@ -69,7 +69,7 @@ class Resume:
         return self.retry_failed or row.may_pass or has_time(row.failure, self.timeout_s)
 
     def verdict(self, job: Job) -> Verdict:
-        """What the record says of the output of a job for which `recalled` returned None."""
+        """What the record says about the output of a job for which `recalled` returned None."""
         row = self.record.of_output(job.output)
         if row is None:
             return UNKNOWN
@@ -85,10 +85,10 @@ class Resume:
     def _unfinished(self, row: Row, image: Path, stamp: Stamp | None) -> Verdict:
         if stamp is None:
             return Verdict(reason="was not finished")
-        if stamp == row.output_stamp:  # what was to be replaced is still there
+        if stamp == row.output_stamp:  # the file that was to be replaced is still there
             return Verdict(is_stale=True, reason="was to be replaced, and was not")
         if not is_whole(row.output, row.format, (row.output_height, row.output_width), self.options):
-            if stamp[0] == 0:  # where a file system has no links, or after a power cut
+            if stamp[0] == 0:  # on a file system without links, or after a power cut
                 self.broken.append(row.output)
                 return Verdict(is_free=True, reason="was left empty")
             # The record does not prove that a file was not put there by the user.
@@ -122,7 +122,7 @@ def has_time(failure: Failure | None, timeout_s: float | None) -> bool:
     """Whether an image failed only because of its timeout, and has more time now.
 
     Args:
-        failure: as it is recorded.
+        failure: the recorded failure.
         timeout_s: of this run; None for no limit.
 
     >>> late = Failure("timeout", "took too long", limit_s=0.5)
@@ -145,7 +145,7 @@ def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, 
     Args:
         size: (height, width) that it must have.
     """
-    from upsample_cli.images.open import probe  # Pillow with it
+    from upsample_cli.images.open import probe  # imports Pillow
 
     try:
         info = probe(output, max_pixels=max(options.max_pixels, size[0] * size[1]))
@@ -170,11 +170,11 @@ def open_resume(
     timeout_s: float | None = None,
     is_dry_run: bool = False,
 ) -> Resume | None:
-    """The record of earlier runs into the same folder; None if the run has no folder of its own and no `state`.
+    """The record of earlier runs into the same folder; None if there is neither `state` nor a folder for outputs only.
 
     Args:
         state: path of the record, as typed; None for the folder of the outputs.
-        check_content: identify an input by the hash of its content where the hash is recorded.
+        check_content: identify an input by the hash of its content if the hash is recorded.
         retry_failed, timeout_s: see `Resume`.
         is_dry_run: open a copy of the record; lock and change nothing.
 
@@ -194,13 +194,13 @@ def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
     """The top folders that a run writes to."""
     if outputs.folder is not None or outputs.file is not None:
         return {outputs.folder or Path(str(outputs.file)).parent}
-    parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120  of many, few
+    parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120  a Path is slow
     trees = {file.folder for file in found if file.folder is not None}
     return {Path(parent) for parent in parents} | {outputs.mirror(tree, label) for tree in trees}
 
 
 def _record_path(found: Sequence[Found], outputs: Outputs, label: str, state: str | None) -> Path | None:
-    """Path of the record: the one that the user gave, or one in the folder that only holds outputs, if there is one."""
+    """Path of the record: the one that the user gave, or one in the folder of the outputs if it is for outputs only."""
     if state is not None:
         path = Path(state)
         if not state or is_folder(path):

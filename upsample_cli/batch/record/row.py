@@ -1,4 +1,4 @@
-"""A row of a record, and what a row must hold to be one that upsample wrote: the file may be an attacker's."""
+"""A row of a record, and the checks that upsample can have written it: the file may come from an attacker."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ _MAX_SIDE = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is recorded of one output.
+    """The record of one output.
 
     Args:
-        output: the file, links in its folder resolved.
-        input: the file it was made from, likewise.
-        input_stamp: the input's, before it was opened; None if it could not be told.
-        input_sha256: of its content; None if that was not asked for.
-        settings: as `identity.settings_text` puts them; of a failure with all that may have caused it.
+        output: path of the output, with the links in its folder resolved.
+        input: path of the input, resolved in the same way.
+        input_stamp: stamp of the input before it was opened; None if it could not be read.
+        input_sha256: hash of the input's content; None if it was not requested.
+        settings: text of `identity.settings_text`; for a failure, with the conditions that may have caused it.
         format: name of the output's format.
-        height, width: of the input.
-        output_height, output_width: of the output.
+        height, width: size of the input.
+        output_height, output_width: size of the output.
         status: "started" if the run ended before the image did.
         failure: why it failed, if it did.
-        may_pass: the failure may be gone at the next run.
-        output_stamp: of what was written; while it is "started", of what was there before. None for nothing.
-        token: of the run.
+        may_pass: the next run may succeed.
+        output_stamp: stamp of the written file; while the status is "started", of the file that was there before. None
+            if there was no file.
+        token: token of the run.
     """
 
     output: str
@@ -60,14 +61,14 @@ class Row:
 
 
 def row_of(found: sqlite3.Row, folder: str) -> Row | None:
-    """What a row of the file says; None if it names a format that this version does not know.
+    """Convert a row of the file; None if it names a format that this version does not know.
 
     Args:
-        found: `COLUMNS`.
-        folder: of the record, from where outputs are named.
+        found: the row, with `COLUMNS`.
+        folder: folder of the record. Paths of outputs are relative to it.
 
     Raises:
-        ValueError: naming a column that holds what upsample never writes.
+        ValueError: if a column has a value that upsample never writes. The message is the name of the column.
     """
     check(found)
     if found["status"] == "failed" and not found["failure"]:
@@ -97,7 +98,7 @@ def check(found: sqlite3.Row) -> None:
     """Refuse a row, or a part of one, that upsample did not write.
 
     Raises:
-        ValueError: naming the column.
+        ValueError: if it is refused. The message is the name of the column.
     """
     for name in found.keys():  # noqa: SIM118  iterating a row gives its values
         if not _CHECKS[name](found[name]):
@@ -105,7 +106,7 @@ def check(found: sqlite3.Row) -> None:
 
 
 def stored(text: str) -> str | bytes:
-    """Text, or the bytes of a file name that is not text, as a row holds it."""
+    """A path as a row holds it: as text, or as bytes if it is not valid Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError:

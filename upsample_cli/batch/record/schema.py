@@ -1,4 +1,4 @@
-"""The tables of a record, and how those of an older version become today's."""
+"""The tables of a record, and the upgrade of the tables of an older version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-APPLICATION_ID = 0x75707332  # "ups2", at its place in the head of an SQLite file
+APPLICATION_ID = 0x75707332  # "ups2", in a field of SQLite's file header
 VERSION = 2
 TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 
@@ -30,7 +30,7 @@ _SCHEMAS = {
     ),
     VERSION: (_SETTINGS, _IMAGES, _BY_INPUT),
 }
-# Version 1 recorded a failure as one line. Its kind matters for a timeout alone: another limit lets it be tried again.
+# Version 1 recorded a failure as one line. Only a timeout must be recognized: it is retried.
 _KIND_OF_LINE = "CASE WHEN instr(line, ': took longer than --timeout ') THEN 'timeout' ELSE 'earlier' END"
 _FAILURE_OF_LINE = (
     f"json_object('kind', {_KIND_OF_LINE}, 'cause', json_array(line), 'next_step', json_array(), 'path', '',"
@@ -59,7 +59,7 @@ def own_tables(version: int) -> list[tuple[str, ...]] | None:
 
 
 def bring_up_to_date(execute: Callable[[str], Sequence[Any]]) -> None:
-    """Make the tables in an empty database, or turn those of an older version into today's.
+    """Create the tables in an empty database, or upgrade those of an older version.
 
     Args:
         execute: executes a statement on the database, and returns its rows.

@@ -1,4 +1,4 @@
-"""What the exit of a worker process means for the image that it was working on."""
+"""Turns the exit of a worker process into the result of the image that it was working on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def how_ended(exit_code: int | None) -> str:
     """The name of a signal, or the status that a process ended with.
 
     Args:
-        exit_code: of `multiprocessing`: a negative signal number, or a status.
+        exit_code: as `multiprocessing` reports it: a negative signal number, or a status.
     """
     if exit_code is None or exit_code >= 0:
         return f"status {exit_code}"
@@ -34,7 +34,7 @@ def how_ended(exit_code: int | None) -> str:
 
 
 def failure_of_exit(exit_code: int | None) -> Failure:
-    """What a worker process that ended in the middle of an image says about the image.
+    """The failure of the image that a worker process was working on when it ended.
 
     >>> failure_of_exit(-11).cause
     'crashed the process that was at work on it (SIGSEGV)'
@@ -47,7 +47,7 @@ def failure_of_exit(exit_code: int | None) -> Failure:
 
 
 def last_result(order: Order, failure: Failure, options: Options, elapsed_s: float) -> Result:
-    """The result of the image that a worker ended on. If its file is in place, only the message was lost."""
+    """The result of the image that a worker had when it ended. If its output is whole, only the message was lost."""
     job = order.job
     if stamp_of(job.output) != order.before and is_whole_output(job, options):
         return Result.planned(job).ended("written", elapsed_s=elapsed_s)

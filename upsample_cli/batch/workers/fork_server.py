@@ -1,7 +1,7 @@
 """The process that workers are forked from, on Linux: it has imported what they need and loaded libtorch.
 
-It runs nothing of its own, so it has one thread, and a fork copies no lock that another thread holds. It ends with the
-last process that was started through it. Other systems have no safe fork; there each worker starts from nothing.
+It does no other work and has one thread, so a fork never copies a lock that another thread holds. It ends with the last
+process that was started through it. Forking is not safe on other systems; there each worker is a new Python process.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from upsample_cli.errors import UsageError
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
 RUN = "UPSAMPLE_CLI_RUN"
-"""Variable of the process that forks: the process id of its run."""
+"""Environment variable that passes the process id of the run to the process that forks."""
 
 _THREADS = "OPENBLAS_NUM_THREADS"
-"""How many threads numpy's library starts when it is loaded."""
+"""Environment variable: how many threads numpy's linear algebra library starts when it is loaded."""
 
 
 def begin_fork_server() -> None:
-    """Start it while this process still imports. Where that fails, it fails again when there is a worker to start."""
+    """Start it early, while this process still imports. If that fails, it fails again when a worker is started."""
     with contextlib.suppress(UsageError), starting_processes():
         worker_context()
 
 
 @contextlib.contextmanager
 def starting_processes() -> Iterator[None]:
-    """For the block in which processes are started: they run no code of the current folder, and no signal ends them.
+    """Start processes in the `with` block: they do not run code from the current folder, and signals do not end them.
 
-    Workers inherit the blocked signals. A terminal sends Ctrl-C to all processes; only the run answers it.
+    Workers inherit the blocked signals. A terminal sends Ctrl-C to all processes; only the run handles it.
 
     Raises:
         UsageError: if they would import modules from the current folder.
@@ -57,7 +57,7 @@ def starting_processes() -> Iterator[None]:
 
 
 def worker_context() -> BaseContext:
-    """How worker processes are started. Call it, and use it, in `starting_processes`."""
+    """The `multiprocessing` context that starts worker processes. Call it and use it inside `starting_processes`."""
     if sys.platform == "linux":
         from multiprocessing import forkserver
 

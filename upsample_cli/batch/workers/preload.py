@@ -1,4 +1,4 @@
-"""Imported by the process that workers are forked from: what every image needs, imported once for all of them."""
+"""Imported by the process that workers are forked from. Imports what every image needs, once for all workers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MODULES = (
     "upsample_cli.images.codecs.jpeg", "imagecodecs._jpeg8", "PIL.JpegImagePlugin",
 )  # fmt: skip
 
-_REPARENTED_S = 1.0  # the files of a process that ends are closed a moment before it has ended
+_REPARENTED_S = 1.0  # a process that ends closes its files a moment before it has ended
 
 
 def _preload(run: int) -> None:
     for module in _MODULES:
-        if os.getppid() != run:  # it has ended: its pipes must not stay open
+        if os.getppid() != run:  # the run has ended: its pipes must not stay open
             return
         importlib.import_module(module)
     from upsample_cli.engine.library import library_path, load_library
@@ -32,10 +32,10 @@ def _preload(run: int) -> None:
 
 
 def _remove_socket(run: int) -> None:
-    """Remove the server's socket and its folder if the run has ended in a way in which it could not.
+    """Remove the server's socket and the folder of the socket if the run was killed before it could do so.
 
     Args:
-        run: process id of the run; a run that goes on removes them itself.
+        run: process id of the run. A run that is still alive removes them itself.
     """
     end_s = time.monotonic() + _REPARENTED_S
     while os.getppid() == run:

@@ -1,7 +1,7 @@
 """The executor of worker processes: an image that crashes, hangs or exhausts memory fails alone.
 
-One thread, the supervisor, starts and ends all workers and reads and writes their pipes. Each worker has a pipe of its
-own and nothing is shared, so that a worker may exit at any moment without harm to the others.
+One thread, the supervisor, starts and ends all workers and reads and writes their pipes. Each worker has its own pipe
+and nothing is shared, so a worker can exit at any moment without harming the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from upsample_cli.batch.workers.started import Order, Worker, started_worker
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
-from upsample_cli.images.metered import late
+from upsample_cli.images.metered import timeout_error
 
 _ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
 _EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
@@ -41,7 +41,7 @@ class ProcessExecutor:
     Args:
         assignment: what each worker receives when it starts.
         slots: number of workers.
-        watcher: of the images, called from the supervisor's thread.
+        watcher: follows the images; called from the supervisor's thread.
         timeout_s: an image that takes longer fails, and its worker is killed; None for no limit.
     """
 
@@ -88,7 +88,7 @@ class ProcessExecutor:
     def _wake_up(self) -> None:
         if not self._is_woken:
             self._is_woken = True
-            with contextlib.suppress(OSError):  # the supervisor has gone
+            with contextlib.suppress(OSError):  # the supervisor has ended
                 self._wakeup_writer.send_bytes(b"!")
 
     def _supervise(self) -> None:
@@ -100,7 +100,7 @@ class ProcessExecutor:
                 connections = [worker.connection for worker in self._workers]
                 self._handle_messages(wait([self._wakeup_reader, *connections], self._wait_s()))
                 self._end_timed_out()
-        except Exception as error:  # raised where results are waited for, as in a thread pool
+        except Exception as error:  # raised from the futures, as in a thread pool
             self._error = error
         for worker in list(self._workers):
             worker.process.kill()
@@ -190,14 +190,14 @@ class ProcessExecutor:
         order.future.set_result(result)
 
     def _give_up(self, orders: deque[Order]) -> None:
-        """End images that will have no result, because the run ends."""
+        """End the futures of images that will not have a result, because the run ends."""
         while orders:
             orders.popleft().future.set_exception(self._error or Interrupted())
 
     def _wait_s(self) -> float | None:
-        """How long to wait for messages before the next timeout; None for any time."""
+        """How long to wait for messages before the next timeout; None to wait without a limit."""
         if self._closing_s is not None:
-            return signals.LOOK_S
+            return signals.POLL_S
         begun_s = [worker.begun_s for worker in self._workers if worker.assigned]
         if self._timeout_s is None or not begun_s:
             return None
@@ -207,7 +207,7 @@ class ProcessExecutor:
         for worker in list(self._workers):
             if self._timeout_s is not None and worker.assigned and time.monotonic() >= worker.begun_s + self._timeout_s:
                 worker.process.kill()
-                self._remove(worker, late(worker.assigned[0].job.input, self._timeout_s).failure)
+                self._remove(worker, timeout_error(worker.assigned[0].job.input, self._timeout_s).failure)
 
     def _remove(self, worker: Worker, failure: Failure | None = None) -> None:
         """Handle the exit of a worker: its current image has probably failed, and its other images are queued again."""

@@ -1,4 +1,4 @@
-"""Worker processes as the run sees them: how they are started, and what they work on."""
+"""Worker processes on the side of the run: how they are started, and which images are assigned to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An image, the future of its result, and the stamp of the file that had the output's name before."""
+    """An image, the future of its result, and the stamp of the file that was at the output's path before, if any."""
 
     job: Job
     future: Future[Result]

@@ -33,11 +33,11 @@ class Assignment:
     """What every worker of a run receives when it starts.
 
     Args:
-        options: of the run.
-        token: of the run.
+        options: the options of the run.
+        token: the token of the run.
         carrier: enlarges the images.
         cores: number of this worker's threads that compute.
-        index: of the worker; chooses one of several GPUs.
+        index: index of the worker; chooses one of several GPUs.
     """
 
     options: Options
@@ -57,7 +57,7 @@ def work(connection: Connection[Any, Any]) -> None:
     for number in signals.SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the run handles them
     _prefer_for_oom_killer()
-    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: the run has gone
+    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: the run has ended
         assignment: Assignment = connection.recv()
         use_cores(assignment.cores)
         jobs: SimpleQueue[Job | None] = SimpleQueue()

@@ -38,9 +38,9 @@ class Report:
         quiet: print only errors.
         as_json: print only the document at the end on `out`.
         order: position of each input in the document.
-        others: images in folders whose format is not read here, by extension.
+        other_formats: counts images in folders whose format this package does not read, by extension.
         is_resumable: whether there is a record, so that the same command continues a stopped run.
-        may_retry: whether the record holds failures that are tried again only if asked for.
+        holds_failures: returns whether the record holds failures that are retried only on request.
     """
 
     out: Console
@@ -51,12 +51,12 @@ class Report:
     as_json: bool = False
     is_watch: bool = False
     order: Mapping[Path, int] = field(default_factory=dict)
-    others: Counter[str] = field(default_factory=Counter)
+    other_formats: Counter[str] = field(default_factory=Counter)
     is_resumable: bool = False
-    may_retry: Callable[[], bool] = lambda: False
+    holds_failures: Callable[[], bool] = lambda: False
     summary: Summary = field(default_factory=Summary)
     _records: list[tuple[int, str]] = field(default_factory=list)
-    _said: int = 0
+    _printed_lines: int = 0
     _first_failure: int | None = None
 
     def __post_init__(self) -> None:
@@ -68,19 +68,19 @@ class Report:
         if self.as_json:
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if (error := error_line(result)) is not None:
-            self._first_failure = self._said if self._first_failure is None else self._first_failure
+            self._first_failure = self._printed_lines if self._first_failure is None else self._first_failure
             self.message("error", "bold red", error)
         elif not self.quiet:
             # The summary counts outputs that exist: a resumed run may skip many thousands.
-            says_all = self.verbose or self.is_single or self.is_watch
-            for warning in result.remarks if says_all or result.status != "skipped" else ():
+            is_detailed = self.verbose or self.is_single or self.is_watch
+            for warning in result.remarks if is_detailed or result.status != "skipped" else ():
                 prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
                 self.message("warning", "yellow", prefix + sentence(warning, detailed=self.verbose))
-            if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
+            if not self.as_json and (self.verbose or (is_detailed and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
                 lines.print(_line(result, self.verbose), soft_wrap=True, highlight=False)
-                self._said += 1
+                self._printed_lines += 1
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
         """Print the end of the report.
@@ -99,13 +99,13 @@ class Report:
             if left and not self.quiet:
                 what = "what was written is not whole" if self.out.stderr else "nothing was written"
                 self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
-            if self.others and not self.quiet:
-                self.messages.print(counted_formats(self.others), soft_wrap=True, highlight=False)
+            if self.other_formats and not self.quiet:
+                self.messages.print(counted_formats(self.other_formats), soft_wrap=True, highlight=False)
         elif not self.quiet:
             for line in self._summary_lines(elapsed_s, left):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
-            gone_by = 0 if self._first_failure is None else self._said - self._first_failure
-            if gone_by > _SCROLLED_LINES and self.summary.first_failures:
+            lines_since = 0 if self._first_failure is None else self._printed_lines - self._first_failure
+            if lines_since > _SCROLLED_LINES and self.summary.first_failures:
                 self._repeat_failures()
 
     def _summary_lines(self, elapsed_s: float, left: int | None) -> Iterator[str]:
@@ -113,10 +113,11 @@ class Report:
             yield f"stopped: {left:,} not done" + (
                 "; run the same command again to continue" if self.is_resumable and left else ""
             )
-        retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
+        failed = self.summary.counts["failed"]
+        retry = "--retry-failed tries again what failed" if failed and self.holds_failures() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
-        if self.others:
-            yield f"left out{self.others.total():>7,}  {counted_formats(self.others)}"
+        if self.other_formats:
+            yield f"left out{self.other_formats.total():>7,}  {counted_formats(self.other_formats)}"
 
     @property
     def exit_status(self) -> int:
@@ -125,7 +126,7 @@ class Report:
 
     def message(self, kind: str, style: str, text: str) -> None:
         """Print a warning or an error on a separate line."""
-        self._said += 1
+        self._printed_lines += 1
         self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
@@ -133,7 +134,7 @@ class Report:
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device)
-        document |= {"other_formats": dict(self.others)} if self.others else {}
+        document |= {"other_formats": dict(self.other_formats)} if self.other_formats else {}
         document |= {"stopped": True} if is_stopped else {}
         end = json.dumps(document, indent=2).removeprefix("{")
         write('{\n  "files": [')

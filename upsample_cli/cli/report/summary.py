@@ -128,14 +128,14 @@ def _common(folder: Path | None, other: Path) -> Path | None:
     return None
 
 
-def counted_formats(others: Counter[str]) -> str:
+def counted_formats(other_formats: Counter[str]) -> str:
     """A short text about the number of images in unsupported formats.
 
     >>> counted_formats(Counter({".svg": 1, ".heic": 2}))
     '3 files of other formats: .heic 2, .svg 1'
     """
-    count = others.total()
-    named = ", ".join(f"{extension} {number:,}" for extension, number in others.most_common())
+    count = other_formats.total()
+    named = ", ".join(f"{extension} {number:,}" for extension, number in other_formats.most_common())
     return f"{count:,} {'file' if count == 1 else 'files'} of other formats: {named}"
 
 

@@ -53,7 +53,7 @@ def print_finding(
     print_notes(console, dict.fromkeys(text for axis in verdict.axes for text in reach_remarks(axis)))
     if cured is not None:
         console.print(f"cured: a flat {FLAT_LEVEL} becomes uneven by {cured.amplitude_levels:.4g} levels")
-    elif measured is not None and not measured.is_even and not verdict.gaps:  # no weights cure gaps
+    elif measured is not None and not measured.is_even and not verdict.gaps:  # weights cannot fill gaps
         named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
         console.print(f"{named}, with -o FILE, writes weights that leave a flat input flat")
 

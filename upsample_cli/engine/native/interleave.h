@@ -1,7 +1,7 @@
-// Planes, each with the pixels of one phase, become a row: the first pixel of every plane, then the second, and so on.
+// Interleaves planes, each with the pixels of one phase: the first pixel of every plane, then the second, and so on.
 //
-// A vector of the row takes its bytes from several planes. Which bytes of which planes repeats after a few vectors, the
-// period, so a table lists the pieces of each vector of one period.
+// A vector of the row has bytes from several planes. The pattern repeats after a few vectors (the period), so tables
+// list the pieces of each vector of one period.
 
 namespace {
 
@@ -11,9 +11,9 @@ constexpr int piece_bytes = 16, halves = vector_bytes / piece_bytes;
 constexpr Count plane_slack = 2 * vector_bytes;
 
 struct Interleaving {
-    Count period, plane_step;  // vectors, and the bytes of each plane that they take
-    int pieces;                // for each piece of a vector, at the most
-    Count *from;               // (period, pieces, halves): from the start of the first plane
+    Count period, plane_step;  // in vectors, and in bytes of each plane
+    int pieces;                // the most planes that 16 bytes of a vector come from
+    Count *from;               // (period, pieces, halves): offset from the start of the first plane
     Bytes *masks;              // (period, pieces)
 };
 
@@ -26,7 +26,7 @@ struct Place {
     }
 };
 
-// The number of planes that the piece of a row at `start` takes bytes from.
+// The number of planes that 16 bytes of the row come from, beginning at `start`.
 inline int planes_met(Count start, Count factor, Count pixel_bytes)
 {
     int met = 0;
@@ -74,12 +74,12 @@ inline void fill(Interleaving &tables, Count factor, Count pixel_bytes, Count pl
             masks[(vector + piece) * sizeof(Bytes) + half * piece_bytes + at] =
                 place.plane * plane_bytes + place.offset - from;
         }
-        for (int piece = met; piece < tables.pieces; piece++)  // takes nothing from there
+        for (int piece = met; piece < tables.pieces; piece++)  // its masks take no bytes
             tables.from[(vector + piece) * halves + half] = tables.from[vector * halves + half];
     }
 }
 
-// Writes `bytes` bytes of the row. Pieces is `tables.pieces`, or 0 to use that.
+// Writes `bytes` bytes of the row. Pieces is `tables.pieces` if that is known when compiling, otherwise 0.
 template <int Pieces> void interleave_pieces(const Interleaving &tables, const uint8_t *planes, Count bytes, uint8_t *out)
 {
     const int pieces = Pieces ? Pieces : tables.pieces;

@@ -1,6 +1,6 @@
-// The module `_separable`: it checks what it is given, and lets the kernels of an instruction set compute.
+// The module `_separable`: it checks its arguments and calls the kernels of an instruction set.
 //
-// Limited API: one build serves every later Python. Python without the GIL does not have that API yet.
+// Limited API: one build works with every later Python. Python without the GIL does not have that API yet.
 
 #include <pyconfig.h>
 #if !defined(Py_GIL_DISABLED)
@@ -13,7 +13,7 @@
 
 namespace {
 
-// The memory of a Python object, released at the end.
+// The memory of a Python object, released at the end of the scope.
 struct Buffer {
     Py_buffer view = {};
     ~Buffer() { PyBuffer_Release(&view); }
@@ -47,7 +47,7 @@ bool runs_here(const Kernels &kernels)
     return true;
 }
 
-// The kernels of an instruction set, by its name. Sets an error and returns null if there are none for this processor.
+// The kernels of an instruction set, by its name. Sets an error and returns null if they cannot be used here.
 const Kernels *kernels_of(const char *name)
 {
     for (const Kernels *kernels : compiled)
@@ -89,7 +89,8 @@ template <int count> const Kind *kind_of(const Kind (&kinds)[count], int sum, Co
     return found == kinds + count ? nullptr : found;
 }
 
-// Checks the output and the padded tile against the settings in `work`, and takes both. Null if they fit, or the fault.
+// Checks the output and the padded tile against the settings in `work`, and sets both in it. Returns null if they fit,
+// otherwise the fault.
 const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
 {
     if (made.ndim != 3 || made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
@@ -115,7 +116,7 @@ const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
     return nullptr;
 }
 
-// Lets a kernel compute without the lock of Python.
+// Runs a kernel without the GIL.
 PyObject *run(const Kind &kind, const Work &work)
 {
     bool is_done;

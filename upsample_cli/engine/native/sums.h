@@ -1,18 +1,18 @@
 // Sums of whole numbers, and one division. A separable kernel sums down the columns first, then along the rows; any
 // other sums over all inputs of an output.
 //
-// Outputs at the same place between two inputs are a phase. All outputs of a row and a phase are weighted with the same
-// numbers, so they are computed side by side, as a plane; then the planes of all phases are interleaved.
+// Outputs at the same position between two inputs form a phase. All outputs of one phase in a row have the same
+// weights, so they are computed side by side, as a plane. Then the planes of all phases are interleaved.
 
 namespace {
 
-// Numbers that are computed together, and how many numbers a line has after its last.
+// How many numbers are computed together, and how many spare numbers follow the last one of a line.
 constexpr int block = 32;
 constexpr Count line_slack = 2 * block;
 
-constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the first cache
+constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the L1 cache
 
-// What comes between sums and pixels. 16 bits are multiplied by a verified multiplier. Floats are divided, or multiplied
+// Turns sums into pixel values. 16-bit sums are multiplied by a verified multiplier. Floats are divided, or multiplied
 // by the inverse of the divisor; separable.py proves where that is exact.
 template <class Pixel, class Sum, bool Overshoots> struct Finish {
     Full<Sum> half, divisor, inverse, largest;
@@ -110,7 +110,7 @@ private:
     Count taps;
 };
 
-// `block` quotients as pixels.
+// Stores `block` quotients as pixels.
 inline void store_block(const Shorts *quotients, uint8_t *out)
 {
     for (int at = 0; at < block / lanes<uint8_t>; at++)
@@ -146,12 +146,12 @@ template <class Sum> inline Quotients<Sum> rounded_down(const Full<Sum> *quotien
         return whole(quotients[0], quotients[1]);
 }
 
-// One phase of a part of a row without alpha.
+// Computes one phase of a part of a row without alpha.
 template <class Pixel, class Sum, bool Overshoots, class Sums>
 void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, const Sums &sums, Count count, Pixel *__restrict plane)
 {
     constexpr int vectors = block / lanes<Sum>;
-    const Finish<Pixel, Sum, Overshoots> finish = given;  // its own copy: no pixel written can change it
+    const Finish<Pixel, Sum, Overshoots> finish = given;  // a local copy: stores of pixels cannot change it
     for (Count done = 0; done < count; done += block) {
         Full<Sum> made[vectors];
         Quotients<Sum> quotients[vectors / per_quotients<Sum>];
@@ -222,7 +222,7 @@ void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, bool multipli
     }
 }
 
-// The layer's numbers of one input row: its pixels; with alpha a part for each channel, colour multiplied by alpha.
+// Prepares one input row for the sums: its pixels, or with alpha a part for each channel, colour multiplied by alpha.
 template <class Pixel, class Sum, int Channels>
 void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
 {
@@ -232,7 +232,7 @@ void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
         for (Count at = 0; at < count; at++)
             numbers[at] = pixels[at];
     } else if constexpr (Channels == 4 && sizeof(Pixel) == 1) {
-        for (Count at = 0; at < width; at++) {  // GCC makes vectors of whole pixels, but not of every fourth byte
+        for (Count at = 0; at < width; at++) {  // GCC vectorizes loads of whole pixels, but not of every fourth byte
             const uint32_t pixel = loaded<uint32_t>(pixels + 4 * at);
             const int32_t alpha = pixel >> 24;
             numbers[at] = static_cast<int32_t>(pixel & 255) * alpha;
@@ -250,7 +250,7 @@ void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
     }
 }
 
-// The sums down the columns. `lines` has the input rows.
+// Computes the sums down the columns. `lines` has the input rows.
 template <class Sum, int Taps>
 void add_rows(const Sum *const *lines, const Sum *weights, Count taps, Count count, Sum *__restrict out)
 {
@@ -323,7 +323,7 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
     }
 };
 
-// All rows of a tile. Channels is 0 without alpha. False if there is not enough memory.
+// Enlarges all rows of a tile. Channels is 0 without alpha. Returns false if there is not enough memory.
 template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_separable(const Work &work)
 {
     Tile<Pixel, Sum, Channels, Overshoots> tile(work);

@@ -1,14 +1,14 @@
-// Bilinear enlargement by two: nothing but rounding averages of the pixels' own numbers, of 8 or 16 bits.
+// Bilinear enlargement by two, only with rounding averages of the 8-bit or 16-bit numbers of the pixels.
 //
 // Every output is (9a + 3b + 3c + d + 8) >> 4 of the four pixels around it: a is the nearest, b its neighbour along the
-// row, c along the column, d the one across.
+// row, c its neighbour along the column, and d the diagonal one.
 
 namespace {
 namespace twofold {
 
-constexpr Count chunk = 3072;  // numbers of a row at a time, so that two lines stay in the first cache
+constexpr Count chunk = 3072;  // numbers of a row at a time, so that two lines stay in the L1 cache
 
-// Averages of averages round up several times; each term subtracts where the sum was rounded up once too often.
+// Averages of averages round up several times. Each term subtracts 1 where an average was rounded up once too often.
 // Numbers is a number or a vector of them.
 template <class Numbers> inline Numbers blended(Numbers a, Numbers b, Numbers c, Numbers d)
 {
@@ -36,14 +36,14 @@ template <class Number> void blend(const Number *near, const Number *far, Count 
         blend_at<Number>(near + at, far + at, step, out + at);
 }
 
-// A tile with a rim of one pixel around it.
+// Enlarges a tile that is padded by one pixel on each side.
 template <class Number> bool enlarge(const Work &work)
 {
     const Count channels = work.channels, width = work.width, stride = (width + 2) * channels;
     const Count most = chunk / channels, plane = chunk + plane_slack / sizeof(Number);
     Number planes[2 * plane];
     Interleaving tables = measured(2, channels * sizeof(Number));
-    Count from[3 * 3 * halves];  // a period of at most three vectors: up to four numbers a pixel
+    Count from[3 * 3 * halves];  // with up to four numbers in a pixel, a period has at most three vectors
     Bytes masks[3 * 3];
     tables.from = from;
     tables.masks = masks;

@@ -1,10 +1,11 @@
-// The vectors of an instruction set. Its file defines `vector_bytes`, 16 or 32, before this, and after this
-// - gathered: a vector of pieces of 16 bytes, each from its own place,
-// - shuffled: within each 16 bytes, the bytes at the places in `mask`, or 0 where that is 0x80,
-// - average: of two vectors of bytes, or of 16 bits, rounded half up,
-// - upper_half: of the products of numbers of 16 bits,
-// - narrowed: two vectors as one of numbers half as wide; every number fits,
-// - whole: two vectors of float64 as one of whole numbers, rounded towards zero.
+// The vectors of an instruction set. The including file defines `vector_bytes`, 16 or 32, before this header, and these
+// functions after it:
+// - gathered: a vector of pieces of 16 bytes, each from its own offset,
+// - shuffled: within each 16 bytes, the bytes at the positions in `mask`, or 0 where that is 0x80,
+// - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
+// - upper_half: the upper half of the products of 16-bit numbers,
+// - narrowed: two vectors converted to one with numbers half as wide; every number fits,
+// - whole: two vectors of float64 converted to one of whole numbers, rounded towards zero.
 
 namespace {
 
@@ -32,12 +33,12 @@ inline uint8_t average(uint8_t left, uint8_t right) { return (left + right + 1) 
 
 inline uint16_t average(uint16_t left, uint16_t right) { return (left + right + 1) >> 1; }
 
-// Numbers of two vectors in turn, from the number `start` of each.
+// Alternates the numbers of two vectors, beginning with the number `start` of each.
 template <int start, int... at> inline Ints alternating(Ints one, Ints other, std::integer_sequence<int, at...>)
 {
 #if defined(__clang__)
     return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * lanes<int32_t>)...);
-#else  // which has that function only since GCC 12
+#else  // GCC has that function only since version 12
     return __builtin_shuffle(one, other, Ints{(start + at / 2 + at % 2 * lanes<int32_t>)...});
 #endif
 }

@@ -1,4 +1,4 @@
-"""The check that a route gives the pixels of the plain layer, which it must pass before it is used."""
+"""The check that a route gives the pixels of the plain layer. A route must pass it before it is used."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def agrees(
     Float pixels may differ by a few roundings, because their sums are added up in another order.
 
     Args:
-        send: takes the tile from the memory of the CPU to the device of the routes.
-        fetch: takes outputs back.
+        send: copies the tile to the device of the routes.
+        fetch: copies outputs back to the CPU.
     """
     tile = send(hard_tile(kernel, arithmetic, channels))
     found, expected = (fetch(applied(candidate, tile, kernel)) for candidate in (route, plain))

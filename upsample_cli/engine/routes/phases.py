@@ -34,13 +34,13 @@ _STORING = 7
 class Blocks:
     """How the pixels of a row are grouped into blocks.
 
-    The outputs of a block begin `offset` before the outputs of its own pixels, where an output's window begins at the
-    block's halo. So the block touches as few columns as possible.
+    The outputs of a block begin `offset` outputs before those of its own pixels. The window of the first of them begins
+    at the first column of the block's halo, so the block touches as few columns as possible.
 
     Args:
-        pixels: in one block.
-        group: neighbouring pixels that form the channels of one position; `pixels` is a multiple of it.
-        factor, halo, padding: of the kernel.
+        pixels: number of pixels in one block.
+        group: number of neighbouring pixels that form the channels of one position; `pixels` is a multiple of it.
+        factor, halo, padding: see `Kernel`.
 
     >>> Blocks(pixels=2, group=1, factor=2, halo=1, padding=1).columns
     3
@@ -70,7 +70,7 @@ class Blocks:
         return -(-needed // self.group) * self.group
 
     def widened(self, padded: Array, width: int) -> Array:
-        """A padded tile with zero columns added until whole blocks cover its core. They reach no output.
+        """A padded tile with zero columns added until whole blocks cover its core. The zeros do not affect any output.
 
         padded: (height, width + 2*halo, channels) -> (height, `padded_width`, channels).
         """
@@ -165,7 +165,7 @@ def row_phases(kernel: Kernel, blocks: Blocks, mixing: Array, bias: Array, *, sc
     Args:
         mixing: (channels, channels): output channel c sums the layer's channels with the weights `mixing[c]`.
         bias: (channels,), added to each output channel.
-        scale: of weights and biases, a power of two.
+        scale: multiplies weights and biases; a power of two.
     """
     rows, row_exists = _taps(kernel, range(kernel.factor), range(-kernel.halo, kernel.halo + 1))
     outputs = range(-blocks.offset, blocks.pixels * kernel.factor - blocks.offset)

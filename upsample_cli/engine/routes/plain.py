@@ -1,4 +1,4 @@
-"""What a route is, and the one that runs the layer itself: the reference for all others."""
+"""The protocol of a route, and the route that runs the layer itself: the reference for all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Route(Protocol):
     """Computes tiles on one device."""
 
     name: str
-    """What reports call it."""
+    """The name in reports."""
 
     bytes_per_value: int
     """Working memory for each number of the output, in bytes."""
@@ -27,7 +27,7 @@ class Route(Protocol):
 
         Args:
             padded: (height + 2*halo, width + 2*halo, channels), contiguous.
-            out: (height*factor, width*factor, channels), rows may be strided; written.
+            out: (height*factor, width*factor, channels), rows may be strided; the result is written to it.
         """
         ...
 
@@ -51,19 +51,19 @@ class PlainRoute:
 
     def __call__(self, padded: Pixels, out: Pixels) -> None:
         """See `Route`."""
-        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+        with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
             self._enlarge(padded, out)
         if not self._arithmetic.is_exact:
             self.mend(padded, out)
 
     def mend(self, padded: Pixels, out: Pixels) -> None:
-        """Compute the floating-point results again that are not finite because a sum was, where they themselves are.
+        """Compute floating-point results again that should be finite but are not, because a sum overflowed.
 
-        Pixels times a power of two have the same sums times that power, to the last bit, unless they are as small as
-        the smallest number; next to those whose sums overflow, such pixels count for nothing.
+        If pixels are multiplied by a power of two, their sums are multiplied by the same power, exact to the last bit.
+        The exceptions are pixels near the smallest float, which are negligible next to pixels whose sums overflow.
 
         Args:
-            padded, out: see `Route`; the results that any route has written.
+            padded, out: see `Route`; `out` has the results that any route has written.
         """
         is_bad = overflowed(padded, out, self._arithmetic)
         if is_bad is None:

@@ -1,4 +1,4 @@
-"""The race of the routes of a GPU. Each is timed on a large tile, after the check that it gives the layer's pixels."""
+"""Times the routes of a GPU on a large tile, and chooses the fastest that gives the layer's pixels."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def _fetched(made: Pixels) -> Pixels:
 def cuda_routes(
     kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device
 ) -> Iterator[Callable[[], Route]]:
-    """Candidates of a GPU: one kernel for all, and the layer with its channels in groups or in one dense weight."""
+    """Candidates for a GPU: one fused kernel, and the layer with its channels in groups or in one dense weight."""
 
     def fused() -> Route:
-        from upsample_cli.engine.routes.triton import FusedRoute  # Triton is not everywhere
+        from upsample_cli.engine.routes.triton import FusedRoute  # Triton may be missing
 
         return FusedRoute(kernel, arithmetic, channels, device)
 
@@ -62,10 +62,10 @@ def cuda_routes(
 
 
 def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
-    """The route with the least median time on a large tile, after one run that does not count.
+    """The route with the lowest median time on a large tile. The first run of a route is not counted.
 
-    A route that takes twice as long as the fastest before it is timed only once. A route that fails, for example for
-    lack of memory, is taken only if all fail.
+    A route that takes twice as long as the fastest before it is timed only once. If a route fails, for example because
+    memory is short, it is not chosen. If all routes fail, the last one is chosen.
     """
     side = max(1, round((_TIMED_OUTPUTS / channels) ** 0.5 / kernel.factor))
     shape = ((side + 2 * kernel.halo), (side + 2 * kernel.halo), channels)
@@ -84,7 +84,7 @@ def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channe
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long some work takes on a GPU, by its own clock."""
+    """How long some work takes on a GPU, measured by the GPU's clock."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):
         start.record()

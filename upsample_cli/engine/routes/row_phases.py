@@ -50,7 +50,7 @@ class RowPhaseRoute:
 
     def __call__(self, padded: Array, out: Array) -> None:
         """See `Route`."""
-        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+        with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
             if self._plain is not None and not np.isfinite(padded.sum()):
                 self._plain(padded, out)
                 return
@@ -80,7 +80,7 @@ class RowPhaseRoute:
 def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
     """The blocks of a float convolution, and whether it convolves each channel as a separate image.
 
-    A convolution of all channels also multiplies by the zeros between them; separate ones need interleaving afterwards.
+    One convolution of all channels also multiplies by the zeros between them. Separate ones must be interleaved.
     """
     together, apart = (best_blocks(kernel, depth) for depth in (channels, 1))
     saved = steps_per_output(together, channels) - steps_per_output(apart, 1)

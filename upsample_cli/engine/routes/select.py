@@ -1,4 +1,4 @@
-"""The choice of the CPU's route: for a kernel and a kind of pixels, the fastest here that gives the layer's pixels."""
+"""Chooses the CPU's route for a kernel and a type of pixels: the fastest one that gives the layer's pixels."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _choosing = Lock()
 def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:
     """The fastest route that gives the layer's pixels on this machine, in this process.
 
-    Correctness never depends on a fast route: a route that raises or differs in a single pixel is not used. If one
-    differs from the layer as libtorch's C interface runs it, Python's torch is imported and judges it again.
+    Correctness never depends on a fast route: a route that raises or differs in a single pixel is not used. If a route
+    differs from the layer in libtorch's C interface, Python's torch is imported and the check is repeated with it.
 
     Args:
-        engine: "layer" for the layer itself, "compiled" for the compiled route or none.
+        engine: "layer" for the layer itself, "compiled" for the compiled route or an error.
 
     Raises:
-        UsageError: if the compiled route is wanted and cannot serve.
+        UsageError: if the compiled route is requested but cannot be used.
     """
-    layer_pool()  # the route may be known in a process whose threads are new: after a fork
+    layer_pool()  # after a fork, a route may be cached while the threads are new
     with _choosing:  # a second thread waits for the first one's choice
         return _chosen(kernel, arithmetic, channels, engine)
 
@@ -78,7 +78,7 @@ def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
 
 
 def no_compiled_route(reason: str) -> UsageError:
-    """The error for an image that the compiled route was to enlarge and cannot."""
+    """The error for an image that the compiled route should enlarge but cannot."""
     return UsageError(
         f"the compiled route cannot enlarge this image: {reason}",
         ("choose ", Setting("engine", "auto"), " or ", Setting("engine", "layer")),

@@ -1,7 +1,7 @@
 """The fastest route on the CPU: compiled sums of whole pixels.
 
 `native/` computes; this module prepares its tables and chooses its instruction set. It needs a package that was built
-with a compiler, and whole pixels. The routes of torch serve everything else.
+with a compiler, and whole pixels. The routes of torch compute everything else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Phases = list[tuple[int, list[int | None]]]
 """For each phase along an axis, its first input, and the taps that the inputs from there on are weighted with."""
 
 _BEYOND = {"default": {"avx2"}}
-"""What a value of ATEN_CPU_CAPABILITY forbids. The variable sets libtorch's instructions, so it sets ours."""
+"""Instruction sets that a value of ATEN_CPU_CAPABILITY forbids. The variable limits libtorch, so it limits us too."""
 
 _TWOFOLD_CHANNELS = 4
 
@@ -51,11 +51,11 @@ _SUMS = (_Sums("H", np.uint16, 16), _Sums("f", np.float32, 24), _Sums("d", np.fl
 
 
 class _Division(NamedTuple):
-    """How sums become pixels, as `native/work.h` has it.
+    """How sums are divided to get pixels; see `native/work.h`.
 
     Args:
-        divisor: of the sums.
-        multiplier, shift: instead of it, for sums of 16 bits.
+        divisor: divides the sums.
+        multiplier, shift: replace the divisor for 16-bit sums.
         multiplies: whether a floating-point sum is multiplied by the inverse of the divisor.
         alpha_multiplies: whether colour is multiplied by the inverse of twice its sum of alpha.
     """
@@ -76,8 +76,8 @@ class SeparableRoute:
     `_float_division` proves.
 
     Raises:
-        ValueError: if there is no instruction set, the kernel treats channels differently, pixels are not whole, sums
-            are too large to be exact, or there is alpha and neither one nor three colours.
+        ValueError: if no instruction set is available, the kernel treats channels differently, pixels are not whole, sums
+            are too large to be exact, or there is alpha with neither one nor three colours.
     """
 
     name = "compiled"
@@ -93,7 +93,7 @@ class SeparableRoute:
             raise ValueError("its pixels are not whole numbers")
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
-        # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
+        # Several bands wait for a slower encoder, so they are small. Bands of twice the size would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._settings: tuple[Any, ...] = ()
         if _is_twofold(axis, arithmetic, channels):
@@ -116,7 +116,7 @@ class SeparableRoute:
 
 
 def _is_twofold(axis: AxisKernel | None, arithmetic: Arithmetic, channels: int) -> bool:
-    """Whether `twofold.h` serves, which has only rounding averages of pixels: for bilinear enlargement by two."""
+    """Whether `twofold.h` can be used: bilinear enlargement by two, computed only with rounding averages of pixels."""
     if axis is None or (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
         return False
     return (
@@ -169,7 +169,7 @@ def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int, *, is_direct: 
 
 
 def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
-    """When a multiplication by the inverse may replace the division of floats of so many bits.
+    """Decide where a multiplication by the inverse may replace the division, for floats with `bits` bits.
 
     A division is exact for dividends up to 2**bits, as `exact.finish` proves. For a multiplication, let n be the
     dividend, d the divisor, q the quotient rounded down, and e = 2**-bits, the largest relative error of rounding.

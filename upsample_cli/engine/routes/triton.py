@@ -94,11 +94,11 @@ def _enlarge_row(
     for phase in range(factor):
         sums = tl.zeros([block], dtype=number)
         alphas = tl.zeros([block], dtype=number)
-        met = weights + (down_phase * factor + phase) * (taps * taps)
+        phase_weights = weights + (down_phase * factor + phase) * (taps * taps)
         left = at + tl.load(firsts + phase) * channels
         for down in tl.static_range(taps):
             for across in tl.static_range(taps):
-                weight = tl.load(met + (down * taps + across))
+                weight = tl.load(phase_weights + (down * taps + across))
                 taken = left + down * padded_row + across * channels
                 value = tl.load(taken).to(number)
                 if has_alpha:
