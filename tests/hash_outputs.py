@@ -168,9 +168,9 @@ def _masked(text: str, folder: Path) -> str:
 def _masked_json(value: Any, folder: Path) -> str:
     def masked(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: "masked" if _TIME_KEYS.fullmatch(key) else masked(each) for key, each in value.items()}
+            return {key: "masked" if _TIME_KEYS.fullmatch(key) else masked(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [masked(each) for each in value]
+            return [masked(item) for item in value]
         return _masked(value, folder) if isinstance(value, str) else value
 
     return json.dumps(masked(value), indent=1, ensure_ascii=False)

@@ -54,9 +54,9 @@ def test_two_runs_are_equal_and_a_change_is_reported_by_its_group(monkeypatch):
     assert first[NAME]["json"].keys() == {"2 stdout"}
     same = recorded_after(monkeypatch, lambda _path: None)
     assert not any(hash_outputs.differences(first, same).values())
-    for change, said in ((one_level, "pixels"), (add_comment, "bytes, and the pixels are the same")):
+    for change, difference in ((one_level, "pixels"), (add_comment, "bytes, and the pixels are the same")):
         found = hash_outputs.differences(first, recorded_after(monkeypatch, change))
-        assert found.pop("files") == [f"{NAME}: out.png: {said}"]
+        assert found.pop("files") == [f"{NAME}: out.png: {difference}"]
         assert not any(found.values())
 
 

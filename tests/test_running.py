@@ -13,7 +13,9 @@ from upsample_cli.enlarge.options import Options
 
 def test_the_substitute_takes_the_options_of_the_real_function():
     assert inspect.signature(in_threads).parameters.keys() == inspect.signature(executor_for).parameters.keys()
-    assert all(each.kind is not each.VAR_KEYWORD for each in inspect.signature(in_threads).parameters.values())
+    assert all(
+        parameter.kind is not parameter.VAR_KEYWORD for parameter in inspect.signature(in_threads).parameters.values()
+    )
 
 
 @pytest.mark.parametrize("option", [{"timeout_s": 3.0}, {"cluster": "tcp://h:1"}])

@@ -92,9 +92,9 @@ def test_an_input_is_recognized_through_bind_mounts():
         ),
     ]
     subprocess.run([*IN_A_NAMESPACE, "sh", "-c", "\n".join(lines)], check=True, env=ENVIRONMENT, timeout=120)
-    for index, (arguments, said) in enumerate(MOUNTED):
+    for index, (arguments, message) in enumerate(MOUNTED):
         err = Path(f"{index}.err").read_text(encoding="utf-8")
-        assert said in err, arguments
+        assert message in err, arguments
         assert err.count("\n") == 1
         assert Path(f"{index}.code").read_text(encoding="utf-8") == "2\n"
     assert {name: data for name, data in tree(".").items() if name in before} == before
@@ -180,7 +180,7 @@ def test_tconv_commands_never_replace_their_inputs(arguments, source, way, capsy
     np.save("w.npy", np.ones((1, 1, 4, 4), np.float32))
     output = source
     wanted = {"--picture": ".png", "fit": ".safetensors"}
-    suffix = next((wanted[each] for each in arguments if each in wanted), Path(source).suffix)
+    suffix = next((wanted[argument] for argument in arguments if argument in wanted), Path(source).suffix)
     if way == "link" or suffix != Path(source).suffix:
         output = f"link{suffix}"
         Path(output).symlink_to(source)
@@ -206,7 +206,7 @@ def test_new_file_refuses_to_replace_its_sources():
 def test_a_file_behind_a_standard_stream_is_not_replaced():
     save("a.png")
     before = tree(".")
-    for arguments, settings, said in (
+    for arguments, settings, message in (
         (["-", "-o", "a.png", "--overwrite"], {"stdin": "rb"}, "a.png is the input itself, read as standard input"),
         (["a.png", "-o", "-"], {"stdout": "ab"}, "a.png is the input, and standard output leads to it"),
     ):
@@ -216,7 +216,7 @@ def test_a_file_behind_a_standard_stream_is_not_replaced():
                 [*COMMAND, *arguments], stderr=subprocess.PIPE, check=False, env=ENVIRONMENT, **{stream: file}
             )
         assert done.returncode == 2
-        assert said in done.stderr.decode()
+        assert message in done.stderr.decode()
         assert tree(".") == before
     with open("a.png", "rb") as file:  # noqa: PTH123
         assert leads_to(file, Path("a.png"))

@@ -68,9 +68,9 @@ def dask_process(*arguments, **environment):
         finally:
             started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.kill()
-            for each in started:
+            for child in started:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
+                    child.kill()
 
 
 @contextlib.contextmanager
@@ -108,9 +108,9 @@ def spawned(process, by="spawn_main"):
 
 def worker_processes(cluster):
     """The processes that enlarge images on a cluster: the workers started them."""
-    workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
-    servers = [each for worker in workers for each in spawned(worker, by="forkserver")]
-    return [each for server in servers for each in server.children()]
+    workers = [process for nanny in cluster.nannies for process in spawned(psutil.Process(nanny.pid))]
+    servers = [process for worker in workers for process in spawned(worker, by="forkserver")]
+    return [process for server in servers for process in server.children()]
 
 
 def job(name, side=20):
@@ -129,9 +129,7 @@ def results(cluster, wanted, **spec):
     """{name: result} of a run, and the events that the watcher received."""
     pool = executor(cluster, **spec)
     jobs = [job(name) for name in wanted]
-    found = list(
-        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
-    )
+    found = list(run_entries([Entry(Result.planned(job), job) for job in jobs], executor=pool, journal=NullJournal()))
     assert not list(Path().glob(".*.part"))
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -144,11 +142,15 @@ def exposed(listening):
 def test_the_cluster_of_the_tests_listens_only_on_loopback(cluster):
     with client_of(cluster.address):
         ours = psutil.Process()
-        pids = {ours.pid, *(each.pid for each in ours.children(recursive=True))}
-        found = [each for each in psutil.net_connections("inet") if each.status == "LISTEN" and each.pid in pids]
+        pids = {ours.pid, *(process.pid for process in ours.children(recursive=True))}
+        found = [
+            connection
+            for connection in psutil.net_connections("inet")
+            if connection.status == "LISTEN" and connection.pid in pids
+        ]
     # From the scheduler, the two nannies and their two workers, and the HTTP servers of the scheduler and the nannies.
     servers = [cluster.scheduler, *cluster.nannies]
-    assert {each.pid for each in servers} <= {each.pid for each in found}
+    assert {server.pid for server in servers} <= {each.pid for each in found}
     assert len(found) >= 8
     assert exposed(each.laddr.ip for each in found) == []
     assert exposed(["127.0.0.1", "0.0.0.0", "::1", "::", "10.1.2.3"]) == ["0.0.0.0", "::", "10.1.2.3"]
@@ -174,8 +176,8 @@ def test_a_cluster_run_with_a_killed_worker_equals_the_local_run(cluster):
     assert document["device"] == "cpu"
     local = upsample("in", "-o", "local", "--json")
     assert tree("out") == tree("local")
-    assert [each["error"] for each in document["files"]] == [each["error"] for each in local.document["files"]]
-    assert [each["input"] for each in document["files"]] == [each["input"] for each in local.document["files"]]
+    assert [file["error"] for file in document["files"]] == [file["error"] for file in local.document["files"]]
+    assert [file["input"] for file in document["files"]] == [file["input"] for file in local.document["files"]]
     # The record is the same too: a run on this machine finds nothing to do, and the absent cluster is not asked.
     for where in ((), ("--cluster", "tcp://127.0.0.1:1")):
         again = upsample("in", "-o", "out", "--json", *where).document["summary"]
@@ -236,7 +238,7 @@ def test_an_early_close_leaves_no_process_and_no_temporary_file(cluster):
     start_s = time.monotonic()
     pool.close()
     assert time.monotonic() - start_s < crashing.HANG_S / 2
-    assert all(isinstance(each.exception(), Interrupted) for each in futures)
+    assert all(isinstance(future.exception(), Interrupted) for future in futures)
     assert not list(Path().glob(".*.part"))
     assert worker_processes(cluster) == []
 
@@ -351,8 +353,8 @@ def test_options_that_conflict_with_a_cluster_are_refused(arguments, line):
 def test_different_versions_are_one_line():
     versions = {"packages": {"python": "3.11.1", "msgpack": "1.1", "dask": "1"}, "host": {}}
     others = {"packages": {"python": "3.12.9", "msgpack": "1.1", "dask": "1"}, "host": {}}
-    told = distributed.versions.error_message(versions, {"tcp://a:1": others}, versions, "client")
-    assert version_line(told["warning"]).startswith("the cluster has other versions than this machine of python; ")
+    reports = distributed.versions.error_message(versions, {"tcp://a:1": others}, versions, "client")
+    assert version_line(reports["warning"]).startswith("the cluster has other versions than this machine of python; ")
 
 
 def test_only_the_temporary_files_of_a_run_are_removed():
@@ -367,10 +369,10 @@ def test_only_the_temporary_files_of_a_run_are_removed():
 @pytest.fixture
 def inside_dask_worker(monkeypatch):
     """Make this process look like a Dask worker with two threads."""
-    told = []
-    worker = SimpleNamespace(log_event=lambda *event: told.append(event), state=SimpleNamespace(nthreads=2))
+    reports = []
+    worker = SimpleNamespace(log_event=lambda *event: reports.append(event), state=SimpleNamespace(nthreads=2))
     monkeypatch.setattr(distributed, "get_worker", lambda: worker)
-    return told
+    return reports
 
 
 def test_idle_worker_processes_end_and_start_again_on_demand(inside_dask_worker, monkeypatch):
@@ -405,7 +407,7 @@ def test_images_that_wait_for_memory_are_not_started_after_the_run_ends(inside_d
         time.sleep(0.3)  # the other process would have started by now
         assert len(list(Path().glob(".*.part"))) == 1
         worker.end(spec.token)
-        assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
+        assert [type(task.exception(timeout=LONG_S)) for task in tasks] == [Interrupted] * 2
     assert names(".") == []
 
 

@@ -27,12 +27,12 @@ EXACT, NO_CASE, NO_FORMS = NameEquivalence(False, False), NameEquivalence(True, 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
 
-def plan(*arguments, alike, output="out/", **options):
+def plan(*arguments, equivalence, output="out/", **options):
     asked = []
 
     def ask(folder, *, may_write):
         asked.append(folder)
-        return alike
+        return equivalence
 
     found = list(find_inputs(arguments, recursive=False))
     with mock.patch.object(collisions, "name_equivalence", ask):
@@ -41,7 +41,7 @@ def plan(*arguments, alike, output="out/", **options):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "alike", "is_refused"),
+    ("inputs", "equivalence", "is_refused"),
     [
         (("d/A.png", "e/a.png"), EXACT, False),
         (("d/A.png", "e/a.png"), NO_CASE, True),
@@ -51,24 +51,24 @@ def plan(*arguments, alike, output="out/", **options):
         (("d/a.png", "e/b.png"), NameEquivalence(True, True), False),
     ],
 )
-def test_outputs_that_the_disk_cannot_tell_apart_are_refused(inputs, alike, is_refused):
+def test_outputs_that_the_disk_cannot_tell_apart_are_refused(inputs, equivalence, is_refused):
     for seed, name in enumerate(inputs):
         save(name, (2, 3), seed=seed)
     if not is_refused:
-        assert [entry.result.status for entry in plan(*inputs, alike=alike)[0]] == ["planned"] * 2
+        assert [entry.result.status for entry in plan(*inputs, equivalence=equivalence)[0]] == ["planned"] * 2
         return
     with pytest.raises(
         UsageError, match=r"would both be written to .* and .*, which are the same file there"
     ) as refused:
-        plan(*inputs, alike=alike)
+        plan(*inputs, equivalence=equivalence)
     assert all(name in str(refused.value) for name in inputs)
 
 
 def test_an_output_that_is_an_input_in_another_spelling_is_refused():
     save("a.png", (2, 3))
     save("A_X2.png", (2, 3), seed=1)
-    for alike, is_refused in ((EXACT, False), (NO_CASE, True)):
-        call = partial(plan, "a.png", "A_X2.png", alike=alike, output=None, overwrite=True)
+    for equivalence, is_refused in ((EXACT, False), (NO_CASE, True)):
+        call = partial(plan, "a.png", "A_X2.png", equivalence=equivalence, output=None, overwrite=True)
         if is_refused:
             with pytest.raises(UsageError, match=r"a_x2\.png is the input A_X2\.png under another name"):
                 call()
@@ -79,8 +79,8 @@ def test_an_output_that_is_an_input_in_another_spelling_is_refused():
 def test_the_disk_is_probed_only_if_names_could_collide():
     for seed, name in enumerate(("d/a.png", "d/b.png", "e/B.png")):
         save(name, (2, 3), seed=seed)
-    assert plan("d/a.png", "d/b.png", alike=EXACT)[1] == []
-    assert plan("d/b.png", "e/B.png", alike=EXACT)[1] == [Path.cwd() / "out"]
+    assert plan("d/a.png", "d/b.png", equivalence=EXACT)[1] == []
+    assert plan("d/b.png", "e/B.png", equivalence=EXACT)[1] == [Path.cwd() / "out"]
 
 
 def test_the_disk_is_probed_by_existing_names_or_a_temporary_file(monkeypatch):
@@ -95,9 +95,8 @@ def test_the_disk_is_probed_by_existing_names_or_a_temporary_file(monkeypatch):
     Path("0").mkdir()
     monkeypatch.setattr(sys, "platform", "darwin")
     guess = name_equivalence(Path("0"), may_write=False)
-    assert guess == NameEquivalence(
-        case=True, forms=True
-    )  # nothing in the folder shows it, and macOS usually ignores both
+    # Nothing in the folder shows it, and macOS usually ignores both.
+    assert guess == NameEquivalence(case=True, forms=True)
     if not expected.case:
         assert name_equivalence(Path("0"), may_write=True) == expected
     assert names(".") == before

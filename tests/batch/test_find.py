@@ -26,7 +26,7 @@ def touch(*paths):
 
 def found(*arguments, recursive=False, exclude=None):
     inputs = find_inputs(arguments, recursive=recursive, exclude=exclude and Path(exclude))
-    return [each.path.as_posix() for each in inputs]
+    return [entry.path.as_posix() for entry in inputs]
 
 
 def test_only_files_with_image_extensions_are_found_in_a_folder():
@@ -141,9 +141,9 @@ def test_a_folder_that_cannot_be_read_is_reported(monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     inputs = list(find_inputs(["f"], recursive=True))
-    assert [each.path.as_posix() for each in inputs if each.failure is None] == ["f/a.png", "f/open/c.png"]
-    (told,) = [each.failure.sentence() for each in inputs if each.failure is not None]
-    assert told == "f/closed: cannot be opened: Permission denied; check its permissions"
+    assert [entry.path.as_posix() for entry in inputs if entry.failure is None] == ["f/a.png", "f/open/c.png"]
+    (error,) = [entry.failure.sentence() for entry in inputs if entry.failure is not None]
+    assert error == "f/closed: cannot be opened: Permission denied; check its permissions"
 
 
 PARTS = st.text(string.ascii_letters + " .[]*é", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")

@@ -63,8 +63,8 @@ def test_the_fork_server_has_one_thread_and_has_loaded_the_library(worker):
     server = psutil.Process(worker.process.pid).parent()
     assert server.pid != os.getpid()
     assert server.num_threads() == 1  # a fork would copy locks that another thread holds
-    assert any("libtorch_cpu" in each.path for each in server.memory_maps())
-    assert not any("libtorch_python" in each.path for each in server.memory_maps())
+    assert any("libtorch_cpu" in mapping.path for mapping in server.memory_maps())
+    assert not any("libtorch_python" in mapping.path for mapping in server.memory_maps())
     assert server.environ()["OPENBLAS_NUM_THREADS"] == "1"
     assert os.environ.get("OPENBLAS_NUM_THREADS") != "1"
 
@@ -91,7 +91,7 @@ def test_a_worker_takes_less_than_250_mib():
     pool = executor(carrier=Carrier(), slots=1)
     found = pool.submit(plan_job(Path("in/0.png"), Options(), output=Path("0.png").absolute())).result(LONG_S)
     worker = psutil.Process(pool._workers[0].process.pid)
-    held_bytes, mapped = worker.memory_info().rss, {Path(each.path).name for each in worker.memory_maps()}
+    held_bytes, mapped = worker.memory_info().rss, {Path(mapping.path).name for mapping in worker.memory_maps()}
     pool.close()
     assert found.status == "written", found.error
     assert "libtorch_cpu.so" in mapped

@@ -185,7 +185,7 @@ def test_a_link_to_an_image_is_a_separate_input():
 
 
 @pytest.mark.parametrize(
-    ("names", "arguments", "keywords", "said"),
+    ("names", "arguments", "keywords", "message"),
     [
         (
             ("f/a.png", "g/a.png"),
@@ -202,13 +202,13 @@ def test_a_link_to_an_image_is_a_separate_input():
         (("a.png",), ("a.png",), {"output": "./sub/../a.png", "overwrite": True}, "is the input itself"),
     ],
 )
-def test_colliding_outputs_are_refused(names, arguments, keywords, said):
+def test_colliding_outputs_are_refused(names, arguments, keywords, message):
     for index, name in enumerate(names):
         save(name, seed=index)
-    if not said:  # the control: the same names in other folders do not collide
+    if not message:  # the control: the same names in other folders do not collide
         assert len(outputs(*arguments, **keywords)) == 2
         return
-    with pytest.raises(UsageError, match=said) as refused:
+    with pytest.raises(UsageError, match=message) as refused:
         planned(*arguments, **keywords)
     assert refused.value.next_step
 

@@ -46,26 +46,26 @@ for index in range(first, first + 100_000):
 
 def test_a_kill_during_commits_loses_no_acknowledged_row(in_tmp_path):
     Path("in.png").touch()
-    random_, told = random.Random(3), set()
+    random_, acknowledged = random.Random(3), set()
     for _ in range(5):
         environment = ENVIRONMENT | FINDS_SUPPORT
         command = [sys.executable, "-c", WRITING]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        told.add(int(process.stdout.readline()))
+        acknowledged.add(int(process.stdout.readline()))
         time.sleep(random_.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
-        told |= {int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
+        acknowledged |= {int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
         process.stdout.close()
         process.wait()
         record = Record(Path("out", RECORD_NAME), Options())
         assert record._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         states = {int(Path(row.output).stem): row.status for row in record._rows("1")}
         record.close()
-        assert all(states[index] == "written" for index in told)
-        others = states.keys() - told
+        assert all(states[index] == "written" for index in acknowledged)
+        others = states.keys() - acknowledged
         assert {states[index] for index in others if index % 7 == 0} <= {"started"}
         assert sum(index % 7 > 0 for index in others) <= 5  # at most one row a kill was committed and not printed
-    assert len(told) > 50
+    assert len(acknowledged) > 50
 
 
 def test_a_record_is_locked_until_it_is_closed_and_then_is_a_single_file(tmp_path):
@@ -127,7 +127,7 @@ def test_another_program_can_read_the_record(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of a descriptor")
 @pytest.mark.parametrize(
-    ("platform", "function", "number", "said"),
+    ("platform", "function", "number", "message"),
     [
         ("linux", "fcntl", errno.ENOLCK, NO_LOCKS),
         ("linux", "fcntl", errno.EOPNOTSUPP, NO_LOCKS),
@@ -136,7 +136,7 @@ def test_another_program_can_read_the_record(tmp_path):
         ("darwin", "lockf", errno.EOPNOTSUPP, NO_LOCKS),
     ],
 )
-def test_a_disk_without_locks_is_not_another_run(platform, function, number, said, in_tmp_path, monkeypatch):
+def test_a_disk_without_locks_is_not_another_run(platform, function, number, message, in_tmp_path, monkeypatch):
     """Simulates a network disk without a lock service."""
 
     def refuse(*_):
@@ -146,7 +146,7 @@ def test_a_disk_without_locks_is_not_another_run(platform, function, number, sai
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(f"fcntl.{function}", refuse)
     record = Record(Path("out", RECORD_NAME), Options())
-    with pytest.raises(RecordError, match=f"^out/{RECORD_NAME}: {said}"):
+    with pytest.raises(RecordError, match=f"^out/{RECORD_NAME}: {message}"):
         record.begin()
 
 

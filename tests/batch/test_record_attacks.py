@@ -82,13 +82,13 @@ def plant(output, token=TOKEN, status="started"):
             (output, status, FAILED, token)))  # fmt: skip
 
 
-def refused(*more, said="", at=RECORD, run=upsample):
+def refused(*more, cause="", at=RECORD, run=upsample):
     """Run with and without `-n`: each run ends in one line with the next step and changes no file of the user."""
     for arguments in ([*more, "--dry-run"], list(more)):
         before = snapshot()
         ended = run("in", "-o", "out", *arguments)
         assert (ended.status, ended.out) == (1, ""), ended.err
-        assert ended.err.startswith(f"upsample: {at}: {said}"), ended.err
+        assert ended.err.startswith(f"upsample: {at}: {cause}"), ended.err
         assert ended.err.count("\n") == 1
         assert "--state" in ended.err
         assert "--no-state" in ended.err
@@ -231,7 +231,7 @@ def test_the_rows_read_for_one_input_are_bounded():
     )
     with closing(Record(RECORD, Options())) as record:
         assert 0 < len(record.of_input("in/a.png")) <= 100
-    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
+    assert [file["status"] for file in upsample("in", "-o", "out", "--json").document["files"]] == [
         "skipped",  # because of the row of its output
         "written",
     ]
@@ -257,7 +257,7 @@ def planned(options, *, check_content):
 def test_any_value_in_any_column_is_at_most_one_line(column):
     """Either the record is refused, or the row counts as absent."""
     sound = RECORD.read_bytes()
-    said = set()
+    errors = set()
     for value, status in itertools.product([*VALUES, NOT_TEXT], ("started", "written", "failed")):
         RECORD.write_bytes(sound)
         is_sql = value is NOT_TEXT
@@ -270,15 +270,11 @@ def test_any_value_in_any_column_is_at_most_one_line(column):
                 try:
                     planned(options, check_content=check_content)
                 except RecordError as error:
-                    said.add(str(error))
-    assert all(str(each).startswith(f"{RECORD}: ") and "no_state" in each for each in said)
-    if column not in (
-        "seconds",
-        "ended",
-        "output",
-        "input",
-    ):  # these are not read, or the row matches none of these images
-        assert any("did not write" in each for each in said), said
+                    errors.add(str(error))
+    assert all(str(error).startswith(f"{RECORD}: ") and "no_state" in error for error in errors)
+    # The others are not read, or the row matches none of these images.
+    if column not in ("seconds", "ended", "output", "input"):
+        assert any("did not write" in error for error in errors), errors
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -405,7 +401,7 @@ def test_a_journal_next_to_the_record_is_refused_and_deletes_nothing():
     journal = Path(f"{RECORD}-journal")
     journal.write_bytes(super_journal(Path("victim/thesis.txt")))
     before = victims()
-    refused(said="is next to the record", at=journal)
+    refused(cause="is next to the record", at=journal)
     assert victims() == before
 
 
@@ -497,7 +493,7 @@ def test_links_pipes_and_devices_are_refused(make, end):
 def test_a_record_named_by_the_user_follows_the_same_rules(name):
     Path(name).parent.mkdir(exist_ok=True)
     dangling(Path(name))
-    refused("--state", name, said="is a symbolic link", at=name)
+    refused("--state", name, cause="is a symbolic link", at=name)
 
 
 def test_a_link_that_appears_during_planning_is_refused():
@@ -514,7 +510,7 @@ def test_a_record_of_another_user_is_refused():
     for end in ("", "-wal"):
         Path(f"{RECORD}{end}").touch()
         os.chown(f"{RECORD}{end}", 12345, -1)
-        refused(said="belongs to another user", at=f"{RECORD}{end}")
+        refused(cause="belongs to another user", at=f"{RECORD}{end}")
         os.chown(f"{RECORD}{end}", 0, -1)
     assert upsample("in", "-o", "out").status == 0
 
@@ -523,7 +519,7 @@ def test_a_record_is_accepted_on_file_systems_with_one_owner_for_all_files(monke
     """As on FAT, SMB, and NFS for root: the user who creates a file does not own it."""
     own = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: own + 1)
-    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
+    assert [file["status"] for file in upsample("in", "-o", "out", "--json").document["files"]] == [
         "skipped",
         "written",
     ]
@@ -534,13 +530,13 @@ def test_a_huge_record_is_refused_at_once(end):
     path = Path(f"{RECORD}{end}")
     path.touch()
     os.truncate(path, 1 << 40)
-    refused(said="is larger than a record may be (1 GiB)", at=path, run=bounded)
+    refused(cause="is larger than a record may be (1 GiB)", at=path, run=bounded)
 
 
 def test_a_log_that_claims_too_many_pages_is_refused():
     """Copying that many pages would fill the disk."""
     forge_pages(0xFFFFFFF0)
-    refused(said="is larger than a record may be (1 GiB)", run=bounded)
+    refused(cause="is larger than a record may be (1 GiB)", run=bounded)
 
 
 def forge_pages(count):
@@ -601,13 +597,13 @@ def test_a_record_with_other_tables_is_refused(statements):
         assert upsample("in", "-o", "out").status == 0  # without tables it counts as empty and is created again
     else:
         is_endless = ENDLESS in statements[-1]
-        refused(said="is a database, but not a record of upsample", run=bounded if is_endless else upsample)
+        refused(cause="is a database, but not a record of upsample", run=bounded if is_endless else upsample)
 
 
 def test_a_schema_that_is_not_text_is_a_damaged_record():
     """SQLite quotes the schema in its message, which Python then cannot decode."""
     RECORD.write_bytes(RECORD.read_bytes().replace(b"by_input", b"\xffy_input").replace(b"INDEX", b"INDE("))
-    refused(said="is a damaged record")
+    refused(cause="is a damaged record")
 
 
 def test_hundreds_of_thousands_of_tables_are_refused_at_once():
@@ -617,7 +613,7 @@ def test_hundreds_of_thousands_of_tables_are_refused_at_once():
         " SELECT 'table', 't' || x, 't' || x, 2, 'CREATE TABLE t' || x || '(a)' FROM n",
     )
     start_s = time.process_time()
-    refused(said="is a damaged record")
+    refused(cause="is a damaged record")
     assert time.process_time() - start_s < 1
 
 
@@ -667,7 +663,7 @@ def test_ctrl_c_interrupts_sqlite():
 
 def test_the_length_of_recorded_values_is_bounded():
     change(("UPDATE images SET failure = ?", ("x" * 10**6,)))
-    refused(said="is a damaged record")
+    refused(cause="is a damaged record")
 
 
 def test_functions_that_change_the_connection_are_disabled():

@@ -102,8 +102,9 @@ def test_ctrl_c_during_the_upgrade_leaves_the_record_unchanged(old, monkeypatch)
     with closing(sqlite3.connect(RECORD)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM pictures").fetchone() == (2,)
+    # The control: without the interrupt the record is upgraded.
     assert ends()[1] == (
         "failed",
         "in/b.png: is wrong",
         "earlier",
-    )  # the control: without the interrupt the record is upgraded
+    )

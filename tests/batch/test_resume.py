@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("UPSAMPLE_TEST_KILLS", "3"))
 def statuses(*arguments):
     """{input: (status, warning or error)} of a run."""
     files = upsample(*arguments, "--json").document["files"]
-    return {Path(each["input"]).name: (each["status"], *each["warnings"]) for each in files}
+    return {Path(file["input"]).name: (file["status"], *file["warnings"]) for file in files}
 
 
 def rows(path=f"out/{RECORD_NAME}"):
@@ -72,7 +72,7 @@ def test_finished_images_are_skipped_without_being_opened(batch, monkeypatch):
         assert [line.split() for line in ended.out.splitlines()][-1] == ["skipped", "3", "done", "already"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     document = upsample("in", "-o", "out", "--json").document
-    assert [(each["status"], each["warnings"], each["output_height"]) for each in document["files"]] == [
+    assert [(file["status"], file["warnings"], file["output_height"]) for file in document["files"]] == [
         ("skipped", [], 22)
     ] * 3
 
@@ -80,14 +80,14 @@ def test_finished_images_are_skipped_without_being_opened(batch, monkeypatch):
 def test_only_missing_outputs_are_made(batch):
     Path("out/b_x2.jpg").unlink()
     save("in/d.png", seed=9)
-    assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+    assert {name: outcome[0] for name, outcome in statuses("in", "-o", "out").items()} == {
         "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped", "d.png": "written",
     }  # fmt: skip
     assert tree("out")["b_x2.jpg"] == batch["b_x2.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--kernel", "nearest"], "was made with --kernel bilinear"),
         (["--border", "zeros"], "was made with --border replicate"),
@@ -96,14 +96,16 @@ def test_only_missing_outputs_are_made(batch):
         (["--factor", "3", "--name", "{stem}_x2{ext}"], "was made with --factor 2"),
     ],
 )
-def test_a_changed_setting_is_reported_and_applied_only_with_overwrite(batch, arguments, said):
+def test_a_changed_setting_is_reported_and_applied_only_with_overwrite(batch, arguments, message):
     found = statuses("in", "-o", "out", *arguments)
-    assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
+    assert found["a.png"] == ("skipped", f"out/a_x2.png: {message}; --overwrite replaces it")
     assert tree("out") == batch
     planned = statuses("in", "-o", "out", *arguments, "--overwrite", "--dry-run")
-    assert planned["a.png"] == ("planned", f"made again: its output {said}")
-    assert [each[0] for each in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == ["written"] * 3
-    assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
+    assert planned["a.png"] == ("planned", f"made again: its output {message}")
+    assert [outcome[0] for outcome in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == [
+        "written"
+    ] * 3
+    assert [outcome[0] for outcome in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
     again = statuses("in", "-o", "out", *arguments, "--overwrite")
     assert list(again.values()) == [("skipped",)] * 3  # up to date, so not made again
     if "strip" not in arguments:  # these images have no metadata to strip
@@ -112,9 +114,9 @@ def test_a_changed_setting_is_reported_and_applied_only_with_overwrite(batch, ar
 
 def test_a_changed_input_is_detected(batch):
     save("in/a.png", (13, 7), seed=5)
-    said = "was made before the input changed"
-    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
-    assert {name: each[0] for name, each in statuses("in", "-o", "out", "--overwrite").items()} == {
+    message = "was made before the input changed"
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {message}; --overwrite replaces it")
+    assert {name: outcome[0] for name, outcome in statuses("in", "-o", "out", "--overwrite").items()} == {
         "a.png": "written", "b.jpg": "skipped", "c.bmp": "skipped",
     }  # fmt: skip
 
@@ -145,8 +147,8 @@ def test_check_content_compares_inputs_by_content_and_not_by_time():
 )
 def test_an_altered_output_does_not_count_as_done(batch, spoil):
     spoil(Path("out/a_x2.png"))
-    said = "was altered after it was written"
-    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
+    message = "was altered after it was written"
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {message}; --overwrite replaces it")
     assert statuses("in", "-o", "out", "--overwrite")["a.png"][0] == "written"
     assert tree("out") == batch
 
@@ -156,15 +158,15 @@ def test_an_output_made_from_another_input_does_not_count_as_done(batch):
     for path in Path("in").iterdir():
         status = path.stat()
         os.utime(f"other/{path.name}", ns=(status.st_atime_ns, status.st_mtime_ns))
-    said = f"was made from the one in {Path.cwd()}/in"
-    assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite replaces it"
+    message = f"was made from the one in {Path.cwd()}/in"
+    assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {message}; --overwrite replaces it"
 
 
 def test_moved_inputs_share_one_line_in_the_summary(batch):
     Path("in").rename("moved")
     ended = upsample("moved", "-o", "out")
-    said = f"was made from the one in {Path.cwd()}/in; --overwrite replaces it"
-    assert ended.out.splitlines()[1:] == [f"skipped       3  {said}"]
+    message = f"was made from the one in {Path.cwd()}/in; --overwrite replaces it"
+    assert ended.out.splitlines()[1:] == [f"skipped       3  {message}"]
 
 
 def test_outputs_in_the_input_folder_are_not_inputs_of_the_next_run():
@@ -210,7 +212,7 @@ def test_names_that_are_not_valid_text_are_recorded():
     save("in/a.png")
     os.rename("in/a.png", name)  # noqa: PTH104
     assert upsample("in", "-o", "out").status == 0
-    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == ["skipped"]
+    assert [file["status"] for file in upsample("in", "-o", "out", "--json").document["files"]] == ["skipped"]
     assert [key for key in rows() if isinstance(key, bytes)] == [b"\xff\xfe_x2.png"]
 
 
@@ -275,7 +277,7 @@ def test_a_complete_output_of_a_killed_run_is_kept_and_an_empty_one_is_made_agai
     Path("out/.a_x2.png.0123abcd.part").touch()
     Path("out/.a_x2.png.89abcdef.part").touch()  # of a run that may still be running
     before = Path("out/a_x2.png").stat().st_mtime_ns
-    assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+    assert {name: outcome[0] for name, outcome in statuses("in", "-o", "out").items()} == {
         "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped",
     }  # fmt: skip
     assert Path("out/a_x2.png").stat().st_mtime_ns == before
@@ -290,9 +292,8 @@ def test_a_complete_output_of_a_killed_run_is_kept_and_an_empty_one_is_made_agai
 
 def test_an_old_output_that_a_killed_run_did_not_replace_does_not_count_as_done(batch):
     status = Path("out/a_x2.png").stat()
-    change(
-        f"out/{RECORD_NAME}", status="started", output_bytes=status.st_size, output_mtime_ns=status.st_mtime_ns
-    )  # no earlier file is recorded for the other outputs
+    # No earlier file is recorded for the other outputs.
+    change(f"out/{RECORD_NAME}", status="started", output_bytes=status.st_size, output_mtime_ns=status.st_mtime_ns)
     found = statuses("in", "-o", "out")
     assert found["a.png"] == (
         "skipped", "out/a_x2.png: was to be replaced, and was not; --overwrite replaces it",
@@ -380,7 +381,7 @@ def test_corrupt_images_are_reported_again_without_being_opened(monkeypatch):
     monkeypatch.setattr(run, "open_image", lambda path, **k: opened.append(path) or open_image(path, **k))
     again = upsample("in", "-o", "out", "--json")
     assert (again.status, opened) == (1, [])
-    errors = [[each["error"] for each in run.document["files"]] for run in (first, again)]
+    errors = [[file["error"] for file in run.document["files"]] for run in (first, again)]
     assert errors[0] == errors[1]
     upsample("in", "-o", "out", "--retry-failed")
     assert len(opened) == 5
@@ -446,7 +447,7 @@ def test_an_input_replaced_or_deleted_during_the_run_does_not_count_as_done(monk
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "regular_file", late_regular_file)
-        assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+        assert {name: outcome[0] for name, outcome in statuses("in", "-o", "out").items()} == {
             "a.png": "written", "b.png": "failed", "c.png": "written", "d.png": "failed",
         }  # fmt: skip
     found = statuses("in", "-o", "out")
@@ -488,7 +489,7 @@ def sqlite_file(path, *statements):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: path.write_bytes(b"no database at all " * 99), "is a damaged record"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000] + b"\xff" * 9000), "is a damaged record"),
@@ -497,14 +498,14 @@ def sqlite_file(path, *statements):
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_an_unusable_record_ends_the_run_in_one_line_with_the_next_step(batch, make, said, more):
+def test_an_unusable_record_ends_the_run_in_one_line_with_the_next_step(batch, make, message, more):
     path = Path("out", RECORD_NAME)
     make(path)
     before = path.read_bytes()
     save("in/new.png")
     ended = upsample("in", "-o", "out", *more)
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith(f"upsample: out/{RECORD_NAME}: {said}")
+    assert ended.err.startswith(f"upsample: out/{RECORD_NAME}: {message}")
     assert "--no-state" in ended.err
     assert len(ended.err.splitlines()) == 1
     assert path.read_bytes() == before
@@ -539,7 +540,7 @@ def test_an_empty_record_counts_as_new():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--state", "run.png"], "named like an image"),
         (["--state", "in"], "is not the name of a file"),
@@ -548,11 +549,11 @@ def test_an_empty_record_counts_as_new():
         (["--retry-failed", "--no-state"], "leave one out"),
     ],
 )
-def test_invalid_states_are_refused(arguments, said):
+def test_invalid_states_are_refused(arguments, message):
     save("in/a.png")
     ended = upsample("in", *arguments)
     assert ended.status == 2
-    assert said in ended.err
+    assert message in ended.err
     assert names(".") == ["in/a.png"]
 
 

@@ -102,7 +102,7 @@ def ending(monkeypatch):
 def test_known_results_come_first_and_every_entry_has_one_result(ending):
     known = Entry(Result(Path("bad"), status="failed", failure=Failure("damaged", "is bad", "", "bad")))
     executor, results = ending([entry("a"), known, entry("b")])
-    assert [(each.input.name, each.status) for each in results] == [
+    assert [(result.input.name, result.status) for result in results] == [
         ("bad", "failed"),
         ("a", "written"),
         ("b", "written"),
@@ -198,7 +198,7 @@ def test_ctrl_c_starts_no_more_images_and_still_yields_finished_ones(ending):
     executor.close = close
     found = []
     with pytest.raises(KeyboardInterrupt):
-        all(found.append(each.input.name) is None for each in results)
+        all(found.append(result.input.name) is None for result in results)
     assert found == ["a", "b", "d"]
     assert [name for kind, name in journal.lines if kind == "written"] == found
     assert len(executor.begun) < 8
@@ -229,6 +229,6 @@ def test_a_result_that_arrives_with_the_signal_is_not_lost(ending, monkeypatch):
     monkeypatch.setattr(run, "_first", first)
     found = []
     with pytest.raises(KeyboardInterrupt):
-        all(found.append(each.input.name) is None for each in results)
+        all(found.append(result.input.name) is None for result in results)
     assert found == ["a", "b"]
     assert ("written", "b") in journal.lines

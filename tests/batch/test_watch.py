@@ -84,10 +84,10 @@ def test_a_folder_that_cannot_be_read_is_reported_once(tmp_path, monkeypatch):
     gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be opened"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
     arrived = arrivals(lambda: next(looks))
-    told = []
+    errors = []
     with contextlib.suppress(TypeError):  # the iterator of scans is exhausted
-        told.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
-    assert told == ["cannot be opened"] * 2
+        errors.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
+    assert errors == ["cannot be opened"] * 2
 
 
 def test_slow_scans_are_far_apart(tmp_path, monkeypatch):

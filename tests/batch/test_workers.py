@@ -47,9 +47,7 @@ def results(names, side=2000, **keywords):
     """{name: result} of a run, and the events that the watcher received."""
     jobs = [job(name, side) for name in names]
     pool = executor(**keywords)
-    found = list(
-        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
-    )
+    found = list(run_entries([Entry(Result.planned(job), job) for job in jobs], executor=pool, journal=NullJournal()))
     assert_all_gone(pool)
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -121,7 +119,7 @@ def test_the_timeout_of_a_queued_image_starts_when_it_starts():
 def test_a_worker_that_holds_too_much_memory_is_replaced():
     pool = executor(slots=1)
     entries = [Entry(Result.planned(each), each) for each in (job("good0"), job("grow"), job("good1"))]
-    assert [each.status for each in run_entries(entries, executor=pool, journal=NullJournal())] == ["written"] * 3
+    assert [result.status for result in run_entries(entries, executor=pool, journal=NullJournal())] == ["written"] * 3
     assert pool._started == 2
 
 

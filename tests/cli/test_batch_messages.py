@@ -90,9 +90,9 @@ def test_files_of_other_formats_in_a_folder_are_counted(count):
         save(f"in/{index}.png", (3, 2), "L")
     for name in ("a.HEIC", "b.heic", "c.svg", "sub/d.cr2", "notes.txt", ".e.heic"):
         Path("in", name).write_bytes(b"not looked into")
-    said = "3 files of other formats: .heic 2, .svg 1"
+    message = "3 files of other formats: .heic 2, .svg 1"
     ended = upsample("in", "-n")
-    assert said in ended.err + ended.out
+    assert message in ended.err + ended.out
     ended = upsample("in", "-n", "-r", "--json")
     assert ended.document["other_formats"] == {".heic": 2, ".svg": 1, ".cr2": 1}
     assert "formats" not in upsample("in", "-o", "out", "-q").err
@@ -279,9 +279,9 @@ def test_a_missing_folder_for_a_report_or_a_gallery_is_an_error(option):
     save("in/a.png")
     before = tree(".")
     ended = upsample("in", "-o", "out", option, "missing/deep/x.txt")
-    said = (
+    message = (
         f"upsample: there is no folder missing/deep for {option} missing/deep/x.txt; make it first, or name another\n"
     )
-    assert (ended.status, ended.err) == (2, said)
+    assert (ended.status, ended.err) == (2, message)
     assert tree(".") == before
     assert not Path("missing").exists()

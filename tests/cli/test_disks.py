@@ -33,7 +33,7 @@ def can_mount():
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-def told(name):
+def run_result(name):
     """(status, files) from the document of a run and the status printed after it."""
     document, _, status = Path(f"{name}.txt").read_text(encoding="utf-8").rpartition("status ")
     return int(status), json.loads(document)["files"]
@@ -49,22 +49,22 @@ def test_a_full_disk_fails_some_images_and_a_read_only_disk_fails_all():
     assert sum(map(len, whole.values())) > 550_000  # the control: they do not fit
     subprocess.run([*IN_A_NAMESPACE, "sh", "-c", SCRIPT, "sh", *COMMAND], check=True, env=ENVIRONMENT)
 
-    status, files = told("full")
-    failed = [each for each in files if each["status"] == "failed"]
-    written = [each["output"].rpartition("/")[2] for each in files if each["status"] == "written"]
+    status, files = run_result("full")
+    failed = [file for file in files if file["status"] == "failed"]
+    written = [file["output"].rpartition("/")[2] for file in files if file["status"] == "written"]
     assert (status, len(failed) + len(written)) == (1, 4)
     assert failed
-    for each in failed:
-        assert each["error"].startswith(f"{each['output']}: cannot be written: the disk is full; ")
+    for file in failed:
+        assert file["error"].startswith(f"{file['output']}: cannot be written: the disk is full; ")
     assert tree("full") == {name: whole[name] for name in written}  # neither incomplete nor temporary files
 
-    status, files = told("roomy")
+    status, files = run_result("roomy")
     assert (status, tree("roomy")) == (0, whole)
-    assert sorted(each["status"] for each in files) == ["skipped"] * len(written) + ["written"] * len(failed)
+    assert sorted(file["status"] for file in files) == ["skipped"] * len(written) + ["written"] * len(failed)
 
-    status, files = told("locked")
+    status, files = run_result("locked")
     assert (status, len(files)) == (1, 2)
-    assert {each["error"].split(": ", 1)[1].split("; ")[0] for each in files} == {
+    assert {file["error"].split(": ", 1)[1].split("; ")[0] for file in files} == {
         "cannot be written: its disk is mounted read-only"
     }
     assert names("disk") == []  # the disk is visible only inside the namespace

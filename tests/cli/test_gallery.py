@@ -187,14 +187,14 @@ def test_an_existing_page_is_replaced_only_on_request():
     Path("g.html").write_text("mine")
     ended = upsample("in", "-o", "out/", "--gallery", "g.html")
     assert (ended.status, Path("g.html").read_text()) == (2, "mine")
-    said = "upsample: g.html exists already; give --gallery another name, or add --overwrite\n"
-    assert ended.err == said
+    message = "upsample: g.html exists already; give --gallery another name, or add --overwrite\n"
+    assert ended.err == message
     assert not Path("out/a_x2.png").exists()
     assert make("--overwrite")[0].status == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("in", "--gallery", "in"), "in: is a folder; give --gallery another name"),
         (
@@ -209,11 +209,11 @@ def test_an_existing_page_is_replaced_only_on_request():
         (("-", "-o", "o.png", "--gallery", "g.html"), "--gallery shows files, and - is not a file; name files"),
     ],
 )
-def test_an_invalid_gallery_ends_the_run_before_the_first_pixel(arguments, said):
+def test_an_invalid_gallery_ends_the_run_before_the_first_pixel(arguments, message):
     save("in/a.png")
     ended = upsample(*arguments)
     assert ended.status == 2
-    assert ended.err.startswith(f"upsample: {said}")
+    assert ended.err.startswith(f"upsample: {message}")
     assert names(".") == ["in/a.png"]
 
 

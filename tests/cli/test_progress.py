@@ -147,7 +147,7 @@ def test_a_short_count_is_not_shown():
 
 
 def test_rates_above_zero_are_never_shown_as_zero():
-    assert [figure(each) for each in (0.0015, 9.96, 99.94, 100.0, 12345.6)] == [
+    assert [figure(rate) for rate in (0.0015, 9.96, 99.94, 100.0, 12345.6)] == [
         "0.0015",
         "10.0",
         "99.9",

@@ -36,7 +36,7 @@ def test_each_line_is_an_entry_of_the_json_document():
     assert ended.status == 1
     files = ended.document["files"]
     assert sorted(lines("logs/r.jsonl"), key=lambda each: each["input"]) == files
-    assert [each["status"] for each in files] == ["skipped", "written", "failed"]
+    assert [file["status"] for file in files] == ["skipped", "written", "failed"]
     assert files[1]["warnings"]
 
 
@@ -49,7 +49,7 @@ def test_a_resumed_run_appends_to_the_report_after_ending_an_incomplete_line():
     assert upsample("in", "-o", "out/", "--report", "r.jsonl").status == 0
     first, incomplete, *rest = Path("r.jsonl").read_bytes().splitlines(keepends=True)
     assert (first, incomplete) == (whole, whole[:30] + b"\n")
-    assert sorted((each["input"], each["status"]) for each in map(json.loads, rest)) == [
+    assert sorted((record["input"], record["status"]) for record in map(json.loads, rest)) == [
         ("in/a.png", "skipped"),
         ("in/b.png", "written"),
     ]
@@ -71,7 +71,7 @@ def test_a_killed_run_leaves_whole_lines():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("b.txt", "b.txt exists and is not a report; give --report another name"),
         ("b.png", "--report b.png has the name of a PNG file, and is not one; give it another extension"),
@@ -82,13 +82,13 @@ def test_a_killed_run_leaves_whole_lines():
         ("-", "--report '-' is not the name of a file; give it one"),
     ],
 )
-def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, said):
+def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, message):
     save("in/a.png")
     image = save("b.png").read_bytes()
     Path("b.txt").write_bytes(image)
     ended = upsample("in", "-o", "out/", "--report", name)
     assert ended.status == 2
-    assert ended.err.startswith(f"upsample: {said}"), ended.err
+    assert ended.err.startswith(f"upsample: {message}"), ended.err
     assert ended.err.count("\n") == 1
     assert not Path("out/a_x2.png").exists()
     assert Path("b.png").read_bytes() == Path("b.txt").read_bytes() == image
@@ -96,7 +96,7 @@ def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, said):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--state", "x", "--report", "x"], "--state and --report would both be written to x; give each a name"),
         (["--state", "in/../x", "--gallery", "x"], "--state and --gallery would both be written to x; give each a"),
@@ -110,14 +110,14 @@ def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, said):
         ),
     ],
 )
-def test_report_gallery_and_record_never_share_a_file_with_each_other_or_an_image(arguments, said):
+def test_report_gallery_and_record_never_share_a_file_with_each_other_or_an_image(arguments, message):
     """Otherwise `--overwrite` would replace an image by the page, or one of two files would overwrite the other."""
     for name in ("a", "b"):
         save(f"in/{name}.png")
     Path("link.png").symlink_to("in/a.png")
     before = tree(".")
     ended = upsample("in", "-o", "out", "--overwrite", *arguments)
-    assert (ended.status, ended.err.startswith(f"upsample: {said}")) == (2, True), ended.err
+    assert (ended.status, ended.err.startswith(f"upsample: {message}")) == (2, True), ended.err
     assert tree(".") == before
 
 
@@ -146,7 +146,7 @@ def existing_report(path):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX links and pipes")
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: path.symlink_to("new.txt"), "is a symbolic link"),
         (lambda path: path.symlink_to(existing_report(Path("mine.jsonl"))), "is a symbolic link"),
@@ -155,13 +155,13 @@ def existing_report(path):
     ],
 )
 @pytest.mark.parametrize("option", ["--report", "--gallery"])
-def test_links_and_pipes_planted_at_the_name_of_a_report_or_a_gallery_are_refused(option, make, said):
+def test_links_and_pipes_planted_at_the_name_of_a_report_or_a_gallery_are_refused(option, make, message):
     save("in/a.png")
     planted = Path("in/r.txt")
     make(planted)
     before, status = tree("."), planted.lstat()
     ended = upsample("in", "-o", "out/", "--overwrite", option, planted)
-    assert (ended.status, ended.err) == (2, f"upsample: {planted}: {said}; give {option} another name\n")
+    assert (ended.status, ended.err) == (2, f"upsample: {planted}: {message}; give {option} another name\n")
     assert tree(".") == before
     assert planted.lstat().st_ino == status.st_ino
 
@@ -177,8 +177,8 @@ def test_a_link_that_appears_at_the_name_of_the_gallery_during_the_run_is_not_fo
 
     monkeypatch.setattr(Gallery, "_make", make_late)
     ended = upsample("in", "-o", "out/", "--gallery", "out/g.html")
-    said = "out/g.html: is a symbolic link, which is neither followed nor replaced; remove it, or write elsewhere"
-    assert (ended.status, ended.errors) == (1, [said])
+    message = "out/g.html: is a symbolic link, which is neither followed nor replaced; remove it, or write elsewhere"
+    assert (ended.status, ended.errors) == (1, [message])
     assert Path("out/a_x2.png").exists()
     assert not Path("new.html").exists()
 
@@ -244,9 +244,9 @@ def test_failures_that_scrolled_away_are_repeated_in_the_summary():
         Path(f"in/{index:02}.png").touch()
     ended = upsample("in", "-o", "out/")
     assert len(ended.errors) == 30  # each once, for programs that read them
-    told = ended.out.splitlines()
-    assert told[-6] == "What failed, the first 5 of 30:"
-    assert told[-5] == "  in/00.png: is empty; get a new copy of it"
+    printed = ended.out.splitlines()
+    assert printed[-6] == "What failed, the first 5 of 30:"
+    assert printed[-5] == "  in/00.png: is empty; get a new copy of it"
     for index in range(29):
         Path(f"in/{index:02}.png").unlink()
     assert "What failed" not in upsample("in", "-o", "out/").out
@@ -260,4 +260,4 @@ def test_the_document_is_formatted_as_json_does():
         Path("in/bad.png").touch()
         ended = upsample("in", "-o", "out/", "--json")
         assert ended.out == json.dumps(ended.document, indent=2) + "\n"
-        assert [each["input"] for each in ended.document["files"]] == sorted(str(path) for path in Path("in").iterdir())
+        assert [file["input"] for file in ended.document["files"]] == sorted(str(path) for path in Path("in").iterdir())

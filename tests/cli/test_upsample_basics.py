@@ -151,7 +151,7 @@ def metadata(path):
         ifd = exif.get_ifd(EXIF_IFD)
         return {
             "icc": image.info.get("icc_profile"),
-            "dpi": tuple(round(each) for each in image.info.get("dpi", ())),
+            "dpi": tuple(round(value) for value in image.info.get("dpi", ())),
             "make": exif.get(EXIF_MAKE),
             "orientation": exif.get(EXIF_ORIENTATION),
             "size": (ifd.get(EXIF_HEIGHT), ifd.get(EXIF_WIDTH)),
@@ -291,8 +291,8 @@ USAGE_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), USAGE_ERRORS)
-def test_an_impossible_command_line_is_status_2_and_writes_nothing(arguments, said):
+@pytest.mark.parametrize(("arguments", "message"), USAGE_ERRORS)
+def test_an_impossible_command_line_is_status_2_and_writes_nothing(arguments, message):
     save("a.png")
     save("b.png")
     Path("empty").mkdir()
@@ -300,7 +300,7 @@ def test_an_impossible_command_line_is_status_2_and_writes_nothing(arguments, sa
     before = tree(".")
     ended = upsample(*arguments)
     assert (ended.status, ended.out) == (2, "")
-    assert said in ended.err
+    assert message in ended.err
     assert ended.err.startswith("upsample: ")
     assert ended.err.count("\n") == 1
     assert tree(".") == before

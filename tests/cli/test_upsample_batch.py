@@ -74,7 +74,7 @@ def test_looping_links_are_not_followed_forever():
 def test_an_input_named_twice_is_enlarged_once():
     save("in/a.png")
     document = upsample("in", "in/a.png", "./in/../in/a.png", "in/*.png", "--json", "-o", "out/").document
-    assert [(each["input"], each["status"]) for each in document["files"]] == [("in/a.png", "written")]
+    assert [(file["input"], file["status"]) for file in document["files"]] == [("in/a.png", "written")]
     assert names("out") == ["a_x2.png"]
 
 
@@ -92,7 +92,7 @@ def test_an_output_that_appears_during_decoding_is_not_replaced(monkeypatch):
     monkeypatch.setattr(run, "regular_file", slow_regular_file)
     ended = upsample("in", "-o", "out", "--json")
     assert ended.status == 0
-    assert [each["status"] for each in ended.document["files"]] == ["skipped", "written"]
+    assert [file["status"] for file in ended.document["files"]] == ["skipped", "written"]
     assert Path("out/a_x2.png").read_bytes() == b"someone else's"
     assert names("out") == ["a_x2.png", "b_x2.png"]
     Path("out/a_x2.png").unlink()

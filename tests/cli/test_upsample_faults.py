@@ -56,7 +56,7 @@ def test_five_faults_among_fifty_are_five_lines_and_the_others_are_correct():
     Path("in/cut.png").write_bytes(Path("in/cut.png").read_bytes()[:-90])
     ended = run("in", "-o", "out/", "--json", "--timeout", TIMEOUT_S, "--workers", 2)
     assert ended.status == 1
-    files = {Path(each["input"]).stem: each for each in ended.document["files"]}
+    files = {Path(file["input"]).stem: file for file in ended.document["files"]}
     assert list(files) == sorted(files)  # in the order of the inputs, whichever ended first
     assert ended.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
     for name, cause in {

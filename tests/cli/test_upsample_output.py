@@ -34,12 +34,12 @@ def check_document(document):
     assert list(document) == list(TYPES)
     assert all(isinstance(document[key], kind) for key, kind in TYPES.items())
     assert list(document["summary"]) == STATUSES
-    for each in document["files"]:
-        assert list(each) == list(FILE_TYPES)
+    for file in document["files"]:
+        assert list(file) == list(FILE_TYPES)
         for key, kind in FILE_TYPES.items():
-            assert isinstance(each[key], kind), key
-            assert not isinstance(each[key], bool)
-    counts = [each["status"] for each in document["files"]]
+            assert isinstance(file[key], kind), key
+            assert not isinstance(file[key], bool)
+    counts = [file["status"] for file in document["files"]]
     assert document["summary"] == {status: counts.count(status) for status in STATUSES}
 
 
@@ -55,10 +55,10 @@ def test_the_json_document_has_exactly_the_promised_keys():
     assert ended.status == 1
     document = ended.document
     check_document(document)
-    seconds = [each.pop("seconds") for each in document["files"]]
-    assert all(0 <= each < 60 and round(each, 3) == each for each in seconds)
+    seconds = [file.pop("seconds") for file in document["files"]]
+    assert all(0 <= value < 60 and round(value, 3) == value for value in seconds)
     assert seconds[0] > 0
-    engines = [each.pop("engine") for each in document["files"]]
+    engines = [file.pop("engine") for file in document["files"]]
     assert {engines[0], engines[1]} <= {"compiled", "row-phases"}
     assert engines[2:] == [None, None]
     error = document["files"][3]["error"]
@@ -94,7 +94,7 @@ def test_files_in_the_document_keep_the_order_of_the_inputs():
     Path("bad.png").touch()
     arguments = ["0.png", "1.png", "bad.png", "2.png", "3.png", "4.png"]
     document = upsample(*arguments, "--json", "--workers", 5, "-o", "out/").document
-    assert [each["input"] for each in document["files"]] == arguments
+    assert [file["input"] for file in document["files"]] == arguments
 
 
 @pytest.mark.parametrize("options", [("--dry-run",), ()])
@@ -188,9 +188,9 @@ def test_torch_is_not_imported_on_the_cpu():
     found = [line.split() for line in done.stdout.splitlines()]
     *before, enlarged, last = found
     assert enlarged[:2] == ["0", "False"]  # nor for an image on the CPU
-    assert [each[0] for each in before] == [str(status) for _, status in CHEAP + PLANNED]
-    assert {each[1] for each in before} == {"False"}
-    assert {tuple(each[2:]) for each in before[: len(CHEAP)]} == {("False", "False")}
+    assert [line[0] for line in before] == [str(status) for _, status in CHEAP + PLANNED]
+    assert {line[1] for line in before} == {"False"}
+    assert {tuple(line[2:]) for line in before[: len(CHEAP)]} == {("False", "False")}
     assert last[1] == "True"  # the control: torch knows whether the device exists
 
 
@@ -375,7 +375,7 @@ def test_a_pipe_gets_no_bars_even_with_forced_colours(variable):
     ended = upsample("in", "-v", **{variable: "1"})
     assert ended.status == 0
     assert ended.err == ""
-    assert "pictures" not in ended.out
+    assert "of 2 images" not in ended.out
     assert ended.out.count("->") == 4  # results stay on stdout
 
 

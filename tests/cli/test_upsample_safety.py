@@ -49,8 +49,8 @@ def test_in_a_batch_existing_outputs_are_skipped_and_the_others_are_written():
     ended = upsample("in", "-o", "out")
     assert (ended.status, ended.err) == (0, "")
     assert "exists already; add --overwrite to replace it" in ended.out
-    told = upsample("in", "-o", "out", "-v").err.splitlines()
-    assert told == [
+    warnings = upsample("in", "-o", "out", "-v").err.splitlines()
+    assert warnings == [
         "warning: out/1_x2.png: exists already; add --overwrite to replace it"
     ]  # the other skipped outputs are done
     assert [line.split()[:2] for line in ended.out.splitlines()] == [["written", "2"], ["skipped", "1"]]
@@ -61,7 +61,7 @@ def test_in_a_batch_existing_outputs_are_skipped_and_the_others_are_written():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         (("in/a.png", "other/a.png", "in/b.png", "-o", "out/"), "in/a.png and other/a.png would both be written to"),
         (("in", "other", "-o", "out"), "in/a.png and other/a.png would both be written to out/a_x2.png"),
@@ -72,18 +72,18 @@ def test_in_a_batch_existing_outputs_are_skipped_and_the_others_are_written():
         (("in/b.png", "other/a.png", "-o", "linked", "--format", "jpg"), ""),
     ],
 )
-def test_colliding_names_are_refused_before_anything_is_written(arguments, said):
+def test_colliding_names_are_refused_before_anything_is_written(arguments, expected_text):
     for index, name in enumerate(("in/a.png", "in/b.png", "in/b_x2.png", "other/a.png")):
         save(name, seed=index)
     Path("link.png").symlink_to("in/a.png")
     Path("linked").symlink_to("in")
     before = tree(".")
     ended = upsample(*arguments)
-    if not said:  # the control: these do not collide
+    if not expected_text:  # the control: these do not collide
         assert (ended.status, len(tree(".")) - len(before)) == (0, 2)
         return
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith(f"upsample: {said}")
+    assert ended.err.startswith(f"upsample: {expected_text}")
     assert "; " in ended.err  # followed by the next step
     assert ended.err.count("\n") == 1
     assert tree(".") == before
@@ -102,13 +102,13 @@ def header_of(width, height):
 
 def bad_files(folder):
     """{name: phrases of its message}; one bad file of each kind."""
-    said = {}
+    phrases = {}
     for end in ("png", "jpg", "webp", "tif", "bmp", "gif"):
         whole = save(f"whole/a.{end}", (60, 50)).read_bytes()
         for percent in (1, 10, 50, 90):
             name = f"cut{percent}.{end}"
             Path(folder, name).write_bytes(whole[: max(1, len(whole) * percent // 100)])
-            said[name] = ("truncated", "damaged", "not an image", "pixels is not supported")
+            phrases[name] = ("truncated", "damaged", "not an image", "pixels is not supported")
     Path(folder, "empty.png").touch()
     Path(folder, "text.png").write_text("not an image\nat all\n")
     Path(folder, "folder.png").mkdir()
@@ -118,7 +118,7 @@ def bad_files(folder):
     Path(folder, "circle.png").symlink_to("circle.png")
     os.mkfifo(Path(folder, "pipe.png"))
     (Path(folder) / "new\nline [red].png").write_bytes(b"")
-    return said | {
+    return phrases | {
         "empty.png": ("is empty",),
         "text.png": ("not an image",),
         "huge.png": ("60000×50000 is 3000000000 pixels", "add --max-pixels 3000000000"),
@@ -133,16 +133,16 @@ def bad_files(folder):
 def test_every_bad_file_is_one_line_and_good_files_are_enlarged():
     """In a new process, so that any other line on stderr is seen. 36 bad files, 2 good ones."""
     Path("in").mkdir()
-    said = bad_files("in")
+    phrases_of = bad_files("in")
     for index, name in enumerate(("aaa.png", "zzz.png")):
         save(f"in/{name}", seed=index)
     missing = ["missing.png", "in/aaa.png/x.png", "n" * 300 + ".png", "folder.png/"]
     ended = upsample_process("in", *missing, "-o", "out/", "--json")
     assert ended.status == 1
-    failed = {each["input"]: each["error"] for each in ended.document["files"] if each["status"] == "failed"}
-    assert ended.document["summary"] == {"written": 2, "skipped": 0, "failed": len(said) + 4, "planned": 0}
-    assert failed.keys() == {f"in/{name}" for name in said} | {name.rstrip("/") for name in missing}
-    for name, phrases in said.items():
+    failed = {file["input"]: file["error"] for file in ended.document["files"] if file["status"] == "failed"}
+    assert ended.document["summary"] == {"written": 2, "skipped": 0, "failed": len(phrases_of) + 4, "planned": 0}
+    assert failed.keys() == {f"in/{name}" for name in phrases_of} | {name.rstrip("/") for name in missing}
+    for name, phrases in phrases_of.items():
         message = failed[f"in/{name}"]
         assert message.startswith(f"in/{name}: ")
         assert any(phrase in message for phrase in phrases), message
@@ -167,10 +167,10 @@ def test_pipes_devices_and_sockets_are_one_line_and_never_waited_for():
         found = upsample("in", "-n", "--json").document
         named = [upsample(name, "-n") for name in ("/dev/zero", "in/pipe.png", "in/socket.png", "in/zero.png")]
         assert time.monotonic() - started_s < 20
-    said = {each["input"]: each["error"] for each in found["files"] if each["status"] == "failed"}
+    errors = {file["input"]: file["error"] for file in found["files"] if file["status"] == "failed"}
     line = "is not a regular file; copy it into one, or pipe it in and give - as input"
-    assert said == {f"in/{name}": f"in/{name}: {line}" for name in bad}
-    assert [(each.status, each.err.count("\n"), line in each.err) for each in named] == [(1, 1, True)] * 4
+    assert errors == {f"in/{name}": f"in/{name}: {line}" for name in bad}
+    assert [(ended.status, ended.err.count("\n"), line in ended.err) for ended in named] == [(1, 1, True)] * 4
 
 
 def test_an_image_that_becomes_a_pipe_after_the_check_is_not_waited_for(monkeypatch):

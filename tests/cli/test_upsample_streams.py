@@ -69,7 +69,7 @@ def test_16_bits_stay_exact_through_pipes():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["-", "a.png"], "stands alone; leave out the other inputs"),
         (["-", "-"], "stands alone; leave out the other inputs"),
@@ -80,29 +80,29 @@ def test_16_bits_stay_exact_through_pipes():
         (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
     ],
 )
-def test_options_that_conflict_with_a_pipe_are_refused(arguments, said):
+def test_options_that_conflict_with_a_pipe_are_refused(arguments, message):
     save("a.png")
     save("b.png")
     before = tree(".")
     status, out, err = piped(*arguments, data=before["a.png"])
     assert (status, out) == (2, b"")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert tree(".") == before
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "-: is empty; check what is piped in"),
         (b"Dear diary", "-: is not an image"),
         (b"\xff\xd8\xff", "-: is truncated"),
     ],
 )
-def test_piped_data_that_is_not_an_image_is_one_line(data, said):
+def test_piped_data_that_is_not_an_image_is_one_line(data, message):
     status, out, err = piped("-", data=data)
     assert (status, out) == (1, b"")
-    assert err.startswith(f"error: {said}")
+    assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
 
 
@@ -219,9 +219,8 @@ def test_a_spooled_stream_takes_at_most_half_of_the_free_space(monkeypatch):
     with pytest.raises(ImageError, match=line):
         streams.spooled(endless)
     assert endless.taken_bytes <= 5 << 20
-    monkeypatch.setattr(
-        streams, "free_bytes", lambda _folder: None
-    )  # if the free space is unknown, the other limit holds
+    # If the free space is unknown, the other limit holds.
+    monkeypatch.setattr(streams, "free_bytes", lambda _folder: None)
     with pytest.raises(ImageError, match="goes on after"):
         streams.spooled(EndlessImage(), max_pixels=10)
 

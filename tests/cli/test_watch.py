@@ -58,7 +58,7 @@ def watching(*arguments):
 
 
 def statuses():
-    return [(each["input"], each["status"]) for each in report()]
+    return [(file["input"], file["status"]) for file in report()]
 
 
 def test_images_are_enlarged_as_they_arrive_and_the_next_watch_enlarges_only_changes():
@@ -115,7 +115,7 @@ def test_a_watch_stopped_during_an_image_says_so_and_leaves_no_temporary_file():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("in", "-o", "in"), "in is watched, and what is written there would be enlarged in its turn"),
         (("in",), "--watch writes to a folder; give --output one"),
@@ -131,9 +131,9 @@ def test_a_watch_stopped_during_an_image_says_so_and_leaves_no_temporary_file():
         (("in", "-o", "out", "--report", "r.png", "--no-state"), "--report r.png has the name of a PNG file"),
     ],
 )
-def test_invalid_watch_options_are_refused_in_one_line(arguments, said):
+def test_invalid_watch_options_are_refused_in_one_line(arguments, message):
     save("in/a.png")
     ended = upsample("--watch", *arguments)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith(f"upsample: {said}")
+    assert ended.err.startswith(f"upsample: {message}")
     assert names(".") == ["in/a.png"]

@@ -286,7 +286,7 @@ print("put back")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "statements",
     [
         "",
         "backends.cudnn.allow_tf32 = True; torch.set_float32_matmul_precision('high')",
@@ -295,10 +295,10 @@ print("put back")
         "backends.cudnn.conv.fp32_precision = 'tf32'; backends.cudnn.enabled = False",
     ],
 )
-def test_tf32_settings_of_the_caller_do_not_affect_sums_and_are_restored(said):
+def test_tf32_settings_of_the_caller_do_not_affect_sums_and_are_restored(statements):
     """In a new process, because some of these settings cannot be undone. None of them causes a warning."""
     ran = subprocess.run(
-        [sys.executable, "-c", CALLERS_PRECISION, said], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", CALLERS_PRECISION, statements], capture_output=True, text=True, timeout=100, check=False
     )
     assert (ran.stdout, ran.stderr) == ("put back\n", "")
 

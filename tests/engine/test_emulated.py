@@ -10,6 +10,7 @@ from support.compiled_route import enlarged
 from support.emulated import COMPILER, EMULATOR, NOT_EMULATED, EmulatedModule, built
 from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.whole_weights import fitted_expectation
 
 from upsample_cli.engine.routes import separable
 
@@ -42,6 +43,14 @@ def test_pixels_are_exact_on_arm(kernel, factor, pixel_type):
         for has_alpha in {False, channels in (2, 4)}:
             found = enlarged(pixels, factor, "neon", kernel=kernel, has_alpha=has_alpha)
             assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_kernel_that_is_not_separable_is_exact_on_arm(channels):
+    pixels = hostile_pixels((4, 21, channels), np.uint8)
+    assert_same_pixels(enlarged(pixels, 2, "neon", kernel="fitted"), fitted_expectation(pixels, 2, "fitted"))
 
 
 @needs_arm

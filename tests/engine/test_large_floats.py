@@ -58,9 +58,8 @@ def test_the_largest_number_stays_and_distant_pixels_do_not_change(scale, kernel
 def test_results_equal_those_of_smaller_numbers_to_the_last_bit(kernel, engine, channels):
     image = with_no_data(channels)
     small = enlarged(image * DOWN, 2, kernel=kernel, engine="layer").astype(np.float64) / DOWN  # nothing overflows
-    small = np.where(
-        (abs(small) > MOST) & (abs(small) < float(MOST) * (1 + 1e-6)), np.sign(small) * MOST, small
-    )  # except in the last rounding
+    # Except in the last rounding.
+    small = np.where((abs(small) > MOST) & (abs(small) < float(MOST) * (1 + 1e-6)), np.sign(small) * MOST, small)
     found = enlarged(image, 2, kernel=kernel, engine=engine)
     is_large = abs(small) > 1e35  # elsewhere the routes may differ in the last bit
     beyond = abs(small) > MOST

@@ -174,9 +174,8 @@ def test_one_matrix_for_both_steps_is_as_small_as_that_of_the_filter():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert (
-        peak < 10 * axis.weights.nbytes
-    )  # twice for products of weights, plus indices; the full matrix takes 100 times as much
+    # Twice for products of weights, plus indices; the full matrix takes 100 times as much.
+    assert peak < 10 * axis.weights.nbytes
     pixels = hostile_pixels((1000, 3, 1), np.uint8)
     assert_same_pixels(resized(pixels, (3, 5)), resized(pixels, (3, 5), by_layer=True))
 
@@ -271,14 +270,14 @@ def test_nan_and_infinity_affect_only_the_outputs_that_use_them():
     clean = resized(pixels, (60, 75))
     pixels[20, 25], pixels[5, 5] = np.nan, np.inf
     found = resized(pixels, (60, 75))
-    spoiled = ~np.isfinite(found[..., 0])
-    assert spoiled[30, 38]
-    assert spoiled[8, 8]
-    rows, columns = np.nonzero(spoiled)
+    affected = ~np.isfinite(found[..., 0])
+    assert affected[30, 38]
+    assert affected[8, 8]
+    rows, columns = np.nonzero(affected)
     # x1.5: an input reaches 1.5 outputs through the layer, plus the three lobes of Lanczos
     near = ((abs(rows - 30) < 7) & (abs(columns - 38) < 7)) | ((abs(rows - 8) < 7) & (abs(columns - 8) < 7))
     assert near.all()
-    assert np.array_equal(found[~spoiled], clean[~spoiled])
+    assert np.array_equal(found[~affected], clean[~affected])
 
 
 @pytest.mark.parametrize("weigh", [area_weights, lanczos_weights])
@@ -295,9 +294,8 @@ def test_weights_are_integers_and_sum_to_one(length, reduced, weigh):
     assert (axis.firsts + axis.span <= length).all()
     if weigh is area_weights and length % reduced == 0 and (ratio := length // reduced) < 100:
         first = axis.weights[0, 0]
-        assert (
-            abs(first[:ratio] - 2**14 / ratio).max() < ratio + 1
-        )  # plain means; one weight takes what rounding leaves
+        # Plain means; one weight takes what rounding leaves.
+        assert abs(first[:ratio] - 2**14 / ratio).max() < ratio + 1
         assert (first[ratio:] == 0).all()
 
 
@@ -351,9 +349,8 @@ def test_a_stopped_run_ends_at_the_next_band():
 def test_a_size_equal_to_a_whole_factor_uses_the_engine():
     pixels = hostile_pixels((7, 5, 3), np.uint8)
     kernel, arithmetic = exact_form(kernel_named("bilinear", 3), np.dtype(np.uint8))
-    wrong = replace(
-        arithmetic, divisor=2 * arithmetic.divisor
-    )  # only the engine uses the divisor directly; the filter multiplies it
+    # Only the engine uses the divisor directly; the filter multiplies it.
+    wrong = replace(arithmetic, divisor=2 * arithmetic.divisor)
     bands = resized_bands(
         lambda first, last: pixels[first:last], pixels.shape, (21, 15),
         settings=Settings(kernel, "replicate", "cpu"), arithmetic=wrong, weigh=lanczos_weights,

@@ -19,7 +19,7 @@ from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
-from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.kernel import kernel_named, spread
 
 UINT8 = np.dtype(np.uint8)
 PIXEL_TYPES = [np.uint8, np.uint16]
@@ -124,7 +124,10 @@ def test_a_fast_route_is_chosen_on_a_cpu(is_compiled, monkeypatch):
     assert (type(picked) is SeparableRoute) == is_compiled
     assert type(picked) is not PlainRoute
     # a kernel with its own grid is not an outer product
-    assert type(chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)) is RowPhaseRoute
+    direct = chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)
+    assert type(direct) is (SeparableRoute if is_compiled else RowPhaseRoute)
+    dense = spread(bilinear, 3, is_dense=True)
+    assert type(chosen_route(dense, Arithmetic(np.dtype(np.uint16), 16), 3)) is RowPhaseRoute
 
 
 # -- a route that is wrong or fails ------------------------------------------------------------------------------------
@@ -241,11 +244,11 @@ def test_nan_and_infinity_affect_only_the_pixels_that_depend_on_them(factor, odd
     image = np.ones((9, 7, 3), dtype=np.float32)
     image[4, 3, 1] = odd_one
     found = upsample(image, factor)
-    spoilt = np.zeros(found.shape, dtype=bool)
+    affected = np.zeros(found.shape, dtype=bool)
     reach = factor // 2  # the kernel's 2s - s % 2 outputs extend this far around the outputs of the pixel
-    spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
-    assert (np.isfinite(found) == ~spoilt).all()
-    assert (found[~spoilt] == 1).all()
+    affected[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
+    assert (np.isfinite(found) == ~affected).all()
+    assert (found[~affected] == 1).all()
 
 
 # -- processors -------------------------------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ print("exact")
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
 def test_pixels_are_exact_on_older_processors(instructions):
-    # Without VNNI, pairs of products can saturate in 16 bits; oneDNN can be told to forget newer instructions.
+    # Without VNNI, pairs of products can saturate in 16 bits; a variable makes oneDNN ignore newer instructions.
     ran = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESSOR],
         env=ENVIRONMENT | FINDS_SUPPORT | {"ONEDNN_MAX_CPU_ISA": instructions},

@@ -126,9 +126,8 @@ def test_working_memory_is_the_input_and_the_output():
     from upsample_cli.engine.routes.triton import FusedRoute
 
     for dtype, wanted in ((np.uint8, 2), (np.uint16, 4)):
-        kernel, arithmetic = exact_form(
-            kernel_named("nearest", 1), np.dtype(dtype)
-        )  # the input and the output have the same size
+        # The input and the output have the same size.
+        kernel, arithmetic = exact_form(kernel_named("nearest", 1), np.dtype(dtype))
         assert FusedRoute(kernel, arithmetic, 3, torch.device("cpu")).bytes_per_value == wanted
 
 

@@ -101,9 +101,9 @@ def test_good_frames_are_written_and_damaged_frames_are_named(kind, bad):
     right = [np.array(FRAMES[index]).repeat(2, 0).repeat(2, 1) for index in range(COUNT) if index not in bad]
     assert len(found) == len(right)
     assert all(np.abs(a.astype(int) - b).max() < 2 for a, b in zip(found, right, strict=True))
-    said = " ".join(line for line in result.warnings if "left out" in line)
-    assert all(f" {index + 1}" in said for index in bad)
-    assert bool(said) == bool(bad)
+    message = " ".join(line for line in result.warnings if "left out" in line)
+    assert all(f" {index + 1}" in message for index in bad)
+    assert bool(message) == bool(bad)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -141,9 +141,8 @@ def test_half_transparent_frames_are_blended_by_the_formula():
         assert found[y, x, 3] == int(alpha * full + Fraction(1, 2))
         for channel in range(3):
             light = over * int(above[y, x, channel]) + (1 - over) * under * int(below[y, x, channel])
-            wanted = (
-                int(light / alpha + Fraction(1, 2)) if alpha else below[y, x, channel]
-            )  # with alpha 0 nothing is blended
+            # With alpha 0 nothing is blended.
+            wanted = int(light / alpha + Fraction(1, 2)) if alpha else below[y, x, channel]
             assert found[y, x, channel] == wanted
 
 

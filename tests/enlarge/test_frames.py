@@ -76,7 +76,7 @@ def test_every_frame_is_exact_and_keeps_its_duration(kind, target):
     result = upsample_file(source, target)
     after, durations, loop = frames_of(target)
     assert len(after) == 3
-    assert [float(each) for each in durations] == DURATIONS
+    assert [float(duration) for duration in durations] == DURATIONS
     assert loop == 0
     assert result.warnings == ()
     for found, frame in zip(after, before, strict=True):
@@ -110,9 +110,8 @@ def test_gif_stays_within_its_palette_and_close_to_the_exact_frames():
         wanted = expected(frame, 5).astype(int)
         error = np.abs(found - wanted).mean()
         wrong = np.abs(found - expected(before[index - 1], 5).astype(int)).mean()
-        assert (
-            error < 16 < wrong
-        )  # measured: 4 to 9 from dithering to 256 of the blended colours; two noise frames differ by 50
+        # Measured: 4 to 9 from dithering to 256 of the blended colours; two noise frames differ by 50.
+        assert error < 16 < wrong
         with Image.open("b.gif") as image:
             image.seek(index)
             assert len(np.unique(found.reshape(-1, 4), axis=0)) <= 256
@@ -165,7 +164,7 @@ def test_durations_of_a_thirtieth_of_a_second_keep_their_sum_in_gif():
     Path("a.png").write_bytes(animated_png(5, 7, 8, 6, ((whole, 0, 0, 0, 0), (small, 1, 1, 1, 1))))
     upsample_file("a.png", "b.png")
     assert frames_of("b.png")[1] == pytest.approx([1000 / 30, 2000 / 30], abs=1e-9)
-    images = [Image.new("RGB", (4, 3), (each * 40, 0, 0)) for each in range(6)]
+    images = [Image.new("RGB", (4, 3), (index * 40, 0, 0)) for index in range(6)]
     images[0].save("c.webp", save_all=True, append_images=images[1:], duration=33, lossless=True)
     upsample_file("c.webp", "c.gif")
     durations = frames_of("c.gif")[1]

@@ -38,7 +38,7 @@ def camera_jpeg():
     return Path("a.jpg")
 
 
-def told(path):
+def exif_tags(path):
     """Tags that ExifTool reads, by group and name; numbers stay numbers."""
     command = [EXIFTOOL, "-json", "-n", "-G0:1", "-a", "-u", str(path)]
     (tags,) = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
@@ -48,10 +48,10 @@ def told(path):
 @needs_exiftool
 @pytest.mark.parametrize("extension", FORMATS)
 def test_kept_metadata_can_be_read_by_another_reader(extension):
-    before = told(camera_jpeg())
+    before = exif_tags(camera_jpeg())
     assert (before["EXIF:Orientation"], before["IPTC:Caption-Abstract"]) == (6, CAPTION)
     result = upsample_file("a.jpg", f"b.{extension}")
-    after = told(f"b.{extension}")
+    after = exif_tags(f"b.{extension}")
     for name in ("EXIF:Make", "EXIF:Software", "EXIF:DateTimeOriginal", "XMP:Rating", "ICC_Profile:ProfileDescription"):
         assert after[name] == before[name], name
     assert after.get("EXIF:Orientation", 1) == 1  # AVIF and TIFF omit the tag
@@ -71,9 +71,9 @@ def test_kept_metadata_can_be_read_by_another_reader(extension):
 def test_stripped_metadata_is_removed_but_the_profile_stays(extension):
     camera_jpeg()
     result = upsample_file("a.jpg", f"b.{extension}", metadata="strip", strict=True)
-    after = told(f"b.{extension}")
+    after = exif_tags(f"b.{extension}")
     assert result.warnings == ()
-    assert after["ICC_Profile:ProfileDescription"] == told("a.jpg")["ICC_Profile:ProfileDescription"]
+    assert after["ICC_Profile:ProfileDescription"] == exif_tags("a.jpg")["ICC_Profile:ProfileDescription"]
     groups = {name.partition(":")[0] for name in after}
     assert not groups & {"XMP", "IPTC", "Photoshop"}
     words = {"Make", "Software", "DateTimeOriginal", "Caption-Abstract", "Rating", "ExifImageWidth", "Orientation"}
@@ -86,7 +86,7 @@ def test_stripped_metadata_is_removed_but_the_profile_stays(extension):
 def test_orientation_only_keeps_an_upright_orientation_and_nothing_else(extension):
     camera_jpeg()
     upsample_file("a.jpg", f"b.{extension}", metadata="orientation-only")
-    after = told(f"b.{extension}")
+    after = exif_tags(f"b.{extension}")
     exif = {name: value for name, value in after.items() if name.startswith("EXIF:")}
     assert exif.pop("EXIF:Orientation") == 1
     assert exif.keys() <= {"EXIF:XResolution", "EXIF:YResolution", "EXIF:ResolutionUnit", "EXIF:YCbCrPositioning"}

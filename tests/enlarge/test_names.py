@@ -39,7 +39,7 @@ def test_a_template_is_filled(template, name):
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [
         ("", "empty"),
         ("/tmp/{stem}", "absolute"),
@@ -66,10 +66,10 @@ def test_a_template_is_filled(template, name):
         ("{stem}\0", "names cannot have"),
     ],
 )
-def test_an_invalid_template_is_refused_in_one_line(template, said):
+def test_an_invalid_template_is_refused_in_one_line(template, message):
     with pytest.raises(UsageError) as refused:
         check_template(template)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert refused.value.next_step
 

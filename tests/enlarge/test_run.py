@@ -134,7 +134,7 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"factor": 0}, "factor 0 "),
         ({"factor": 65}, "factor 65 "),
@@ -151,9 +151,9 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
         ({"memory_bytes": 1000}, "give memory_bytes=[0-9]+ or more"),
     ],
 )
-def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, said):
+def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, message):
     save("a.png")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         upsample_file("a.png", **options)
     assert names(".") == ["a.png"]
 
@@ -200,7 +200,7 @@ def test_a_missing_output_folder_is_created_only_if_the_image_succeeds():
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("a.png/b.png", "a part of its path is not a folder"),
         ("a.png/c/b.png", "a part of its path is not a folder"),
@@ -209,10 +209,10 @@ def test_a_missing_output_folder_is_created_only_if_the_image_succeeds():
         ("d.png", "is a folder"),
     ],
 )
-def test_an_impossible_output_path_is_one_line(target, said):
+def test_an_impossible_output_path_is_one_line(target, message):
     save("a.png")
     Path("d.png").mkdir()
-    with pytest.raises(ImageError, match=said) as refused:
+    with pytest.raises(ImageError, match=message) as refused:
         upsample_file("a.png", target, overwrite=True)
     assert str(refused.value).startswith(f"{target}: ")
     assert names(".") == ["a.png"]
@@ -225,28 +225,28 @@ def test_all_errors_share_one_base_class():
 
 def test_every_row_is_reported_once():
     save("a.png", (37, 5))
-    told = []
+    reported = []
     options = Options(factor=3, tile=8)
-    enlarge_image(plan_job(Path("a.png"), options), options, on_rows=told.append)
-    assert sum(told) == 37
-    assert len(told) == 5  # four bands of 8 rows and one of 5
+    enlarge_image(plan_job(Path("a.png"), options), options, on_rows=reported.append)
+    assert sum(reported) == 37
+    assert len(reported) == 5  # four bands of 8 rows and one of 5
 
 
 @pytest.mark.parametrize("rows_before_stop", [0, 8, 30])
 def test_a_stop_ends_the_image_at_the_next_band_and_leaves_no_output(rows_before_stop):
     save("a.png", (64, 5))
-    stop, told, options = threading.Event(), [], Options(tile=2)
+    stop, reported, options = threading.Event(), [], Options(tile=2)
 
     def on_rows(rows):
-        told.append(rows)
-        if sum(told) >= rows_before_stop:
+        reported.append(rows)
+        if sum(reported) >= rows_before_stop:
             stop.set()
 
     if rows_before_stop == 0:
         stop.set()
     with pytest.raises(Interrupted):
         enlarge_image(plan_job(Path("a.png"), options, folder=Path("o")), options, stop=stop, on_rows=on_rows)
-    assert sum(told) == rows_before_stop
+    assert sum(reported) == rows_before_stop
     assert names(".") == ["a.png"]
     assert Path("o").exists() == (rows_before_stop > 0)  # before the first row, not even the folder exists
 

@@ -73,7 +73,7 @@ def test_sizes_that_are_easy_to_check_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("given_", "said"),
+    ("given_", "message"),
     [
         ({}, "nothing says how large"),
         ({"factor": 2, "width": 9}, "factor and width both say how large; give one of them"),
@@ -92,8 +92,8 @@ def test_sizes_that_are_easy_to_check_by_hand():
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )
-def test_an_invalid_target_size_is_refused(given_, said):
-    with pytest.raises(UsageError, match=said):
+def test_an_invalid_target_size_is_refused(given_, message):
+    with pytest.raises(UsageError, match=message):
         OutputSize(**given_)
 
 
@@ -227,7 +227,7 @@ def test_a_folder_is_mirrored_next_to_itself_and_the_report_has_the_sizes():
     ended = upsample("shots", "-r", "--fit", "34x40", "--json")
     document = json.loads(ended.out)
     found = {
-        each["output"].replace("\\", "/"): (each["output_width"], each["output_height"]) for each in document["files"]
+        file["output"].replace("\\", "/"): (file["output_width"], file["output_height"]) for file in document["files"]
     }
     assert found == {"shots_34x40/a_34x22.png": (34, 22), "shots_34x40/deep/b_10x40.png": (10, 40)}
     assert document["factor"] is None

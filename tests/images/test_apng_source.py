@@ -52,13 +52,13 @@ def random_frames(seed, colour_type, depth):
 def meaning(pixel, colour_type, depth, key):
     """(red, green, blue, alpha) of one stored pixel, with 8 or 16 bits each."""
     full = 65535 if depth == 16 else 255
-    stored = [int(each) for each in pixel]
+    stored = [int(level) for level in pixel]
     if colour_type == 3:
         return [*map(int, PALETTE[stored[0]]), int(OPACITIES[stored[0]]) if key else 255]
     colour, alpha = (stored[:-1], stored[-1]) if colour_type in {4, 6} else (stored, full)
     if key and colour == [int.from_bytes(key[at : at + 2], "big") for at in range(0, len(key), 2)]:
         alpha = 0
-    scaled = [each * full // (2**depth - 1) for each in colour]
+    scaled = [level * full // (2**depth - 1) for level in colour]
     return [*(scaled * 3 if len(scaled) == 1 else scaled), alpha]
 
 
@@ -69,7 +69,7 @@ def blended(above, below, full):
     if not alpha:
         return list(below)
     light = [opacity * a + (1 - opacity) * under * b for a, b in zip(above[:3], below[:3], strict=True)]
-    return [int(each / alpha + Fraction(1, 2)) for each in light] + [int(alpha * full + Fraction(1, 2))]
+    return [int(level / alpha + Fraction(1, 2)) for level in light] + [int(alpha * full + Fraction(1, 2))]
 
 
 def composed(frames, colour_type, depth, key, *, takes_back=True):

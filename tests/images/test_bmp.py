@@ -119,12 +119,12 @@ def test_the_profile_of_a_bmp_is_read_and_other_colour_data_is_a_loss():
         info, metadata = read_header(io.BytesIO(bmp(32, order, pixels, space=b"DEBM", behind=ICC)))
         assert (metadata.icc_profile, info.losses) == (ICC, ())
         assert metadata.dpi == pytest.approx((300, 150), rel=1e-3)
-        said = [
+        counted_losses = [
             lines(probe(io.BytesIO(bmp(32, order, pixels, **settings))).losses)
             for settings in (
                 {"space": b"DEBM", "behind": ICC[:99]}, {"space": b"KNIL"}, {"space": bytes(4), "v4": b"\1" * 48},
                 {"space": bytes(4)},
             )
         ]  # fmt: skip
-        assert [len(each) for each in said] == [1, 1, 1, 0]
+        assert [len(line) for line in counted_losses] == [1, 1, 1, 0]
     assert probe(io.BytesIO(saved(Image.fromarray(RGB), "BMP"))).losses == ()

@@ -260,8 +260,8 @@ def test_all_enlarged_frames_and_pages_count_towards_the_pixel_limit(kind, tmp_p
     least = -(-count * pixels // limits.MANY)
     assert least > pixels
     advice = f"add max_pixels={least} if you trust the file, or enlarge one with frame"
-    told = f"holds {count} frames or pages of {count * pixels} .*; {advice}"
-    refused(data, told, format=target, max_pixels=least - 1)
+    expected_error = f"holds {count} frames or pages of {count * pixels} .*; {advice}"
+    refused(data, expected_error, format=target, max_pixels=least - 1)
     planned(data, format=target, max_pixels=least)
     planned(data, format="jpeg", max_pixels=pixels)  # only the first one is enlarged
     planned(data, format=target, max_pixels=pixels, frame=1)

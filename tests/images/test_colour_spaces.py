@@ -213,7 +213,7 @@ def test_non_square_pixels_are_kept_or_reported():
     data = png_with((b"pHYs", struct.pack(">IIB", 4, 3, 0)))
     warnings = made(data, "out.png", "out.bmp")
     assert chunks_of("out.png")[b"pHYs"] == struct.pack(">IIB", 4, 3, 0)
-    assert [bool(each) for each in warnings] == [False, True]
+    assert [bool(line) for line in warnings] == [False, True]
     assert "proportion of its pixels" in warnings[1][0]
     assert probe(io.BytesIO(png_with((b"pHYs", struct.pack(">IIB", 3, 3, 0))))).losses == ()
 
@@ -261,7 +261,7 @@ def test_info_names_the_colour_space():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (b"Exif", b"abcd", "items that we do not keep are left out (abcd)"),
         (b"Exif", b"tmap", "the gain map"),
@@ -270,10 +270,10 @@ def test_info_names_the_colour_space():
         (b"Exif", b"Exif", ""),
     ],
 )
-def test_avif_items_that_are_not_kept_are_reported(old, new, said):
+def test_avif_items_that_are_not_kept_are_reported(old, new, message):
     image = Image.fromarray(RGB)
     image.putalpha(Image.fromarray(RGB[..., 0]))
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
     data = saved(image, "AVIF", speed=10, exif=exif, xmp=b"<x/>")
     changed = read_header(io.BytesIO(data.replace(old, new, 1)))[0].losses
-    assert (said in " ".join(lines(changed))) if said else not changed
+    assert (message in " ".join(lines(changed))) if message else not changed

@@ -40,9 +40,8 @@ def test_paeth_is_correct_for_every_triple_of_neighbours():
     zero = np.zeros_like(left)
     told_apart = False
     for corner in range(256):
-        raw = np.empty(
-            (2, 2 * 65536), np.uint8
-        )  # alternating: corner above left, and above over a zero to be predicted
+        # Alternating: corner above left, and above over a zero to be predicted.
+        raw = np.empty((2, 2 * 65536), np.uint8)
         raw[0, 0::2], raw[0, 1::2], raw[1, 0::2], raw[1, 1::2] = corner, above, left, 0
         (block,) = _filtered_blocks(raw, 1, PAETH)
         predicted = -block[0, 2::2].astype(np.int16) % 256

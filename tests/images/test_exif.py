@@ -134,8 +134,8 @@ def test_every_other_byte_keeps_its_position(order):
 def test_pillow_would_move_the_maker_note():
     """Negative control: Pillow's own writer moves the maker note, which the assertion above would detect."""
     before = block()
-    anew = without_prefix(loaded(before).tobytes())
-    assert anew.index(MAKER_NOTE) != before.index(MAKER_NOTE)
+    rewritten = without_prefix(loaded(before).tobytes())
+    assert rewritten.index(MAKER_NOTE) != before.index(MAKER_NOTE)
 
 
 def test_a_thumbnail_in_the_middle_is_zeroed():

@@ -141,19 +141,19 @@ WORDS = {"icc_profile": "(ICC)", "exif": "EXIF", "xmp": "XMP", "dpi": "resolutio
 
 def silent_losses(info, metadata, made):
     """What a fit drops without reporting it. This oracle knows images, not formats."""
-    said = " | ".join(lines(made.losses))
+    message = " | ".join(lines(made.losses))
     lost = []
-    if info.layout.alpha and not made.layout.alpha and "transparency" not in said:
+    if info.layout.alpha and not made.layout.alpha and "transparency" not in message:
         lost.append("alpha")
-    if info.layout.depth > made.layout.depth and "16 bits" not in said:
+    if info.layout.depth > made.layout.depth and "16 bits" not in message:
         lost.append("depth")
-    if info.layout.colour == "cmyk" and made.layout.colour != "cmyk" and "CMYK" not in said:
+    if info.layout.colour == "cmyk" and made.layout.colour != "cmyk" and "CMYK" not in message:
         lost.append("colour")
     for part, word in WORDS.items():
         before, after = getattr(metadata, part), getattr(made.metadata, part)
         in_exif = part == "dpi" and made.metadata.exif and resolution(made.metadata.exif)
         grown = part == "exif" and metadata.dpi and not made.metadata.dpi and after
-        if before and after != before and not in_exif and not grown and word not in said:
+        if before and after != before and not in_exif and not grown and word not in message:
             lost.append(part)
     return lost
 

@@ -126,7 +126,9 @@ def test_the_file_has_the_expected_strips(small_strips, colour):
     )
     scan_at, whole_at = (each.index(b"\xff\xda") for each in (found, whole))
     count = -(-len(rows) // unit)
-    assert [each[1] - 0xD0 for each in RESTART.findall(found[scan_at:])] == [each % 8 for each in range(count - 1)]
+    assert [marker[1] - 0xD0 for marker in RESTART.findall(found[scan_at:])] == [
+        index % 8 for index in range(count - 1)
+    ]
     assert not RESTART.search(whole[whole_at:])
     interval = (-(-43 // unit)).to_bytes(2, "big")
     assert found[:scan_at] == whole[:whole_at] + b"\xff\xdd\0\4" + interval

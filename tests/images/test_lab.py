@@ -151,11 +151,11 @@ def test_transparency_is_kept_or_blended_with_white(colour, depth, tmp_path):
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="ExifTool is the second reader: libimage-exiftool-perl")
 def test_other_readers_agree_about_the_file(tmp_path):
     """Pillow gives the stored bytes, whose chroma is signed; exiftool names the encodings."""
-    for colour, said in (("cielab", "CIELab"), ("icclab", "ICCLab")):
+    for colour, name in (("cielab", "CIELab"), ("icclab", "ICCLab")):
         write(tmp_path / "a.tif", stored(some_lab(), colour, 8), colour)
         upsample_file(tmp_path / "a.tif", tmp_path / f"{colour}.tif")
         command = ["exiftool", "-s3", "-PhotometricInterpretation", str(tmp_path / f"{colour}.tif")]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == said
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == name
     seen = pixels_of(tmp_path / "cielab.tif")
     with Image.open(tmp_path / "cielab.tif") as image:
         assert image.mode == "LAB"

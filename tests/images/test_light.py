@@ -33,7 +33,7 @@ def gamma(value):
 
 
 def parametric(kind, *numbers):
-    return b"para\0\0\0\0" + struct.pack(f">HH{len(numbers)}i", kind, 0, *(round(each * 65536) for each in numbers))
+    return b"para\0\0\0\0" + struct.pack(f">HH{len(numbers)}i", kind, 0, *(round(number * 65536) for number in numbers))
 
 
 def rgb_profile(tag):
@@ -42,7 +42,7 @@ def rgb_profile(tag):
 
 SRGB_NUMBERS = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 TABLE = b"curv\0\0\0\0" + struct.pack(">I", 256) + b"".join(
-    struct.pack(">H", round(65535 * (each / 255) ** 1.8)) for each in range(256)
+    struct.pack(">H", round(65535 * (index / 255) ** 1.8)) for index in range(256)
 )  # fmt: skip
 PROFILES = {
     "none": None,
@@ -124,9 +124,8 @@ def test_pixels_are_mixed_as_light(tmp_path, dtype, factor):
     assert error.max() <= 1  # the boundary between two levels is midway between the levels, not between their light
     upsample_file(tmp_path / "a.png", tmp_path / "c.png", factor)
     plain = np.abs(found - pixels_of(tmp_path / "c.png").astype(int))
-    assert (
-        plain.max() > 20 * np.iinfo(dtype).max / 255
-    )  # the control: without the option, black and white mix to a darker grey
+    # The control: without the option, black and white mix to a darker grey.
+    assert plain.max() > 20 * np.iinfo(dtype).max / 255
 
 
 def test_half_the_light_is_level_188():
@@ -173,7 +172,7 @@ def test_the_profile_defines_the_light(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layout", "icc", "said"),
+    ("layout", "icc", "message"),
     [
         (Layout("cmyk"), None, "inks"),
         (Layout("rgb", depth=32), None, "linear already"),
@@ -185,8 +184,8 @@ def test_the_profile_defines_the_light(tmp_path):
         (Layout("rgb"), rgb_profile(b"para\0\0\0\0\0\x09"), "of no use"),
     ],
 )
-def test_images_without_linear_light_are_refused_in_one_line(layout, icc, said):
-    with pytest.raises(ImageError, match=said) as refused:
+def test_images_without_linear_light_are_refused_in_one_line(layout, icc, message):
+    with pytest.raises(ImageError, match=message) as refused:
         light_of("a.png", layout, icc)
     assert "leave out linear_light" in str(refused.value)
 

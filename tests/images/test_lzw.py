@@ -17,7 +17,7 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 
-CRASHES = [bytes.fromhex(each) for each in ("805cdea1", "805e4e10", "807ecf48", "80600ff8", "80432050")]
+CRASHES = [bytes.fromhex(digits) for digits in ("805cdea1", "805e4e10", "807ecf48", "80600ff8", "80432050")]
 """CLEAR, then a code that no table has yet. Found by random change; imagecodecs' decoder ends the process."""
 
 

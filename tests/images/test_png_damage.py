@@ -61,14 +61,14 @@ def test_damage_in_a_chunk_is_reported_and_keeps_the_image(kind, data):
     with open_image(io.BytesIO(data)) as source:
         rows = source.read_rows(0, HEIGHT)
         assert np.array_equal(rows[..., :3], RGB)
-        said = [line for line in lines(source.info.losses) if kind.decode() in line or "EXIF" in line]
-    assert said
+        losses = [line for line in lines(source.info.losses) if kind.decode() in line or "EXIF" in line]
+    assert losses
 
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_control_an_intact_chunk_is_not_reported_as_damaged(kind):
-    said = lines(probe(io.BytesIO(png_with((kind, GOOD[kind])))).losses)
-    assert not any("chunk" in line and "damaged" in line for line in said) or kind == b"iCCP"  # it is empty
+    losses = lines(probe(io.BytesIO(png_with((kind, GOOD[kind])))).losses)
+    assert not any("chunk" in line and "damaged" in line for line in losses) or kind == b"iCCP"  # it is empty
 
 
 @pytest.mark.parametrize("kind", GOOD)

@@ -36,8 +36,8 @@ def plain(pixels):
 
 def pam(pixels, most, kind=None):
     height, width, depth = pixels.shape
-    told = f"TUPLTYPE {kind}\n" if kind else ""
-    head = f"P7\n# a remark\nHEIGHT {height}\nWIDTH {width}\nDEPTH {depth}\n\nMAXVAL {most}\n{told}ENDHDR\n"
+    warning = f"TUPLTYPE {kind}\n" if kind else ""
+    head = f"P7\n# a remark\nHEIGHT {height}\nWIDTH {width}\nDEPTH {depth}\n\nMAXVAL {most}\n{warning}ENDHDR\n"
     return head.encode() + pixels.astype(">u2" if most > 255 else "u1").tobytes()
 
 
@@ -160,7 +160,7 @@ def test_pnm_images_are_enlarged_exactly_and_keep_their_kind(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "magic", "told"),
+    ("kind", "name", "magic", "warning"),
     [
         ("P6 of 16", "o.pgm", b"P6", "its name ends in .pgm, and it holds colour: it is written as PPM"),
         ("P6 of 16", "o.PBM", b"P6", "its name ends in .PBM, and it holds colour: it is written as PPM"),
@@ -175,13 +175,13 @@ def test_pnm_images_are_enlarged_exactly_and_keep_their_kind(kind, tmp_path):
         ("P7 colour with alpha", "o.pam", b"P7", None),
     ],
 )
-def test_a_name_for_another_kind_is_kept_with_a_warning(kind, name, magic, told, tmp_path):
+def test_a_name_for_another_kind_is_kept_with_a_warning(kind, name, magic, warning, tmp_path):
     data, rows = KINDS[kind]
     (tmp_path / "in").write_bytes(data)
     planned = plan_job(Path("in"), Options(factor=2), output=Path(name))
     result = upsample_file("in", name, 2)
     assert result.warnings == lines(planned.losses)
-    assert [line.startswith(told) for line in result.warnings] == ([] if told is None else [True])
+    assert [line.startswith(warning) for line in result.warnings] == ([] if warning is None else [True])
     written = (tmp_path / name).read_bytes()
     assert written[:2] == magic
     assert_same_pixels(read(written), expected_pixels(rows, 2, has_alpha=rows.shape[2] == 4))

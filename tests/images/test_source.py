@@ -126,9 +126,9 @@ def test_the_first_of_several_frames_is_read_and_the_others_are_reported(kind):
     assert (info.frames.count, info.frames.kind) == (2, {"TIFF": "pages", "MPO": "views"}.get(kind, "animation"))
     assert single.frames is None
     assert lines(info.losses) == ()
-    said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
+    parts = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
     assert (
-        f"is not written with several {said}; of 2 the first is kept"
+        f"is not written with several {parts}; of 2 the first is kept"
         in nearest_form(info, Metadata(), FORMATS["bmp"]).losses[0].text
     )
     assert single.losses == ()

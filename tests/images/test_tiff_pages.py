@@ -32,7 +32,7 @@ def kept(data):
     Path("a.tif").write_bytes(data)
     result = upsample_file("a.tif", "b.tif", overwrite=True, kernel="nearest")
     with tifffile.TiffFile("b.tif") as tiff:
-        return [each.asarray() for each in tiff.pages], result.warnings
+        return [page.asarray() for page in tiff.pages], result.warnings
 
 
 def is_page(found, pixels):
@@ -177,7 +177,7 @@ def test_a_page_with_a_false_size_fails_only_its_file(compression):
     assert all("says that it holds 3000000×3000000 pixels in" in line for line in done.errors)
     assert names("out") == ["c_x2.tif"]
     planned = upsample("in", "-o", "other", "-n", "--json", "--max-pixels", 10**13)
-    assert [each["status"] for each in planned.document["files"]] == ["failed", "failed", "planned"]
+    assert [file["status"] for file in planned.document["files"]] == ["failed", "failed", "planned"]
 
 
 def test_pages_after_the_end_of_the_file_are_reported():

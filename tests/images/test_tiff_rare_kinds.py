@@ -70,9 +70,8 @@ def old_jpeg(subsampling, *, whole):
 def test_old_style_jpeg_is_read(subsampling, whole):
     rows, info = rows_of(old_jpeg(subsampling, whole=whole))
     wanted = np.array(Image.open(io.BytesIO(jpeg(subsampling)))).astype(int)
-    assert np.abs(rows - wanted).mean() < (
-        3 if subsampling and not whole else 0.01
-    )  # libtiff does not smooth the chroma
+    # libtiff does not smooth the chroma.
+    assert np.abs(rows - wanted).mean() < (3 if subsampling and not whole else 0.01)
     assert np.abs(rows[..., ::-1] - wanted).mean() > 20  # the control
     assert not info.lossless
 
@@ -103,14 +102,14 @@ def test_other_ycbcr_coefficients_are_applied_or_reported():
             stored = (ycbcr(side, compression, t529=(RATIONAL, numbers)) for numbers in (BT_601, BT_709))
             common, other = (rows_of(data)[0].astype(int) for data in stored)
             assert np.abs(common - other).max() > 20
-    said = ("its YCbCr is read as BT.601 in its whole range, although it states another coding",)
+    loss = ("its YCbCr is read as BT.601 in its whole range, although it states another coding",)
     narrow = (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1)
     full = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
     for tags, warnings in (
         ({}, ()),
         ({"t529": (RATIONAL, BT_601), "t532": (RATIONAL, full)}, ()),
-        ({"t529": (RATIONAL, BT_709)}, said),
-        ({"t532": (RATIONAL, narrow)}, said),
+        ({"t529": (RATIONAL, BT_709)}, loss),
+        ({"t532": (RATIONAL, narrow)}, loss),
     ):
         data = built(
             page(HEIGHT, WIDTH, jpeg(0), photometric=6, samples=3, t259=(SHORT, 7), t530=(SHORT, (1, 1)), **tags)

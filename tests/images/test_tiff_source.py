@@ -112,9 +112,8 @@ def test_unusual_depths_are_stretched_to_the_full_range(bits):
     assert info.layout == Layout("grey", depth=8 if bits <= 8 else 16)
     wanted = np.floor(values.astype(np.int64) * full / most + 0.5)
     np.testing.assert_array_equal(rows[..., 0], wanted)
-    assert not np.array_equal(
-        values << ((8 if bits <= 8 else 16) - bits), wanted
-    )  # the control: a shift does not reach full scale
+    # The control: a shift does not reach full scale.
+    assert not np.array_equal(values << ((8 if bits <= 8 else 16) - bits), wanted)
 
 
 def hand_laid(fields, data):

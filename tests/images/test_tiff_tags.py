@@ -240,8 +240,10 @@ def test_the_proportion_of_a_pixel_is_kept_or_reported(unit, x, y, kept):
     assert result.warnings == ()
     found = after.get((0, 282)), after.get((0, 283)), after.get((0, 296))
     assert found == (((x, 1), (y, 1), unit) if kept else (None, None, None))
-    said = upsample_file("a.tif", "b.png", overwrite=True).warnings
-    assert said == (("PNG cannot hold the proportion of a pixel; it is left out",) if (unit, kept) == (1, True) else ())
+    warnings = upsample_file("a.tif", "b.png", overwrite=True).warnings
+    assert warnings == (
+        ("PNG cannot hold the proportion of a pixel; it is left out",) if (unit, kept) == (1, True) else ()
+    )
 
 
 def test_the_resolution_of_a_turned_image_is_turned():

@@ -327,8 +327,8 @@ def warned(weight, factor=2, mode="L", **options):
 
 
 def test_weights_for_another_factor_are_a_warning_that_names_it():
-    said, levels = warned(BILINEAR[None, None], 4)
-    assert said == (
+    warnings_, levels = warned(BILINEAR[None, None], 4)
+    assert warnings_ == (
         "at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the image gets darker and patterned; "
         "they suit factor 2",
     )
@@ -383,15 +383,15 @@ def test_strict_refuses_weights_that_are_not_flat():
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "expected_text"),
     [
         ({"factor": 3}, "fitted for factor 2; enlarge 2 times"),
         ({"factor": Fraction(5, 2)}, "fitted for factor 2, and factor 2.5 needs 3 times; enlarge 2 times"),
         ({"width": 20}, "fitted for factor 2, and this size needs 3 times; enlarge 2 times"),
     ],
 )
-def test_the_error_of_a_fitted_kernel_names_the_needed_factor(asked, said):
+def test_the_error_of_a_fitted_kernel_names_the_needed_factor(asked, expected_text):
     save_file({"up": torch.ones(1, 1, 2, 2)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 2}'})
     Image.new("L", (7, 5)).save("a.png")
-    with pytest.raises(UpsampleError, match=re.escape(said)):
+    with pytest.raises(UpsampleError, match=re.escape(expected_text)):
         plan_job(Path("a.png"), Options(kernel="mine.safetensors", **asked))

@@ -202,23 +202,23 @@ FILES = {
     "pipe.pt": (os.mkfifo, "is not a regular file"),
     "device.safetensors": (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
 }
-"""What makes each file, and what is said of it; None where the weight in it can be read all the same."""
+"""A function that makes each file, and a part of its error; None if the weight in the file can be read."""
 
 READ = """
 import json, resource, sys, time
 import torch
 from upsample_cli.errors import UpsampleError
 from upsample_cli.kernels.choice import chosen_kernel
-told = {}
+outcomes = {}
 for path in sys.argv[1:]:
     begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        said = chosen_kernel(path, 2).kernel_size
+        message = chosen_kernel(path, 2).kernel_size
     except UpsampleError as error:
-        said = str(error)
+        message = str(error)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told[path] = said, time.process_time() - begun, (after - before) * 1024
-    print(json.dumps([path, *told[path]]), flush=True)
+    outcomes[path] = message, time.process_time() - begun, (after - before) * 1024
+    print(json.dumps([path, *outcomes[path]]), flush=True)
 """
 
 
@@ -230,11 +230,15 @@ def test_every_hostile_file_is_one_line_in_bounded_time_and_memory(tmp_path):
         [sys.executable, "-c", READ, *FILES], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.stderr == ""
-    told = {name: (said, seconds, more) for name, said, seconds, more in map(json.loads, ran.stdout.splitlines())}
-    assert list(told) == list(FILES)
-    for name, (said, seconds, more) in told.items():
+    outcomes = {
+        name: (message, seconds, more) for name, message, seconds, more in map(json.loads, ran.stdout.splitlines())
+    }
+    assert list(outcomes) == list(FILES)
+    for name, (message, seconds, more) in outcomes.items():
         expected = FILES[name][1]
-        assert (said == 4) if expected is None else (expected in said and "\n" not in said and len(said) < 500), name
+        assert (
+            (message == 4) if expected is None else (expected in message and "\n" not in message and len(message) < 500)
+        ), name
         assert seconds < 10, name
         assert more < 700 * 2**20, name
 
@@ -291,7 +295,7 @@ def test_a_tensor_with_two_names_keeps_both_and_a_dictionary_keeps_the_first():
 
 @pytest.mark.usefixtures("_in_tmp")
 @pytest.mark.parametrize(
-    ("bias", "said"),
+    ("bias", "message"),
     [
         (torch.tensor([float("nan")]), "up.bias holds infinities or NaN"),
         (torch.tensor(1.0), "up.bias is not a bias: it has 0 axes"),
@@ -300,9 +304,9 @@ def test_a_tensor_with_two_names_keeps_both_and_a_dictionary_keeps_the_first():
         (torch.tensor([1j]), "up.bias is of type torch.complex64"),
     ],
 )
-def test_a_bias_is_checked_like_a_weight(bias, said):
+def test_a_bias_is_checked_like_a_weight(bias, message):
     torch.save({"up.weight": torch.ones(1, 1, 4, 4), "up.bias": bias}, "up.pt")
-    with pytest.raises(UpsampleError, match=said.replace("+", r"\+")):
+    with pytest.raises(UpsampleError, match=message.replace("+", r"\+")):
         read_weights("up.pt")
 
 
@@ -369,7 +373,7 @@ def test_every_call_that_torch_allows_in_a_checkpoint_is_counted():
     """A call that torch adds is refused until its cost is known, and this test then fails."""
     from torch._weights_only_unpickler import _get_allowed_globals
 
-    called = {name for name, each in _get_allowed_globals().items() if callable(each) and "Storage" not in name}
+    called = {name for name, function in _get_allowed_globals().items() if callable(function) and "Storage" not in name}
     known = pickle_bounds._VIEWS | pickle_bounds._WRAPPERS | pickle_bounds._COPIES | {pickle_bounds._FROM_TYPE}
     refused = {
         "torch._utils._rebuild_nested_tensor",

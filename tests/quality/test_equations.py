@@ -129,8 +129,8 @@ def test_symmetric_sums_equal_the_sums_over_all_eight_orientations(height, width
 def test_only_a_symmetric_fit_gives_a_kernel_with_all_symmetries():
     for symmetric in (True, False):
         kernel = solved(equations(*photo(17, 11, 3), 3, 3), noise=NOISE, symmetric=symmetric)
-        alike = [np.allclose(kernel, image, atol=1e-10) for image in (kernel.T, kernel[::-1], np.rot90(kernel))]
-        assert alike == [symmetric] * 3
+        symmetries = [np.allclose(kernel, image, atol=1e-10) for image in (kernel.T, kernel[::-1], np.rot90(kernel))]
+        assert symmetries == [symmetric] * 3
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

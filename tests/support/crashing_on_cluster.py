@@ -21,7 +21,7 @@ def carry(job, options, *, token, stop, on_rows):
     return crashing.carry(job, options, token=token, stop=stop, on_rows=on_rows)
 
 
-def answer_malformed(job, errand, number):
+def answer_malformed(job, spec, number):
     """Replaces `batch.cluster.worker.enlarge` with a hostile worker's answer."""
     return {"status": "written", "error": number}
 

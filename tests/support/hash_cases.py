@@ -26,7 +26,7 @@ def cases() -> list[tuple[str, ...]]:
 
 
 def _formats():
-    """Every input as it is, and the corpus to every format."""
+    """Every input with default options, and the corpus to every format."""
     files = [name for name in input_files() if "/" not in name]
     images = [name for name in files if not name.endswith((".npy", ".wav", ".safetensors", ".txt"))]
     yield from (f"upsample {name}" for name in images)

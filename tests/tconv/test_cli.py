@@ -262,7 +262,7 @@ CURED = ("checkerboard", "--weights", "w.npy", "--stride", "2", "--cure", "sums"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         ((*CURED, "m.jpg"),
          "m.jpg: the image is a PNG; give a name that ends in .png"),
@@ -274,18 +274,20 @@ CURED = ("checkerboard", "--weights", "w.npy", "--stride", "2", "--cure", "sums"
          "gone/x.npy: cannot be written: its folder does not exist; create it, or give another --output"),
     ],
 )  # fmt: skip
-def test_neither_of_two_outputs_is_written_if_one_is_refused(arguments, said, tconv_here, monkeypatch, tmp_path):
+def test_neither_of_two_outputs_is_written_if_one_is_refused(
+    arguments, expected_text, tconv_here, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     np.save("w.npy", np.ones((1, 1, 3, 3), np.float32))
     for name in ("is.png", "is.npy"):
         Path(name).touch()
     status, out, err = tconv_here(*arguments)
-    assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
+    assert (status != 0, out, err) == (True, "", f"tconv: {expected_text}\n")
     assert not Path("new.npy").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         (("explain", "--picture", "gone/x.png"),
          "gone/x.png: cannot be written: its folder does not exist; create it, or give another --picture"),
@@ -303,13 +305,13 @@ def test_neither_of_two_outputs_is_written_if_one_is_refused(arguments, said, tc
          "add --max-pixels 900000000 if you trust the file"),
     ],
 )  # fmt: skip
-def test_advice_names_only_options_that_the_command_has(arguments, said, tconv_here, monkeypatch, tmp_path):
+def test_advice_names_only_options_that_the_command_has(arguments, expected_text, tconv_here, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for folder in ("folder.png", "folder.npy"):
         Path(folder).mkdir()
     Path("large.pgm").write_bytes(b"P5 30000 30000 255\n")
     status, out, err = tconv_here(*arguments)
-    assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
+    assert (status != 0, out, err) == (True, "", f"tconv: {expected_text}\n")
 
 
 def test_a_skipped_photograph_gets_no_advice_about_missing_options(tconv_here, monkeypatch, tmp_path):

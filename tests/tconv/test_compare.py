@@ -206,8 +206,8 @@ def test_kernels_with_equal_scores_share_the_first_place(colour):
     found = compare(pair, ["bicubic", "bilinear", "catmull-rom"], rounds=0)
     assert found.best == {score: ["bicubic", "catmull-rom"] for score in ("psnr_db", "ssim")}
     flat = np.full((60, 80, 3), 90, np.uint8)
-    alike = compare(Pair(flat[::2, ::2].copy(), flat, 2, Box(0, 0, 80, 60), "flat"), ["nearest", "lanczos3"], rounds=0)
-    assert {score: sorted(names) for score, names in alike.best.items()} == {
+    tied = compare(Pair(flat[::2, ::2].copy(), flat, 2, Box(0, 0, 80, 60), "flat"), ["nearest", "lanczos3"], rounds=0)
+    assert {score: sorted(names) for score, names in tied.best.items()} == {
         score: ["lanczos3", "nearest"] for score in ("psnr_db", "ssim")
     }
 

@@ -31,7 +31,7 @@ def test_a_command_on_the_page_prints_what_the_page_shows(command, output, print
     assert printed(command) == output
 
 
-def test_control_a_changed_digit_on_the_page_is_noticed(printed):
+def test_control_a_changed_digit_on_the_page_is_detected(printed):
     page = re.sub(r"\d$", lambda digit: str((int(digit[0]) + 1) % 10), PAGE, flags=re.MULTILINE)
     changed = [example for example in console_examples(page) if example not in console_examples(PAGE)]
     assert len(changed) >= 5

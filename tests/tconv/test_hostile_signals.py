@@ -81,14 +81,14 @@ SIGNALS = {
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and sparse files")
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_with_false_claims_is_one_line(name, capsys, monkeypatch):
-    make, said = SIGNALS[name]
+    make, message = SIGNALS[name]
     make()
     begun = time.process_time()
     status, printed, line = call(capsys, monkeypatch, "run", name, "--factor", "2", "-o", f"out{name[-4:]}")
     assert time.process_time() - begun < 5
     assert (printed, line.count("\n")) == ("", 1)
     assert status in (1, 2)
-    assert said in line
+    assert message in line
     assert not os.path.exists(f"out{name[-4:]}")  # noqa: PTH110
 
 

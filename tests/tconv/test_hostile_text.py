@@ -67,10 +67,10 @@ MODELS = {
 def test_a_hostile_model_ends_quickly(name, arguments, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(MODELS[name]))
     begun = time.process_time()
-    status, printed, said = call(capsys, monkeypatch, "shape", "--file", "-", *arguments)
+    status, printed, message = call(capsys, monkeypatch, "shape", "--file", "-", *arguments)
     assert time.process_time() - begun < MOST_S
-    assert (status, said) == (0, "") if printed else (status == 2 and said.count("\n") == 1)
-    assert len(said) < 6000
+    assert (status, message) == (0, "") if printed else (status == 2 and message.count("\n") == 1)
+    assert len(message) < 6000
     if name in ("convolutions", "many layers", "layers that keep the size"):
         assert status == 0
 
@@ -99,7 +99,7 @@ def test_a_long_table_shows_both_ends_with_a_note(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("layer", "said"),
+    ("layer", "message"),
     [
         ("Upsample(scale_factor=1e999)", "scale_factor is too large"),
         (f"Upsample(scale_factor={'9' * 400})", "scale_factor is too large"),
@@ -109,10 +109,10 @@ def test_a_long_table_shows_both_ends_with_a_note(capsys, monkeypatch):
         ("AdaptiveAvgPool1d(9223372036854775808)", "output_size is too large"),
     ],
 )
-def test_numbers_too_large_for_tensors_are_one_line(layer, said, capsys, monkeypatch):
+def test_numbers_too_large_for_tensors_are_one_line(layer, message, capsys, monkeypatch):
     status, printed, line = call(capsys, monkeypatch, "shape", "n", layer)
     assert (status, printed) == (2, "")
-    assert said in line
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_numbers_too_large_for_tensors_are_one_line(layer, said, capsys, monkeyp
 )
 def test_problems_that_take_too_long_to_solve_are_one_line(arguments, capsys, monkeypatch):
     begun = time.process_time()
-    status, printed, said = call(capsys, monkeypatch, "solve", *arguments)
+    status, printed, message = call(capsys, monkeypatch, "solve", *arguments)
     assert time.process_time() - begun < MOST_S
-    assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert (status, printed, message.count("\n")) == (2, "", 1)
 
 
 def test_large_sides_with_a_small_difference_are_solved():
@@ -166,15 +166,15 @@ def test_the_map_uses_an_input_that_is_not_cropped_to_nothing(capsys, monkeypatc
     ],
 )
 def test_an_example_that_is_too_large_is_one_line(arguments, capsys, monkeypatch):
-    status, printed, said = call(capsys, monkeypatch, "explain", *arguments)
-    assert (status, printed, said.count("\n")) == (2, "", 1)
+    status, printed, message = call(capsys, monkeypatch, "explain", *arguments)
+    assert (status, printed, message.count("\n")) == (2, "", 1)
 
 
 def test_a_long_argument_in_a_message_is_shortened_in_the_middle(capsys, monkeypatch):
-    _, _, said = call(capsys, monkeypatch, "shape", "9" + "x" * 100_000)
-    assert said.startswith("tconv: '9xxx")
-    assert said.endswith("or the path of an image\n")
-    assert len(said) < 6000
+    _, _, message = call(capsys, monkeypatch, "shape", "9" + "x" * 100_000)
+    assert message.startswith("tconv: '9xxx")
+    assert message.endswith("or the path of an image\n")
+    assert len(message) < 6000
 
 
 def receptive_field_by_taps(windows, position):

@@ -89,10 +89,10 @@ def test_the_loss_of_lossy_encoding_is_stated_only_if_it_applies(name, taken, tm
     assert {kind: offer["quality"] for kind, offer in offers.items() if offer["quality"] is not None} == taken
     rows = process("a").stdout.decode().splitlines()
     for title, kind in (("│ JPEG", "jpeg"), ("│ WebP", "webp"), ("│ PNG", "png"), ("│ TIFF", "tiff")):
-        said = next(row for row in rows if row.startswith(title))
+        row = next(row for row in rows if row.startswith(title))
         lost = offers[kind]["loses"]
-        assert ("only what its coding takes at quality 95" in said) == (kind in taken and not lost)
-        assert ("nothing" in said) == (kind not in taken and not lost)
+        assert ("only what its coding takes at quality 95" in row) == (kind in taken and not lost)
+        assert ("nothing" in row) == (kind not in taken and not lost)
 
 
 @pytest.mark.parametrize(("name", "is_exact"), [("webp lossless", True), ("webp full", False)])
@@ -145,7 +145,7 @@ def test_info_reads_a_pipe_and_does_not_import_torch():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["missing.png"], 1, "missing.png: no such file"),
         (["text"], 1, "text: is not an image in a format we know"),
@@ -153,9 +153,9 @@ def test_info_reads_a_pipe_and_does_not_import_torch():
         (["text", "--max-pixels", "many"], 2, "--max-pixels"),
     ],
 )
-def test_invalid_calls_of_info_are_one_line(arguments, status, said, tmp_path):
+def test_invalid_calls_of_info_are_one_line(arguments, status, message, tmp_path):
     (tmp_path / "text").write_text("Dear diary")
     done = process(*arguments)
     assert (done.returncode, done.stdout) == (status, b"")
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1

@@ -73,7 +73,7 @@ def test_control_a_decoder_for_another_size_is_detected():
 
 @pytest.mark.parametrize(("size", "needed"), [(16, 0), (17, 1), (18, 2)])
 def test_textbook_kernel_5_stride_3_padding_2(size, needed):
-    """16 is restored as it is, 17 needs output_padding 1, 18 needs 2."""
+    """16 is restored without it, 17 needs output_padding 1, 18 needs 2."""
     (mirrored,) = invert([parse_layer("Conv2d(10, 20, 5, padding=2, stride=3)")], (size, size)).decoder
     assert mirrored.layer.output_padding == needed
     assert (mirrored.layer.in_channels, mirrored.layer.out_channels) == (20, 10)
@@ -149,6 +149,6 @@ def test_layers_that_cannot_be_inverted_exit_with_2_and_one_line(arguments, mess
 
 
 def test_a_decoder_with_outputs_that_no_tap_reaches_has_a_note(capsys, monkeypatch):
-    said = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
-    assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in said
+    printed_text = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
+    assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in printed_text
     assert "no tap" not in call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "224")[1]

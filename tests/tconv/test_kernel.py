@@ -151,12 +151,12 @@ def test_stated_equalities_with_torch_modes_are_true(name, axes):
     inside = (..., *[slice(9, -9)] * axes)
     modes = modes_by_torch(x, 3)
     close = {key for key, theirs in modes.items() if torch.allclose(up(x)[inside], theirs[inside], rtol=0, atol=1e-9)}
-    said, *others = equalities(layer)
-    if "F.interpolate(" not in said:
+    sentence, *others = equalities(layer)
+    if "F.interpolate(" not in sentence:
         assert not close
-        assert ("has no such mode" in said) == (name in ("mitchell", "lanczos2", "bspline", "gaussian"))
+        assert ("has no such mode" in sentence) == (name in ("mitchell", "lanczos2", "bspline", "gaussian"))
         return
-    key = (re.search(r'mode="([\w-]+)"', said)[1], "antialias=True" in said)
+    key = (re.search(r'mode="([\w-]+)"', sentence)[1], "antialias=True" in sentence)
     assert key in close or key not in modes
     if "up(x) / up(torch.ones_like(x)) is the same as F.interpolate everywhere" in others and key in modes:
         assert torch.allclose(up(x) / up(torch.ones_like(x)), modes[key], rtol=0, atol=1e-9)

@@ -364,16 +364,16 @@ def test_a_remark_says_that_kernel_2s_padding_half_s_fails_for_odd_strides():
         layer = TransposedConvolution(1, kernel_size=2 * stride, stride=stride, padding=stride // 2)
         (step,) = shape((50,), [layer])
         assert (step.output[0], abs(step.shift[0])) == (50 * stride + 1, 0.5)
-        (said,) = remarks([step])
-        assert f"{stride}n+1 samples, half a pixel off" in said
+        (remark,) = remarks([step])
+        assert f"{stride}n+1 samples, half a pixel off" in remark
         assert factor_remark(stride)[0].endswith("half a pixel off")
     assert factor_remark((2, 4)) == ()
     assert remarks(shape((50,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)])) == ()
 
 
 def test_output_padding_that_shifts_the_image_has_a_remark():
-    (said,) = remarks(shape((50, 100), [parse_layer("ConvTranspose2d(1, 1, 3, 2, 1, 1)")]))
-    assert "1/2 pixel up and left; 2n and centred: kernel_size=4, stride=2, padding=1" in said
+    (remark,) = remarks(shape((50, 100), [parse_layer("ConvTranspose2d(1, 1, 3, 2, 1, 1)")]))
+    assert "1/2 pixel up and left; 2n and centred: kernel_size=4, stride=2, padding=1" in remark
 
 
 def centroid(layers, size, position):
@@ -420,10 +420,10 @@ def test_a_shift_has_a_remark_only_if_the_whole_chain_shifts(layers, aligned):
 def test_an_unnecessary_shift_in_a_chain_has_a_remark():
     steps = shape((64,), [parse_layer(layer) for layer in (ENCODER, DECODER, DECODER)])
     assert steps[-1].total_shift[0] != 0
-    (said,) = remarks(steps)
-    assert "1/2 pixel up and left" in said
-    (said,) = remarks(shape((64,), [parse_layer(layer) for layer in (CENTRED, DECODER, "ReLU()")]))
-    assert "1/2 pixel up and left" in said
+    (remark,) = remarks(steps)
+    assert "1/2 pixel up and left" in remark
+    (remark,) = remarks(shape((64,), [parse_layer(layer) for layer in (CENTRED, DECODER, "ReLU()")]))
+    assert "1/2 pixel up and left" in remark
 
 
 @settings(deadline=None, max_examples=150, derandomize=True)
@@ -438,8 +438,8 @@ def test_outputs_that_no_tap_reaches_equal_the_bias_in_torch(kernel, stride, pad
         return
     axis = LayerAxis(kernel, stride, padding, extra, dilation, transposed=True)
     assert axis.unreached == (reached.index(True), reached[::-1].index(True))
-    for said in reach_remarks(axis):
-        cure = re.search(r"; (kernel_size=.*) gives the same size", said)
+    for remark in reach_remarks(axis):
+        cure = re.search(r"; (kernel_size=.*) gives the same size", remark)
         if cure:
             better = parse_layer(f"ConvTranspose1d(1, 1, {cure[1]})")
             assert better.output_sizes((40,)) == (len(reached),)
@@ -447,8 +447,10 @@ def test_outputs_that_no_tap_reaches_equal_the_bias_in_torch(kernel, stride, pad
 
 
 def test_outputs_that_no_tap_reaches_have_a_remark_and_huge_settings_are_quick():
-    (said,) = remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 2, 2, 0, 1)")]))
-    assert said.startswith("no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives")
+    (remark,) = remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 2, 2, 0, 1)")]))
+    assert remark.startswith(
+        "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives"
+    )
     assert not remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 3, 2)")]))  # the control: the advised layer
     huge = LayerAxis(10**15, 10**15, 7, 10**15 - 1, 10**14, transposed=True)
     assert huge.unreached[1] >= 0

@@ -51,9 +51,8 @@ def test_a_translation_is_read_back_with_the_same_values(framework):
     equal = []
 
     @settings(deadline=None, max_examples=60, derandomize=True)
-    @given(
-        transposed(3).filter(lambda text: framework != "caffe" or "1d" not in text)
-    )  # its text does not state the number of axes
+    # Its text does not state the number of axes.
+    @given(transposed(3).filter(lambda text: framework != "caffe" or "1d" not in text))
     def check(text):
         layer, x = torch_layer(text), signal(text)
         try:

@@ -152,7 +152,7 @@ def test_an_rf64_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said", "kind"),
+    ("content", "message", "kind"),
     [
         (wav(bytes(8), number=7, bits=8), "its samples are mu-law (format 7)", "unsupported"),
         (wav(bytes(8), number=2, bits=8), "its samples are ADPCM (format 2)", "unsupported"),
@@ -169,9 +169,9 @@ def test_an_rf64_file_is_read(tmp_path):
         (b"RIFF\0\0\0\0WAVE" + bytes(10**6), "it ends before its samples", "damaged"),
     ],
 )
-def test_unsupported_sounds_are_refused_by_name(content, said, kind, tmp_path):
+def test_unsupported_sounds_are_refused_by_name(content, message, kind, tmp_path):
     (tmp_path / "in.wav").write_bytes(content)
-    with pytest.raises(ImageError, match=said.replace("(", r"\(").replace(")", r"\)")) as refused:
+    with pytest.raises(ImageError, match=message.replace("(", r"\(").replace(")", r"\)")) as refused:
         read_wav(tmp_path / "in.wav")
     assert refused.value.failure.kind == kind
 

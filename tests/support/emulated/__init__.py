@@ -39,7 +39,7 @@ class EmulatedModule:
 
     def enlarge_twofold(self, _instructions, padded, out):
         none = np.empty(0)
-        self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 6), (padded, none, none))
+        self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
 
     def _run(self, arguments, out, head, tables):
         sums, factor, *others = head
@@ -47,7 +47,7 @@ class EmulatedModule:
         row_bytes = width * channels * out.itemsize
         memory = np.full((height, row_bytes + GAP), UNTOUCHED, np.uint8)
         tile = (out.itemsize, sums, height // factor, width // factor, row_bytes + GAP, channels, factor)
-        request = struct.pack("=9qd6q", *tile, *others) + b"".join(map(_sized, (memory, *tables)))
+        request = struct.pack("=9qd7q", *tile, *others) + b"".join(map(_sized, (memory, *tables)))
         command = [*self._command, *arguments]
         made = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True, timeout=100).stdout
         rows = np.frombuffer(made, np.uint8).reshape(memory.shape)

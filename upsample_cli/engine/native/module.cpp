@@ -135,10 +135,10 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
     Work work;
     Division &by = work.division;
     int sum;
-    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*diipppp:enlarge", &instructions, &padded.view, &target, &sum,
+    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*diippppp:enlarge", &instructions, &padded.view, &target, &sum,
                           &work.factor, &work.taps, &work.window, &firsts.view, &weights.view, &by.divisor,
                           &by.multiplier, &by.shift, &by.multiplies, &by.alpha_multiplies, &work.has_alpha,
-                          &by.overshoots)
+                          &by.overshoots, &work.is_direct)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
@@ -151,10 +151,12 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         return wrong(fault);
     if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
         return wrong("the output overlaps an input");
+    const Count axis_weights = work.factor * work.taps;
     if (by.shift < 0 || by.shift > 15 || !(1 <= by.divisor && by.divisor <= kind->most)
-        || (work.has_alpha && (sum == 'H' || (work.channels != 2 && work.channels != 4)))
+        || (work.has_alpha && work.channels != 2 && work.channels != 4)
+        || (sum == 'H' && (work.has_alpha || work.is_direct || by.overshoots))
         || !holds(firsts, work.factor, sizeof *work.firsts)
-        || !holds(weights, work.factor * work.taps, kind->sum_bytes))
+        || !holds(weights, work.is_direct ? product(axis_weights, axis_weights) : axis_weights, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
     std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
     for (Count phase = 0; phase < work.factor; phase++)

@@ -1,4 +1,5 @@
-// Sums of whole numbers: down the columns first, then along the rows, then one division.
+// Sums of whole numbers, and one division. A separable kernel sums down the columns first, then along the rows; any
+// other sums over all inputs of an output.
 //
 // Outputs at the same place between two inputs are a phase. All outputs of a row and a phase are weighted with the same
 // numbers, so they are computed side by side, as a plane; then the planes of all phases are interleaved.
@@ -52,26 +53,61 @@ template <class Pixel, class Sum, bool Overshoots> struct Finish {
     }
 };
 
-// The weights of one phase, each in all lanes. Taps is the number of inputs of an output along an axis, or 0.
-template <class Sum, int Taps> struct Weights {
-    Full<Sum> first[Taps ? Taps : 1];
-    const Sum *all;
+// The sums of one phase of a separable kernel: along a line of column sums, whose next inputs are `step` numbers
+// further. Taps is the number of inputs of an output along an axis, or 0.
+template <class Sum, int Taps> class LineSums {
+public:
+    LineSums(const Sum *line, Count step, const Sum *weights, Count count)
+        : line(line), weights(weights), step(step), taps(Taps ? Taps : count)
+    {
+        for (int tap = 0; tap < Taps; tap++)
+            spread[tap] = Full<Sum>{} + weights[tap];
+    }
+
+    // Of the outputs from `at` on, as many vectors.
+    template <int vectors> void add(Count at, Full<Sum> *sums) const
+    {
+        for (int vector = 0; vector < vectors; vector++, at += lanes<Sum>) {
+            sums[vector] = loaded<Full<Sum>>(line + at) * weight(0);
+            for (int tap = 1; tap < taps; tap++)
+                sums[vector] += loaded<Full<Sum>>(line + at + tap * step) * weight(tap);
+        }
+    }
+
+private:
+    Full<Sum> weight(int tap) const
+    {
+        if constexpr (Taps > 0)
+            return spread[tap];
+        else
+            return Full<Sum>{} + weights[tap];
+    }
+
+    const Sum *line, *weights;
+    Count step;
     int taps;
+    Full<Sum> spread[Taps ? Taps : 1];
+};
 
-    Weights(const Sum *weights, Count count) : all(weights), taps(Taps ? Taps : count)
+// The sums of one phase of any other kernel: over all its inputs at once, which start at `starts`.
+template <class Sum> class TileSums {
+public:
+    TileSums(const Sum *const *starts, const Sum *weights, Count taps) : starts(starts), weights(weights), taps(taps) {}
+
+    template <int vectors> void add(Count at, Full<Sum> *sums) const
     {
-        for (int tap = 0; tap < (Taps ? Taps : 1); tap++)
-            first[tap] = Full<Sum>{} + weights[tap];
+        Full<Sum> made[vectors] = {};
+        for (Count tap = 0; tap < taps; tap++) {
+            const Full<Sum> weight = Full<Sum>{} + weights[tap];
+            for (int vector = 0; vector < vectors; vector++)
+                made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
+        }
+        std::copy(made, made + vectors, sums);
     }
 
-    // The sums of a vector of outputs whose first inputs start at `line`; the next are `step` numbers further.
-    Full<Sum> sums(const Sum *line, Count step) const
-    {
-        Full<Sum> made = loaded<Full<Sum>>(line) * first[0];
-        for (int tap = 1; tap < taps; tap++)
-            made += loaded<Full<Sum>>(line + tap * step) * (Taps ? first[Taps ? tap : 0] : Full<Sum>{} + all[tap]);
-        return made;
-    }
+private:
+    const Sum *const *starts, *weights;
+    Count taps;
 };
 
 // `block` quotients as pixels.
@@ -95,32 +131,35 @@ inline void store_block(const Ints *quotients, uint8_t *out)
     store_block(halfway, out);
 }
 
-// A vector of whole numbers from the sums that `finished` gives for the numbers from `at` on.
-template <class Sum, class Finished> inline auto quotients_at(Count at, Finished finished)
+// How many vectors of sums become one vector of whole numbers.
+template <class Sum> constexpr int per_quotients = sizeof(Sum) == 8 ? 2 : 1;
+
+template <class Sum> using Quotients = std::conditional_t<sizeof(Sum) == 2, Shorts, Ints>;
+
+template <class Sum> inline Quotients<Sum> rounded_down(const Full<Sum> *quotients)
 {
     if constexpr (sizeof(Sum) == 2)
-        return finished(at);
+        return quotients[0];
     else if constexpr (sizeof(Sum) == 4)
-        return __builtin_convertvector(finished(at), Ints);
+        return __builtin_convertvector(quotients[0], Ints);
     else
-        return whole(finished(at), finished(at + lanes<double>));
+        return whole(quotients[0], quotients[1]);
 }
 
 // One phase of a part of a row without alpha.
-template <class Pixel, class Sum, int Taps, bool Overshoots>
-void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, Count channels, const Sum *__restrict line,
-                const Sum *phase_weights, Count taps, Count count, Pixel *__restrict plane)
+template <class Pixel, class Sum, bool Overshoots, class Sums>
+void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, const Sums &sums, Count count, Pixel *__restrict plane)
 {
-    using Quotients = std::conditional_t<sizeof(Sum) == 2, Shorts, Ints>;
-    constexpr int step = sizeof(Quotients) / (sizeof(Sum) == 2 ? 2 : 4);
+    constexpr int vectors = block / lanes<Sum>;
     const Finish<Pixel, Sum, Overshoots> finish = given;  // its own copy: no pixel written can change it
-    const Weights<Sum, Taps> weights(phase_weights, taps);
     for (Count done = 0; done < count; done += block) {
-        Quotients quotients[block / step];
-        for (int part = 0; part < block / step; part++)
-            quotients[part] = quotients_at<Sum>(done + part * step, [&](Count at) {
-                return finish(weights.sums(line + at, channels));
-            });
+        Full<Sum> made[vectors];
+        Quotients<Sum> quotients[vectors / per_quotients<Sum>];
+        sums.template add<vectors>(done, made);
+        for (int vector = 0; vector < vectors; vector++)
+            made[vector] = finish(made[vector]);
+        for (int at = 0; at < vectors / per_quotients<Sum>; at++)
+            quotients[at] = rounded_down<Sum>(made + at * per_quotients<Sum>);
         store_block(quotients, plane + done);
     }
 }
@@ -147,29 +186,38 @@ template <int Channels> inline void store_pixels(const Ints *channels, uint16_t 
     }
 }
 
-// The same with alpha. The line has a part for each channel, `stride` numbers apart; the last is alpha.
-template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots>
-void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, bool multiplies, Count stride,
-                      const Sum *__restrict line, const Sum *phase_weights, Count taps, Count count,
-                      Pixel *__restrict plane)
+// The same with alpha. Sums have a part for each channel, `stride` numbers apart; the last is alpha.
+template <class Pixel, class Sum, int Channels, bool Overshoots, class Sums>
+void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, bool multiplies, Count stride, const Sums &sums,
+                      Count count, Pixel *__restrict plane)
 {
+    constexpr int vectors = per_quotients<Sum>;
     const Finish<Pixel, Sum, Overshoots> finish = given;
-    const Weights<Sum, Taps> weights(phase_weights, taps);
     const Full<Sum> zero = {}, one = zero + Sum(1), half = zero + Sum(0.5);
-    const auto positive = [&](Full<Sum> sums) { return Overshoots ? sums > zero ? sums : zero : sums; };
-    const auto sums_at = [&](int channel, Count at) { return weights.sums(line + channel * stride + at, 1); };
     for (Count done = 0; done < count; done += lanes<int32_t>) {
+        Full<Sum> alphas[vectors], divisors[vectors], made[vectors];
         Ints quotients[Channels];
-        for (int channel = 0; channel < Channels - 1; channel++)
-            quotients[channel] = quotients_at<Sum>(done, [&](Count at) {
-                const Full<Sum> alpha = positive(sums_at(Channels - 1, at)), colour = sums_at(channel, at);
-                const Full<Sum> divisors = alpha > zero ? alpha + alpha : one;
-                Full<Sum> dividends = colour + colour + alpha;
+        sums.template add<vectors>(done + (Channels - 1) * stride, alphas);
+        for (int at = 0; at < vectors; at++)
+            made[at] = finish(alphas[at]);
+        quotients[Channels - 1] = rounded_down<Sum>(made);
+        for (int at = 0; at < vectors; at++) {
+            if constexpr (Overshoots)
+                alphas[at] = alphas[at] > zero ? alphas[at] : zero;
+            divisors[at] = alphas[at] > zero ? alphas[at] + alphas[at] : one;
+            if (multiplies)
+                divisors[at] = one / divisors[at];
+        }
+        for (int channel = 0; channel < Channels - 1; channel++) {
+            sums.template add<vectors>(done + channel * stride, made);
+            for (int at = 0; at < vectors; at++) {
+                Full<Sum> dividends = made[at] + made[at] + alphas[at];
                 if constexpr (Overshoots)
-                    dividends = alpha > zero ? dividends : zero;
-                return finish.clipped(multiplies ? (dividends + half) * (one / divisors) : dividends / divisors);
-            });
-        quotients[Channels - 1] = quotients_at<Sum>(done, [&](Count at) { return finish(sums_at(Channels - 1, at)); });
+                    dividends = alphas[at] > zero ? dividends : zero;
+                made[at] = finish.clipped(multiplies ? (dividends + half) * divisors[at] : dividends / divisors[at]);
+            }
+            quotients[channel] = rounded_down<Sum>(made);
+        }
         store_pixels<Channels>(quotients, plane + done * Channels);
     }
 }
@@ -221,74 +269,125 @@ void add_rows(const Sum *const *lines, const Sum *weights, Count taps, Count cou
     }
 }
 
-// All rows of a tile. Channels is 0 without alpha. False if there is not enough memory.
-template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_rows(const Work &work)
-{
-    const Count channels = work.channels, taps = Taps ? Taps : work.taps, pixel_bytes = channels * sizeof(Pixel);
+// The kept lines of one tile, and the room for one row of outputs.
+template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
+    const Work &work;
     const Count width = work.width + work.window - 1, stride = width + line_slack;
-    const Count line_numbers = Channels ? Channels * stride : width * channels + line_slack;
-    const Count most = std::max<Count>(block, plane_numbers / sizeof(Pixel) / work.factor / channels);
-    const Count plane = most * channels + plane_slack;
-    Interleaving tables = measured(work.factor, pixel_bytes);
+    const Count line_numbers = Channels ? Channels * stride : width * work.channels + line_slack;
+    const Count pixel_bytes = work.channels * sizeof(Pixel), step = Channels ? 1 : work.channels;
+    const Count most = std::max<Count>(block, plane_numbers / sizeof(Pixel) / work.factor / work.channels);
+    const Count plane_length = most * work.channels + plane_slack;
+    const Finish<Pixel, Sum, Overshoots> finish{work.division};
     Scratch scratch;
-    Sum *kept = scratch.room<Sum>(work.window, line_numbers), *line = scratch.room<Sum>(1, line_numbers);
-    const Sum **lines = scratch.room<const Sum *>(1, taps);
-    Pixel *planes = scratch.room<Pixel>(work.factor, plane);
-    tables.masks = scratch.room<Bytes>(tables.period, tables.pieces);
-    tables.from = scratch.room<Count>(tables.period, tables.pieces * halves);
-    if (scratch.is_full)
-        return false;
-    fill(tables, work.factor, pixel_bytes, plane * sizeof(Pixel));
-    const Finish<Pixel, Sum, Overshoots> finish(work.division);
-    const Sum *weights = static_cast<const Sum *>(work.weights);
-
+    Sum *kept = scratch.room<Sum>(work.window, line_numbers);
+    const Sum **lines = scratch.room<const Sum *>(1, work.taps);
+    Pixel *planes = scratch.room<Pixel>(work.factor, plane_length);
+    Interleaving tables = measured(work.factor, pixel_bytes);
     Count prepared = 0;
-    for (Count row = 0; row < work.rows; row++) {
+
+    explicit Tile(const Work &work) : work(work)
+    {
+        tables.masks = scratch.room<Bytes>(tables.period, tables.pieces);
+        tables.from = scratch.room<Count>(tables.period, tables.pieces * halves);
+        if (!scratch.is_full)
+            fill(tables, work.factor, pixel_bytes, plane_length * sizeof(Pixel));
+    }
+
+    // Prepares the input rows of a row of outputs, and finds the lines that its phase takes.
+    void take_lines(Count row, Count row_phase)
+    {
         for (; prepared < row + work.window; prepared++)
             prepare<Pixel, Sum, Channels>(work, prepared, stride, kept + prepared % work.window * line_numbers);
-        for (Count row_phase = 0; row_phase < work.factor; row_phase++) {
-            for (Count tap = 0; tap < taps; tap++)
-                lines[tap] = kept + (row + work.firsts[row_phase] + tap) % work.window * line_numbers;
-            add_rows<Sum, Taps>(lines, weights + row_phase * taps, taps, line_numbers, line);
-            char *out = work.out + (row * work.factor + row_phase) * work.out_row_bytes;
-            for (Count done = 0; done < work.width; done += most) {
-                const Count count = std::min(most, work.width - done);
-                for (Count phase = 0; phase < work.factor; phase++) {
-                    const Count first = done + work.firsts[phase];
-                    if constexpr (Channels)
-                        fill_alpha_plane<Pixel, Sum, Taps, Channels>(finish, work.division.alpha_multiplies, stride,
-                                                                     line + first, weights + phase * taps, taps,
-                                                                     count, planes + phase * plane);
-                    else
-                        fill_plane<Pixel, Sum, Taps>(finish, channels, line + first * channels, weights + phase * taps,
-                                                     taps, count * channels, planes + phase * plane);
-                }
-                interleave(tables, planes, count * work.factor * pixel_bytes, out + done * work.factor * pixel_bytes);
-            }
+        for (Count tap = 0; tap < work.taps; tap++)
+            lines[tap] = kept + (row + work.firsts[row_phase] + tap) % work.window * line_numbers;
+    }
+
+    template <class Sums> void fill_phase(const Sums &sums, Count phase, Count count)
+    {
+        Pixel *plane = planes + phase * plane_length;
+        if constexpr (Channels)
+            fill_alpha_plane<Pixel, Sum, Channels>(finish, work.division.alpha_multiplies, stride, sums, count, plane);
+        else
+            fill_plane(finish, sums, count * work.channels, plane);
+    }
+
+    // Calls `fill_phases` for one part of a row after the other, and writes the pixels.
+    template <class FillPhases> void write_row(Count out_row, FillPhases fill_phases)
+    {
+        const Count bytes = work.factor * pixel_bytes;
+        for (Count done = 0; done < work.width; done += most) {
+            const Count count = std::min(most, work.width - done);
+            fill_phases(done, count);
+            interleave(tables, planes, count * bytes, work.out + out_row * work.out_row_bytes + done * bytes);
         }
+    }
+};
+
+// All rows of a tile. Channels is 0 without alpha. False if there is not enough memory.
+template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_separable(const Work &work)
+{
+    Tile<Pixel, Sum, Channels, Overshoots> tile(work);
+    Sum *line = tile.scratch.template room<Sum>(1, tile.line_numbers);
+    if (tile.scratch.is_full)
+        return false;
+    const Sum *weights = static_cast<const Sum *>(work.weights);
+    for (Count out_row = 0; out_row < work.rows * work.factor; out_row++) {
+        tile.take_lines(out_row / work.factor, out_row % work.factor);
+        const Sum *row_weights = weights + out_row % work.factor * work.taps;
+        add_rows<Sum, Taps>(tile.lines, row_weights, work.taps, tile.line_numbers, line);
+        tile.write_row(out_row, [&](Count done, Count count) {
+            for (Count phase = 0; phase < work.factor; phase++) {
+                const Sum *from = line + (done + work.firsts[phase]) * tile.step;
+                tile.fill_phase(LineSums<Sum, Taps>(from, tile.step, weights + phase * work.taps, work.taps), phase, count);
+            }
+        });
     }
     return true;
 }
 
-template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_with_taps(const Work &work)
+template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_direct(const Work &work)
 {
+    const Count taps = work.taps * work.taps;
+    Tile<Pixel, Sum, Channels, Overshoots> tile(work);
+    const Sum **starts = tile.scratch.template room<const Sum *>(1, taps);
+    if (tile.scratch.is_full)
+        return false;
+    for (Count out_row = 0; out_row < work.rows * work.factor; out_row++) {
+        tile.take_lines(out_row / work.factor, out_row % work.factor);
+        const Sum *row_weights = static_cast<const Sum *>(work.weights) + out_row % work.factor * work.factor * taps;
+        tile.write_row(out_row, [&](Count done, Count count) {
+            for (Count phase = 0; phase < work.factor; phase++) {
+                for (Count tap = 0; tap < taps; tap++)
+                    starts[tap] = tile.lines[tap / work.taps]
+                                  + (done + work.firsts[phase] + tap % work.taps) * tile.step;
+                tile.fill_phase(TileSums<Sum>(starts, row_weights + phase * taps, taps), phase, count);
+            }
+        });
+    }
+    return true;
+}
+
+template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_any(const Work &work)
+{
+    if (sizeof(Sum) > 2 && work.is_direct)
+        return enlarge_direct<Pixel, Sum, Channels, Overshoots>(work);
     switch (work.taps) {
-    case 2: return enlarge_rows<Pixel, Sum, 2, Channels, Overshoots>(work);
-    case 4: return enlarge_rows<Pixel, Sum, 4, Channels, Overshoots>(work);
-    default: return enlarge_rows<Pixel, Sum, 0, Channels, Overshoots>(work);
+    case 2: return enlarge_separable<Pixel, Sum, 2, Channels, Overshoots>(work);
+    case 4: return enlarge_separable<Pixel, Sum, 4, Channels, Overshoots>(work);
+    default: return enlarge_separable<Pixel, Sum, 0, Channels, Overshoots>(work);
     }
 }
 
 template <class Pixel, class Sum, int Channels> bool enlarge_with_channels(const Work &work)
 {
-    return work.division.overshoots ? enlarge_with_taps<Pixel, Sum, Channels, true>(work)
-                                    : enlarge_with_taps<Pixel, Sum, Channels, false>(work);
+    return work.division.overshoots ? enlarge_any<Pixel, Sum, Channels, true>(work)
+                                    : enlarge_any<Pixel, Sum, Channels, false>(work);
 }
 
 template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
 {
     if constexpr (sizeof(Sum) == 2)
-        return enlarge_with_taps<Pixel, Sum, 0, false>(work);
+        return enlarge_any<Pixel, Sum, 0, false>(work);
     else if (work.has_alpha)
         return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
                                   : enlarge_with_channels<Pixel, Sum, 2>(work);

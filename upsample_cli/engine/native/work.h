@@ -48,7 +48,7 @@ struct Work {
     int32_t firsts[most_setting];
     const void *weights;
     Division division;
-    int has_alpha;
+    int has_alpha, is_direct;  // direct: the kernel is not separable
 };
 
 // Sums of one type for pixels of one type.

@@ -1,4 +1,4 @@
-"""The fastest route for kernels that are an outer product: compiled sums down the columns, then along the rows.
+"""The fastest route on the CPU: compiled sums of whole pixels.
 
 `native/` computes; this module prepares its tables and chooses its instruction set. It needs a package that was built
 with a compiler, and whole pixels. The routes of torch serve everything else.
@@ -23,6 +23,9 @@ except ImportError:  # built without a compiler
     native = None  # type: ignore[assignment]
 
 Table = NDArray[Any]
+
+Phases = list[tuple[int, list[int | None]]]
+"""For each phase along an axis, its first input, and the taps that the inputs from there on are weighted with."""
 
 _BEYOND = {"default": {"avx2"}}
 """What a value of ATEN_CPU_CAPABILITY forbids. The variable sets libtorch's instructions, so it sets ours."""
@@ -65,14 +68,16 @@ class _Division(NamedTuple):
 
 
 class SeparableRoute:
-    """Sums of whole numbers along one axis and then the other, in vectors of the processor. CPU, whole pixels.
+    """Sums of whole numbers in vectors of the processor. CPU, whole pixels.
 
-    Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact. So are the quotients:
-    for 16 bits by a multiplication that was verified for every dividend, for floats as `_float_division` proves.
+    A kernel that is an outer product sums along one axis and then along the other; any other kernel sums over all
+    inputs of an output. Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact.
+    So are the quotients: for 16 bits by a multiplication that was verified for every dividend, for floats as
+    `_float_division` proves.
 
     Raises:
-        ValueError: if there is no instruction set, the kernel is not an outer product, pixels are not whole, sums are
-            too large to be exact, or there is alpha and neither one nor three colours.
+        ValueError: if there is no instruction set, the kernel treats channels differently, pixels are not whole, sums
+            are too large to be exact, or there is alpha and neither one nor three colours.
     """
 
     name = "compiled"
@@ -82,8 +87,8 @@ class SeparableRoute:
         instructions = instructions or next(iter(instruction_sets()), None)
         if instructions is None:
             raise ValueError("this package was not compiled for this processor")
-        if axis is None:
-            raise ValueError("the kernel is not an outer product")
+        if kernel.channels > 1:
+            raise ValueError("the kernel treats channels differently")
         if not arithmetic.is_exact:
             raise ValueError("its pixels are not whole numbers")
         if arithmetic.has_alpha and channels not in (2, 4):
@@ -95,15 +100,14 @@ class SeparableRoute:
             self._enlarge = functools.partial(native.enlarge_twofold, instructions)
             return
         self._enlarge = functools.partial(native.enlarge, instructions)
-        scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
-        sums, division = _division(kernel, arithmetic, scale**2)
-        phases = phase_taps(axis.factor, axis.padding)
+        scale = 2 if axis is not None and axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
+        sums, division = _division(kernel, arithmetic, scale**2, is_direct=axis is None)
+        phases = phase_taps(kernel.factor, kernel.padding)
         firsts = np.array([first for first, _ in phases], np.int32)
-        taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
-        weights = (taps * scale).astype(sums.dtype)
+        weights = _direct_weights(kernel, phases) if axis is None else scale * _axis_weights(axis, phases)
         self._settings = (
-            sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, firsts, weights,
-            *division, arithmetic.has_alpha, arithmetic.overshoots,
+            sums.code, kernel.factor, len(phases[0][1]), 2 * kernel.halo + 1, firsts, weights.astype(sums.dtype),
+            *division, arithmetic.has_alpha, arithmetic.overshoots, axis is None,
         )  # fmt: skip
 
     def __call__(self, padded: Table, out: Table) -> None:
@@ -111,13 +115,28 @@ class SeparableRoute:
         self._enlarge(padded, out, *self._settings)
 
 
-def _is_twofold(axis: AxisKernel, arithmetic: Arithmetic, channels: int) -> bool:
+def _is_twofold(axis: AxisKernel | None, arithmetic: Arithmetic, channels: int) -> bool:
     """Whether `twofold.h` serves, which has only rounding averages of pixels: for bilinear enlargement by two."""
-    if (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
+    if axis is None or (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
         return False
     return (
         arithmetic.pixel_dtype in (np.uint8, np.uint16) and arithmetic.divisor == 16 and channels <= _TWOFOLD_CHANNELS
     )
+
+
+def _axis_weights(axis: AxisKernel, phases: Phases) -> Table:
+    """The weights of each phase along one axis, (factor, taps)."""
+    return np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
+
+
+def _direct_weights(kernel: Kernel, phases: Phases) -> Table:
+    """The weights of each phase of rows and columns, (factor, factor, taps, taps)."""
+    size = kernel.kernel_size
+    taps = np.array([[size if tap is None else tap for tap in met] for _, met in phases])
+    weights = np.zeros((size + 1, size + 1), np.int64)
+    weights[:size, :size] = np.reshape(kernel.weights, (size, size))
+    made: Table = weights[taps[:, None, :, None], taps[None, :, None, :]]
+    return made
 
 
 @functools.cache
@@ -129,7 +148,7 @@ def instruction_sets() -> list[str]:
     return [name for name in native.instruction_sets() if name not in beyond]
 
 
-def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int) -> tuple[_Sums, _Division]:
+def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int, *, is_direct: bool) -> tuple[_Sums, _Division]:
     """The narrowest type that holds all sums and dividends, and how they are divided.
 
     Raises:
@@ -137,12 +156,12 @@ def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int) -> tuple[_Sums
     """
     divisor = arithmetic.divisor * scale
     largest = arithmetic.largest_pixel * kernel.reach * scale
-    if not arithmetic.has_alpha and not arithmetic.overshoots:
+    if not (arithmetic.has_alpha or arithmetic.overshoots or is_direct):
         multiplication = _multiplication(divisor, largest + divisor // 2)
         if multiplication is not None:
             return _SUMS[0], _Division(divisor, *multiplication)
-    # With alpha: twice a colour sum plus an alpha sum, and the divisor, which is twice an alpha sum.
-    most = (2 * arithmetic.largest_pixel + 3) * largest if arithmetic.has_alpha else largest + 2 * divisor
+    # The largest dividend; with alpha, twice a sum of colour times alpha plus a sum of alpha.
+    most = (2 * arithmetic.largest_pixel + 1) * largest if arithmetic.has_alpha else largest + divisor // 2
     for sums in _SUMS[1:]:
         if most <= 2**sums.bits:
             return sums, _float_division(divisor, most, arithmetic.largest_pixel, 2 * largest, sums.bits)
@@ -152,16 +171,20 @@ def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int) -> tuple[_Sums
 def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
     """When a multiplication by the inverse may replace the division of floats of so many bits.
 
-    Let n and d be whole, q the quotient n / d rounded down, and e = 2**-bits, the largest relative error of rounding.
-
-    - Division: if n + d <= 2**bits, the rounded quotient never reaches q + 1: it is at least 1 / d away, and
-      (q + 1) * e < 1 / d because (q + 1) * d <= n + d. `most` is the limit of n + d.
-    - Multiplication: (n + 1/2) / d is at least 1 / (2 * d) away from every whole number. The inverse and the product
-      are both rounded, so the result is off by less than (q + 1) * 2 * e * (1 + e). It is safe if
-      (q + 1) * d < 2**(bits - 2). n + 1/2 itself is exact if n < 2**(bits - 1). If d is a power of two, nothing else
-      is rounded.
+    A division is exact for dividends up to 2**bits, as `exact.finish` proves. For a multiplication, let n be the
+    dividend, d the divisor, q the quotient rounded down, and e = 2**-bits, the largest relative error of rounding.
+    (n + 1/2) / d is at least 1 / (2 * d) away from every whole number. The inverse and the product are both rounded,
+    so the result is off by less than (q + 1) * 2 * e * (1 + e). It is safe if (q + 1) * d < 2**(bits - 2). n + 1/2
+    itself is exact if n < 2**(bits - 1). If d is a power of two, nothing else is rounded.
 
     Quotients above the largest pixel are clipped, so q + 1 is `largest_pixel + 1` at the most.
+
+    Args:
+        divisor: the divisor of sums.
+        most: the largest dividend.
+        largest_pixel: the largest quotient that is not clipped.
+        largest_alpha: the largest divisor of colour: twice a sum of alpha.
+        bits: whole numbers up to `2**bits` are exact.
     """
     is_half_exact = most < 2 ** (bits - 1)
     pixels, limit = largest_pixel + 1, 2 ** (bits - 2)
