@@ -38,7 +38,7 @@ class EmulatedModule:
         self._run([], out, head, (padded, firsts, weights))
 
     def enlarge_twofold(self, _instructions, padded, out):
-        none = np.empty(0)
+        none = np.zeros(1, np.int32)  # no table
         self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
 
     def _run(self, arguments, out, head, tables):
