@@ -76,8 +76,8 @@ class SeparableRoute:
     `_float_division` proves.
 
     Raises:
-        ValueError: if no instruction set is available, the kernel treats channels differently, pixels are not whole, sums
-            are too large to be exact, or there is alpha with neither one nor three colours.
+        ValueError: if no instruction set is available, the kernel treats channels differently, pixels are not whole,
+            sums are too large to be exact, or there is alpha with neither one nor three colours.
     """
 
     name = "compiled"
