@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable
@@ -20,9 +20,9 @@ NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
 """The number of a frame, from 1; it and how many milliseconds it is shown, or why it cannot be read."""
 
 
-def source_of(header: Header, read_box: ReadBox) -> RegionSource:
-    """The source of an image with this header."""
-    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+def source_of(header: Header, read_box: ReadBox, losses: Collection[Loss] = ()) -> RegionSource:
+    """The source of an image with this header; `read_box` adds to the losses."""
+    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box, losses=losses)
 
 
 def frame_sources(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:
