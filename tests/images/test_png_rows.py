@@ -19,9 +19,10 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.png import kinds
 from upsample_cli.images.open import open_image, probe
 
-unfilter = pytest.importorskip(
+compiled = pytest.importorskip(
     "upsample_cli.images.codecs.png._unfilter", reason="the compiled module: a C++ compiler and `pip install -e .`"
-).unfilter
+)
+unfilter = compiled.unfilter
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 KINDS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4), (3, 8), (4, 8), (4, 16),
@@ -151,6 +152,24 @@ def test_buffers_that_do_not_fit_are_refused_and_nothing_is_written_beyond():
             for kind in range(5):
                 unfilter(bytes([kind]) + bytes(width * pixel_bytes), held[0], held[1], pixel_bytes)
                 assert (held[2] == 7).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32])
+def test_a_table_is_looked_up_and_nothing_is_written_beyond(size):
+    rng = np.random.default_rng(size)
+    table = rng.integers(0, 256, (256, size), np.uint8)
+    for count in (1, 2, 3, 1000):
+        indices, held = rng.integers(0, 256, count, np.uint8), np.full((count + 1, size), 7, np.uint8)
+        compiled.expand(indices, table, held[:-1])
+        assert np.array_equal(held[:-1], table[indices])
+        assert (held[-1] == 7).all()
+
+
+def test_tables_that_do_not_fit_are_refused():
+    for wrong in ((b"12", bytes(3 * 256), 5), (b"12", bytes(3 * 256), 7), (b"12", bytes(3 * 256 - 1), 6),
+                  (b"12", bytes(5 * 256), 10), (b"", bytes(256), 0), (b"12", b"", 0)):  # fmt: skip
+        with pytest.raises(ValueError, match="fit"):
+            compiled.expand(*wrong[:2], bytearray(wrong[2]))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
@@ -317,7 +336,7 @@ def test_frames_of_an_animation_are_read_alike():
 
 @pytest.fixture
 def not_compiled(monkeypatch):
-    monkeypatch.setattr(kinds, "unfilter", lambda: None)
+    monkeypatch.setattr(kinds, "compiled", lambda: None)
 
 
 @pytest.mark.parametrize("depth", [8, 16])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -22,12 +21,10 @@ _COLOUR_BYTES = 4
 
 
 @cache
-def unfilter() -> Callable[[Any, Any, Any, int], None] | None:
-    """The function of the compiled module; None if that was not built."""
+def compiled() -> Any:
+    """The module of `unfilter.cpp`; None if it was not built."""
     with contextlib.suppress(ImportError):
-        module: Any = importlib.import_module("upsample_cli.images.codecs.png._unfilter")
-        found: Callable[[Any, Any, Any, int], None] = module.unfilter
-        return found
+        return importlib.import_module("upsample_cli.images.codecs.png._unfilter")
     return None
 
 
@@ -42,7 +39,7 @@ def pixel_bits(image: ImageFile.ImageFile) -> int:
 
 def is_read_by_rows(image: ImageFile.ImageFile) -> bool:
     """Whether `reader.PngRows` reads such an image; otherwise it is decoded whole."""
-    return not image.info.get("interlace") and raw_mode_of(image) in _BITS and unfilter() is not None
+    return not image.info.get("interlace") and raw_mode_of(image) in _BITS and compiled() is not None
 
 
 def decoding_bytes(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading, *, is_in_order: bool) -> int:

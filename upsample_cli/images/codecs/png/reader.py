@@ -7,6 +7,7 @@ Source: the PNG specification (W3C, third edition), chapters 7, 9 and 11.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.pillow_pixels import Reading, raw_mode_of
-from upsample_cli.images.codecs.png.kinds import is_read_by_rows, pixel_bits, unfilter
+from upsample_cli.images.codecs.png.kinds import compiled, is_read_by_rows, pixel_bits
 from upsample_cli.images.codecs.png.stream import FilteredRows, may_hold
 from upsample_cli.images.model import Rows
 from upsample_cli.images.regions import ReadBox
@@ -49,10 +50,7 @@ class PngRows:
 
     def __init__(self, image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> None:
         bits = pixel_bits(image)
-        compiled = unfilter()
-        if compiled is None:
-            raise ValueError("the compiled module is missing")
-        self._unfilter, self.losses = compiled, list[Loss]()
+        self.losses = list[Loss]()
         self._file, self._height, self._bits = file, image.height, bits
         self._row_bytes, self._pixel_bytes = -(-image.width * bits // 8), max(1, bits // 8)
         self._samples = _samples_of(image, reading)
@@ -104,10 +102,10 @@ class PngRows:
 
     def _decode(self, out: _Stored) -> None:
         """The next rows."""
-        step = self._block_rows()
+        unfilter, step = compiled().unfilter, self._block_rows()
         for top in range(0, len(out), step):
             rows = out[top : top + step]
-            self._unfilter(self._filtered.take(len(rows) * (1 + self._row_bytes)), self._above, rows, self._pixel_bytes)
+            unfilter(self._filtered.take(len(rows) * (1 + self._row_bytes)), self._above, rows, self._pixel_bytes)
             self._above = rows[-1]
         if not len(out):
             return
@@ -120,8 +118,7 @@ def _samples_of(image: ImageFile.ImageFile, reading: Reading) -> Callable[[_Stor
     """What makes rows of the reading's layout of whole stored bytes."""
     raw_mode, key = raw_mode_of(image), image.info.get("transparency")
     if image.mode in {"1", "L", "P"} and (raw_mode != "L" or key is not None):
-        table = _table(image, reading)
-        return lambda stored: np.take(table, stored, axis=0, mode="clip").reshape(len(stored), -1, table.shape[2])
+        return partial(_expanded, table=_table(image, reading))
     stored_channels = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[raw_mode.partition(";")[0]]
     sample = reading.layout.dtype.newbyteorder(">")
 
@@ -130,6 +127,13 @@ def _samples_of(image: ImageFile.ImageFile, reading: Reading) -> Callable[[_Stor
         return pixels if stored_channels == reading.layout.channels else _with_alpha(pixels, key)
 
     return samples
+
+
+def _expanded(stored: _Stored, table: Rows) -> Rows:
+    height, width = stored.shape
+    pixels = np.empty((height, width * table.shape[1], table.shape[2]), np.uint8)
+    compiled().expand(np.ascontiguousarray(stored), table, pixels)
+    return pixels
 
 
 def _with_alpha(pixels: Rows, key: Any) -> Rows:

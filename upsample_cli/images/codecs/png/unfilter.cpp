@@ -1,4 +1,4 @@
-// Undoes the filters of PNG rows. Source: the PNG specification (W3C, third edition), chapter 9.
+// Undoes the filters of PNG rows, and expands palettes. Source: the PNG specification (W3C, third edition), chapter 9.
 //
 // A pixel depends on its left neighbour, so a row is computed pixel by pixel, all bytes of a pixel at once. Two rows are
 // computed together, the lower one a pixel behind: the processor does one while it waits for the other.
@@ -153,6 +153,37 @@ bool fits(const Py_buffer& raw, const Py_buffer& above, const Py_buffer& out, in
          raw.len - out.len == out.len / above.len;
 }
 
+// For each index its entry of a table. Entries of three bytes are copied with the first byte of the next one.
+template <int Size>
+void looked_up(const std::uint8_t* indices, const std::uint8_t* table, std::uint8_t* out, Py_ssize_t count) {
+  if constexpr (Size == 3) {
+    std::uint32_t wide[256] = {};
+    for (int index = 0; index < 256; ++index) std::memcpy(&wide[index], table + 3 * index, 3);
+    for (; count > 1; --count, ++indices, out += 3) std::memcpy(out, &wide[*indices], 4);
+    std::memcpy(out, &wide[*indices], 3);
+  } else {
+    for (Py_ssize_t at = 0; at < count; ++at) std::memcpy(out + at * Size, table + indices[at] * Size, Size);
+  }
+}
+
+using LookUp = void (*)(const std::uint8_t*, const std::uint8_t*, std::uint8_t*, Py_ssize_t);
+
+LookUp look_up_of(Py_ssize_t size) {
+  switch (size) {
+    case 1: return looked_up<1>;
+    case 2: return looked_up<2>;
+    case 3: return looked_up<3>;
+    case 4: return looked_up<4>;
+    case 6: return looked_up<6>;
+    case 8: return looked_up<8>;
+    case 12: return looked_up<12>;
+    case 16: return looked_up<16>;
+    case 24: return looked_up<24>;
+    case 32: return looked_up<32>;
+    default: return nullptr;
+  }
+}
+
 struct Held {  // a buffer, released at the end of the call
   Py_buffer view{};
   ~Held() {
@@ -178,10 +209,30 @@ PyObject* unfilter(PyObject*, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
+PyObject* expand(PyObject*, PyObject* arguments) {
+  Held indices, table, out;
+  if (!PyArg_ParseTuple(arguments, "y*y*w*", &indices.view, &table.view, &out.view)) return nullptr;
+  const Py_ssize_t count = indices.view.len, size = table.view.len / 256;
+  const LookUp look_up = look_up_of(size);
+  if (look_up == nullptr || table.view.len % 256 != 0 || count < 1 || out.view.len / size != count ||
+      out.view.len % size != 0) {
+    PyErr_SetString(PyExc_ValueError, "buffers that do not fit together");
+    return nullptr;
+  }
+  PyThreadState* state = PyEval_SaveThread();
+  look_up(static_cast<const std::uint8_t*>(indices.view.buf), static_cast<const std::uint8_t*>(table.view.buf),
+          static_cast<std::uint8_t*>(out.view.buf), count);
+  PyEval_RestoreThread(state);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {"unfilter", unfilter, METH_VARARGS,
      "unfilter(raw, above, out, pixel_bytes): filtered rows, each behind its filter's byte, into `out`.\n\n"
      "`above` is the row before the first. ValueError: a filter does not exist, or the sizes do not fit."},
+    {"expand", expand, METH_VARARGS,
+     "expand(indices, table, out): for each byte its entry of a table of 256, into `out`.\n\n"
+     "ValueError: the sizes do not fit."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef_Slot slots[] = {{0, nullptr}};
