@@ -10,11 +10,18 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
-using Pixel = std::uint8_t __attribute__((vector_size(16)));  // one pixel of up to 8 bytes, then zeros or garbage
+using Bytes = std::uint8_t __attribute__((vector_size(8)));
 using Words = std::uint64_t __attribute__((vector_size(16)));
+using Ints = std::int32_t __attribute__((vector_size(16)));
+using Lanes = std::int16_t __attribute__((vector_size(16)));
+
+// The bytes of one pixel; those of the next one may follow.
+template <int N>
+using Pixel = std::conditional_t<N == 1, int, Lanes>;
 
 constexpr int kNone = 0, kSub = 1, kUp = 2, kAverage = 3, kPaeth = 4;
 
@@ -22,33 +29,43 @@ constexpr int kNone = 0, kSub = 1, kUp = 2, kAverage = 3, kPaeth = 4;
 template <int N>
 constexpr int kWide = N == 3 ? 4 : N == 6 ? 8 : N;
 
-template <int Count>
-inline Pixel load(const std::uint8_t* from) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, from, Count);
-  return reinterpret_cast<Pixel>(Words{word, 0});
+template <int N, int Count>
+inline Pixel<N> load(const std::uint8_t* from) {
+  if constexpr (N == 1) {
+    return *from;
+  } else {
+    Bytes bytes = {};
+    std::memcpy(&bytes, from, Count);
+    return __builtin_convertvector(bytes, Lanes);
+  }
 }
 
-template <int Count>
-inline void store(std::uint8_t* to, Pixel pixel) {
-  const std::uint64_t word = reinterpret_cast<Words>(pixel)[0];
-  std::memcpy(to, &word, Count);
+template <int N, int Count>
+inline void store(std::uint8_t* to, Pixel<N> pixel) {
+  if constexpr (N == 1) {
+    *to = pixel;
+  } else {
+    const Bytes bytes = __builtin_convertvector(pixel, Bytes);
+    std::memcpy(to, &bytes, Count);
+  }
 }
 
-inline Pixel least(Pixel one, Pixel other) { return one < other ? one : other; }
-inline Pixel greatest(Pixel one, Pixel other) { return one > other ? one : other; }
+inline int masked(int bits, bool mask) { return mask ? bits : 0; }
+inline Lanes masked(Lanes bits, Lanes mask) { return bits & mask; }
 
-template <int Filter>
-inline Pixel predicted(Pixel left, Pixel above, Pixel corner) {
+template <int Filter, class Values>
+inline Values predicted(Values left, Values above, Values corner) {
   if constexpr (Filter == kSub) {
     return left;
   } else if constexpr (Filter == kAverage) {
-    return (left & above) + ((left ^ above) >> 1);
-  } else {  // Paeth in eight bits: `_residual_paeth` in codecs/deflate.py has the reasons
-    const Pixel low = least(left, above), high = greatest(left, above);
-    const Pixel over = greatest(high, corner) - corner, under = corner - least(low, corner);
-    const auto take_low = over <= (under >> 1), take_high = under <= (over >> 1);
-    return take_low ? low : take_high ? high : corner;
+    return (left + above) >> 1;
+  } else {
+    // Paeth. Of the smaller and the larger neighbour, `left + above - corner` is nearest to the smaller one if
+    // 3 * corner >= left + above + larger, and to the larger one if 3 * corner <= left + above + smaller. Both hold only
+    // if all three are equal. Where two are equally near, the order in the specification comes to the same.
+    const Values balance = (corner + corner + corner - above) - left;
+    const Values low = left < above ? left : above, high = left < above ? above : left;
+    return corner ^ masked(low ^ corner, balance >= high) ^ masked(high ^ corner, balance <= low);
   }
 }
 
@@ -57,12 +74,12 @@ template <int N, int Filter>
 struct Row {
   const std::uint8_t* raw;
   std::uint8_t* out;
-  Pixel left = {}, corner = {};
+  Pixel<N> left = {}, corner = {};
 
   template <int Count>
-  inline void next(Pixel above) {
-    left = load<Count>(raw) + predicted<Filter>(left, above, corner);
-    store<Count>(out, left);
+  inline void next(Pixel<N> above) {
+    left = (load<N, Count>(raw) + predicted<Filter>(left, above, corner)) & 255;
+    store<N, Count>(out, left);
     corner = above;
     raw += N;
     out += N;
@@ -72,8 +89,8 @@ struct Row {
 template <int N, int Filter>
 void one_row(const std::uint8_t* raw, const std::uint8_t* above, std::uint8_t* out, Py_ssize_t pixels) {
   Row<N, Filter> row{raw, out};
-  for (; pixels > 1; --pixels, above += N) row.template next<kWide<N>>(load<kWide<N>>(above));
-  row.template next<N>(load<N>(above));
+  for (; pixels > 1; --pixels, above += N) row.template next<kWide<N>>(load<N, kWide<N>>(above));
+  row.template next<N>(load<N, N>(above));
 }
 
 template <int N, int Upper, int Lower>
@@ -81,19 +98,79 @@ void two_rows(const std::uint8_t* raw, const std::uint8_t* above, std::uint8_t* 
   Row<N, Upper> upper{raw, out};
   Row<N, Lower> lower{raw + 1 + pixels * N, out + pixels * N};
   if (pixels == 1) {
-    upper.template next<N>(load<N>(above));
+    upper.template next<N>(load<N, N>(above));
   } else {
-    upper.template next<kWide<N>>(load<kWide<N>>(above));
+    upper.template next<kWide<N>>(load<N, kWide<N>>(above));
     for (Py_ssize_t at = 1; at < pixels - 1; ++at) {
-      const Pixel below = upper.left;
-      upper.template next<kWide<N>>(load<kWide<N>>(above + at * N));
+      const Pixel<N> below = upper.left;
+      upper.template next<kWide<N>>(load<N, kWide<N>>(above + at * N));
       lower.template next<kWide<N>>(below);
     }
-    const Pixel below = upper.left;
-    upper.template next<N>(load<N>(above + (pixels - 1) * N));
+    const Pixel<N> below = upper.left;
+    upper.template next<N>(load<N, N>(above + (pixels - 1) * N));
     lower.template next<kWide<N>>(below);
   }
   lower.template next<N>(upper.left);
+}
+
+// Rows of Paeth in one vector: each a group of lanes, one pixel behind the row above it.
+template <int N>
+struct PaethRows {
+  static constexpr int rows = N <= 2 ? 4 : 2, group = 8 / rows;
+
+  const std::uint8_t *raw, *above;
+  std::uint8_t* out;
+  Py_ssize_t pixels;
+  Lanes left = {}, corner = {};
+
+  // Is every row inside, and not at its last pixel? Then a few bytes more may be copied.
+  template <bool Inside>
+  inline void next(Py_ssize_t at) {
+    constexpr int count = Inside ? kWide<N> : N;
+    std::uint64_t first = 0, residuals = 0;
+    if (Inside || at < pixels) std::memcpy(&first, above + at * N, count);
+    for (int row = 0; row < rows; ++row) {
+      const Py_ssize_t x = at - row;
+      std::uint64_t residual = 0;
+      if (Inside || (x >= 0 && x < pixels)) std::memcpy(&residual, raw + row * (1 + pixels * N) + x * N, count);
+      residuals |= residual << (8 * group * row);
+    }
+    const Lanes over = below(__builtin_convertvector(reinterpret_cast<Bytes>(first), Lanes));
+    const Lanes residual = __builtin_convertvector(reinterpret_cast<Bytes>(residuals), Lanes);
+    left = (residual + predicted<kPaeth>(left, over, corner)) & 255;
+    corner = over;
+    const auto bytes = reinterpret_cast<std::uint64_t>(__builtin_convertvector(left, Bytes));
+    for (int row = 0; row < rows; ++row) {
+      const Py_ssize_t x = at - row;
+      const std::uint64_t pixel = bytes >> (8 * group * row);
+      if (Inside || (x >= 0 && x < pixels)) std::memcpy(out + (row * pixels + x) * N, &pixel, count);
+    }
+  }
+
+  // What is above each row: `first` above the first one, and above the others what the row before has just made.
+  inline Lanes below(Lanes first) const {
+    const auto upper = reinterpret_cast<Words>(first), lower = reinterpret_cast<Words>(left);
+    if constexpr (rows == 4) {
+      const auto made = reinterpret_cast<Ints>(left), moved = __builtin_shufflevector(made, made, 0, 0, 1, 2);
+      return reinterpret_cast<Lanes>(__builtin_shufflevector(reinterpret_cast<Ints>(first), moved, 0, 5, 6, 7));
+    }
+    return reinterpret_cast<Lanes>(Words{upper[0], lower[0]});
+  }
+
+  void all() {
+    Py_ssize_t at = 0;
+    for (; at < rows - 1; ++at) next<false>(at);
+    for (; at < pixels - 1; ++at) next<true>(at);
+    for (; at < pixels + rows - 1; ++at) next<false>(at);
+  }
+};
+
+template <int N>
+bool is_run_of_paeth(const std::uint8_t* raw, Py_ssize_t rows, Py_ssize_t row_bytes) {
+  if (N > 4 || rows < PaethRows<N>::rows) return false;
+  for (int row = 0; row < PaethRows<N>::rows; ++row)
+    if (raw[row * (1 + row_bytes)] != kPaeth) return false;
+  return true;
 }
 
 constexpr bool depends_on_both(int filter) { return filter == kAverage || filter == kPaeth; }
@@ -106,7 +183,10 @@ bool all_rows(const std::uint8_t* raw, const std::uint8_t* above, std::uint8_t* 
     const int filter = raw[0], lower = rows > 1 ? raw[1 + row_bytes] : kNone;
     const std::uint8_t* data = raw + 1;
     Py_ssize_t done = 1;
-    if (depends_on_both(filter) && depends_on_both(lower)) {
+    if (is_run_of_paeth<N>(raw, rows, row_bytes)) {
+      PaethRows<N>{data, above, out, pixels}.all();
+      done = PaethRows<N>::rows;
+    } else if (depends_on_both(filter) && depends_on_both(lower)) {
       const auto both = filter == kPaeth ? (lower == kPaeth ? two_rows<N, kPaeth, kPaeth> : two_rows<N, kPaeth, kAverage>)
                                          : (lower == kPaeth ? two_rows<N, kAverage, kPaeth> : two_rows<N, kAverage, kAverage>);
       both(data, above, out, pixels);
