@@ -28,6 +28,7 @@ _FAMILIES = {
     "memory": "Memory",
     "batch": "Folders",
     "PNG": "PNG encoders",
+    "decoder": "PNG decoders, CPU time",
 }
 """Beginning of a case's name: title of its matrix."""
 
@@ -40,7 +41,7 @@ def _family(case: str) -> str:
 
 def _short(name: str) -> str:
     """A case without the words that all of its matrix share."""
-    return re.sub(r"^(engine |(process|scaling|batch|memory): )", "", name)
+    return re.sub(r"^(engine |(process|scaling|batch|memory|decoder): )", "", name)
 
 
 def _cell(row: Row | None) -> str:

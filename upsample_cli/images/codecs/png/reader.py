@@ -23,8 +23,8 @@ from upsample_cli.images.regions import ReadBox
 
 _Stored = NDArray[np.uint8]
 
-_BLOCK_BYTES = 1 << 18
-"""Of rows inflated at a time: they stay in the cache until they are unfiltered."""
+_BLOCK_BYTES = 96 << 10
+"""Of rows inflated at a time: they stay in the cache until they are unfiltered, and malloc keeps the memory."""
 
 
 def png_pixels(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> Rows:
