@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
-from functools import cache
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import ImageFile
 
 from upsample_cli.images.codecs.pillow_pixels import Reading, raw_mode_of
+from upsample_cli.images.codecs.png.compiled import compiled
 
 _BITS = {
     "1": 1, "L;2": 2, "L;4": 4, "L": 8, "I;16B": 16, "RGB": 24, "RGB;16B": 48, "P;1": 1, "P;2": 2, "P;4": 4, "P": 8,
@@ -18,14 +16,6 @@ _BITS = {
 }  # fmt: skip
 _COLOUR_BYTES = 4
 """Of a pixel of several channels, in Pillow's memory."""
-
-
-@cache
-def compiled() -> Any:
-    """The module of `unfilter.cpp`; None if it was not built."""
-    with contextlib.suppress(ImportError):
-        return importlib.import_module("upsample_cli.images.codecs.png._unfilter")
-    return None
 
 
 def pixel_bits(image: ImageFile.ImageFile) -> int:

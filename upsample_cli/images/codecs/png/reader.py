@@ -16,7 +16,8 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.pillow_pixels import Reading, raw_mode_of
-from upsample_cli.images.codecs.png.kinds import compiled, is_read_by_rows, pixel_bits
+from upsample_cli.images.codecs.png.compiled import compiled
+from upsample_cli.images.codecs.png.kinds import is_read_by_rows, pixel_bits
 from upsample_cli.images.codecs.png.stream import FilteredRows, may_hold
 from upsample_cli.images.model import Rows
 from upsample_cli.images.regions import ReadBox

@@ -1,4 +1,4 @@
-// Undoes the filters of PNG rows, and expands palettes. Source: the PNG specification (W3C, third edition), chapter 9.
+// Undoes the filters of PNG rows, expands palettes, and filters rows by Paeth. Source: the PNG specification (W3C, third edition), chapter 9.
 //
 // A pixel depends on its left neighbour, so a row is computed pixel by pixel, all bytes of a pixel at once. Two rows are
 // computed together, the lower one a pixel behind: the processor does one while it waits for the other.
@@ -233,6 +233,24 @@ bool fits(const Py_buffer& raw, const Py_buffer& above, const Py_buffer& out, in
          raw.len - out.len == out.len / above.len;
 }
 
+// Rows filtered by Paeth, each behind its filter's byte. `raw` begins with the row above them.
+void filtered_by_paeth(const std::uint8_t* raw, std::uint8_t* out, Py_ssize_t rows, Py_ssize_t row_bytes, int pixel_bytes) {
+  for (Py_ssize_t row = 0; row < rows; ++row) {
+    const std::uint8_t* above = raw + row * row_bytes;
+    const std::uint8_t* own = above + row_bytes;
+    std::uint8_t* to = out + row * (1 + row_bytes);
+    *to++ = kPaeth;
+    for (Py_ssize_t at = 0; at < pixel_bytes; ++at) to[at] = own[at] - above[at];
+    for (Py_ssize_t at = pixel_bytes; at < row_bytes; ++at) {
+      const std::int16_t left = own[at - pixel_bytes], corner = above[at - pixel_bytes], over = above[at];
+      const std::int16_t balance = 3 * corner - over - left;
+      const std::int16_t low = left < over ? left : over, high = left < over ? over : left;
+      const std::int16_t near = balance >= high ? low : corner;
+      to[at] = own[at] - (balance <= low ? high : near);
+    }
+  }
+}
+
 // For each index its entry of a table. Entries of three bytes are copied with the first byte of the next one.
 template <int Size>
 void looked_up(const std::uint8_t* indices, const std::uint8_t* table, std::uint8_t* out, Py_ssize_t count) {
@@ -289,6 +307,24 @@ PyObject* unfilter(PyObject*, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
+PyObject* filter_paeth(PyObject*, PyObject* arguments) {
+  Held raw, out;
+  Py_ssize_t rows = 0;
+  int pixel_bytes = 0;
+  if (!PyArg_ParseTuple(arguments, "y*w*ni", &raw.view, &out.view, &rows, &pixel_bytes)) return nullptr;
+  const Py_ssize_t row_bytes = rows > 0 && rows < raw.view.len ? raw.view.len / (1 + rows) : 0;
+  if (pixel_bytes < 1 || pixel_bytes > row_bytes || raw.view.len % (1 + rows) != 0 ||
+      out.view.len != raw.view.len - row_bytes + rows) {
+    PyErr_SetString(PyExc_ValueError, "buffers that do not fit together");
+    return nullptr;
+  }
+  PyThreadState* state = PyEval_SaveThread();
+  filtered_by_paeth(static_cast<const std::uint8_t*>(raw.view.buf), static_cast<std::uint8_t*>(out.view.buf), rows,
+                    row_bytes, pixel_bytes);
+  PyEval_RestoreThread(state);
+  Py_RETURN_NONE;
+}
+
 PyObject* expand(PyObject*, PyObject* arguments) {
   Held indices, table, out;
   if (!PyArg_ParseTuple(arguments, "y*y*w*", &indices.view, &table.view, &out.view)) return nullptr;
@@ -310,6 +346,9 @@ PyMethodDef methods[] = {
     {"unfilter", unfilter, METH_VARARGS,
      "unfilter(raw, above, out, pixel_bytes): filtered rows, each behind its filter's byte, into `out`.\n\n"
      "`above` is the row before the first. ValueError: a filter does not exist, or the sizes do not fit."},
+    {"filter_paeth", filter_paeth, METH_VARARGS,
+     "filter_paeth(raw, out, rows, pixel_bytes): rows filtered by Paeth, each behind its filter's byte, into `out`.\n\n"
+     "`raw` begins with the row above them. ValueError: the sizes do not fit."},
     {"expand", expand, METH_VARARGS,
      "expand(indices, table, out): for each byte its entry of a table of 256, into `out`.\n\n"
      "ValueError: the sizes do not fit."},
