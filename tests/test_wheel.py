@@ -62,9 +62,11 @@ def programs(wheel, tmp_path_factory):
 def test_the_wheel_holds_the_package_with_its_compiled_modules_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    modules = [module["name"].replace(".", "/") for module in project["tool"]["setuptools"]["ext-modules"]]
+    modules = project["tool"]["setuptools"]["ext-modules"]
     assert len(modules) >= 2
-    assert {module + importlib.machinery.EXTENSION_SUFFIXES[0] for module in modules} <= names
+    suffixes = importlib.machinery.EXTENSION_SUFFIXES  # of this version of Python first, then of the limited API
+    paths = {each["name"].replace(".", "/") + suffixes["py-limited-api" in each] for each in modules}
+    assert paths <= names
     for kind in (".py", ".json", ".html"):
         written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"upsample_cli/**/*{kind}")}
         assert written

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.environment import NOT_COMPILED
 
 from upsample_cli import upsample
 from upsample_cli.images.codecs import deflate
@@ -52,7 +53,7 @@ def paeth_by(request, monkeypatch):
     if request.param == "numpy":
         monkeypatch.setattr(deflate, "compiled", lambda: None)
     elif compiled() is None:
-        pytest.skip("the compiled module: a C++ compiler and `pip install -e .`")
+        pytest.skip(NOT_COMPILED)
 
 
 @pytest.mark.usefixtures("paeth_by")
@@ -88,7 +89,7 @@ def test_compiled_paeth_gives_the_bytes_of_numpys(pixel_bytes, height, monkeypat
 
 
 def test_rows_that_do_not_fit_are_refused():
-    module = pytest.importorskip("upsample_cli.images.codecs.png._unfilter", reason="a C++ compiler")
+    module = pytest.importorskip("upsample_cli.images.codecs.png._unfilter", reason=NOT_COMPILED)
     for raw, out, rows, pixel_bytes in ((18, 14, 2, 0), (18, 14, 2, 7), (17, 14, 2, 3), (18, 13, 2, 3), (18, 15, 2, 3),
                                         (18, 14, 0, 3), (18, 14, -1, 3), (18, 14, 18, 1), (0, 0, 1, 1)):  # fmt: skip
         with pytest.raises(ValueError, match="fit"):

@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.corpus import RGB, RGB16, animated_png, png_chunk, png_of_rows, saved
+from support.environment import NOT_COMPILED
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.png import kinds
 from upsample_cli.images.open import open_image, probe
 
-compiled = pytest.importorskip(
-    "upsample_cli.images.codecs.png._unfilter", reason="the compiled module: a C++ compiler and `pip install -e .`"
-)
+compiled = pytest.importorskip("upsample_cli.images.codecs.png._unfilter", reason=NOT_COMPILED)
 unfilter = compiled.unfilter
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
