@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.batch import batch
+from benchmarks.decoders import decode
 from benchmarks.deep import OPENCV_SCRIPT, png16
 from benchmarks.engine import engine, scaling, threads
 from benchmarks.giant import giant
@@ -140,6 +141,7 @@ SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "threads": threads,
     "scaling": scaling,
     "png": png,
+    "decode": decode,
     "png16": png16,
     "process": whole_process,
     "start": start,

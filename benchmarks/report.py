@@ -28,6 +28,7 @@ _FAMILIES = {
     "memory": "Memory",
     "batch": "Folders",
     "PNG": "PNG encoders",
+    "decoder": "PNG decoders, CPU time",
 }
 """The title of a matrix, by the start of the names of its cases."""
 
@@ -40,7 +41,7 @@ def _family(case: str) -> str:
 
 def _short(name: str) -> str:
     """The name of a case without the words that all cases of its matrix have."""
-    return re.sub(r"^(engine |(process|scaling|batch|memory): )", "", name)
+    return re.sub(r"^(engine |(process|scaling|batch|memory|decoder): )", "", name)
 
 
 def _cell(row: Row | None) -> str:

@@ -5,6 +5,7 @@ import shutil
 import site
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def test_the_wheel_is_for_every_later_python(wheel):
 
 def test_the_wheel_holds_the_package_with_its_compiled_module_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert [name for name in names if name.endswith(".so")] == ["upsample_cli/engine/native/_separable.abi3.so"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    modules = project["tool"]["setuptools"]["ext-modules"]
+    assert len(modules) >= 2
+    paths = {module["name"].replace(".", "/") + ".abi3.so" for module in modules}
+    assert paths == {name for name in names if name.endswith(".so")}
     for kind in (".py", ".pyi", ".json", ".html"):
         written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"upsample_cli/**/*{kind}")}
         assert written

@@ -26,8 +26,8 @@ _SHARE = 0.5
 _BAND_BYTES = 64 * 2**20
 """Memory of the bands of one large image, all threads together."""
 
-_DECODED_BYTES = {"webp": 16, "avif": 8, "gif": 8}
-"""Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF is read strip by strip.
+_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8}
+"""Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF and PNG are read by rows; see `decoding_bytes`.
 
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
@@ -55,7 +55,7 @@ def job_bytes(job: Job) -> int:
     """
     pixels = job.height * job.width
     header, output = job.header, job.resolved.layout
-    decoded = 0 if header.format == "tiff" else _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
+    decoded = _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
     collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
     factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable
@@ -20,9 +20,9 @@ NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
 """The number of a frame, counted from 1, and either (the frame, its duration in milliseconds) or the error."""
 
 
-def source_of(header: Header, read_box: ReadBox) -> RegionSource:
-    """A source that gets the pixels of the image with this header from `read_box`."""
-    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+def source_of(header: Header, read_box: ReadBox, losses: Collection[Loss] = ()) -> RegionSource:
+    """A source that gets the pixels of the image with this header from `read_box`, which may add losses."""
+    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box, losses=losses)
 
 
 def frame_sources(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:

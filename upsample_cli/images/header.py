@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -10,6 +9,7 @@ from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
 from upsample_cli.images.codecs.png.ancillary import Ancillary
+from upsample_cli.images.codecs.png.kinds import decoding_bytes
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
@@ -70,7 +70,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
             frames=_frames(opened, file, name, reading.layout, chunks),
-            decoding_bytes=_decoding_bytes(opened, reading),
+            decoding_bytes=_decoding_bytes(opened, reading, found.orientation),
             orientation=found.orientation,
         )
     lists_others = isinstance(chunks, JpegBlocks) and chunks.lists_others
@@ -85,11 +85,13 @@ def _frames(
     return frames_of(opened.image, file, name, opened.format.name, layout, chunks.animation if chunks else None)
 
 
-def _decoding_bytes(opened: Opened, reading: Reading) -> int:
+def _decoding_bytes(opened: Opened, reading: Reading, orientation: int) -> int:
     """See `ImageInfo.decoding_bytes`."""
     image = opened.image
-    if reading.is_cut:  # libpng gets the whole file in memory
-        return opened.pixels.seek(0, os.SEEK_END)
+    if opened.chunks is not None:
+        is_still = opened.chunks.animation is None
+        is_in_order = is_still and TURNS[orientation].keeps_rows
+        return decoding_bytes(image, opened.pixels, reading, is_in_order=is_in_order)
     samples = image.height * image.width * len(image.getbands())
     return samples * _COEFFICIENT_BYTES * ("progressive" in image.info)
 

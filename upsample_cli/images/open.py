@@ -1,9 +1,9 @@
 """Read headers and rows of images.
 
-TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP of bit masks by rows (`pnm`, `bmp`). Other formats
-are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are
-cut out of it and turned when they are read, so there is never a second whole copy. The reader of a format is imported
-with the first such image.
+TIFF is read a strip or a tile at a time (`tiff.reader`), PNG, PNM and BMP of bit masks by rows (`png.reader`, `pnm`,
+`bmp`). Other formats, and interlaced PNG, are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow
+would cut to 8 bits, into an array. Bands are cut out of it and turned when they are read, so there is never a second
+whole copy. The reader of a format is imported with the first such image.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.quiet import quiet_pillow
-from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.frame_sources import frame_sources, one_frame, source_of
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
-from upsample_cli.images.orientation import ORIENTATION
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_header(
 
 
 def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
-    """Open an image; of several frames or pages, the first. TIFF and PNM are decoded as rows are read, others at once.
+    """Open an image; of several frames or pages, the first. TIFF, PNG and PNM are decoded as rows are read.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
@@ -90,6 +90,10 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             return found
         try:
             with readable(name, found.opened.format):
+                if _is_png_by_rows(found, frame):
+                    source = _png_source(found, name)
+                    source.hold(stack.pop_all())
+                    return source
                 return _decoded_source(file, found, frame, name, max_pixels)
         except ImageError as error:
             frames = found.first.info.frames
@@ -129,6 +133,24 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
         from upsample_cli.images.open_pages import first_readable
 
         return first_readable(file, name, error, max_pixels=max_pixels)
+
+
+def _is_png_by_rows(found: _ByPillow, frame: int | None) -> bool:
+    from upsample_cli.images.codecs.png.kinds import is_read_by_rows
+
+    is_one_of_many = frame is not None and found.first.info.frames is not None
+    return found.opened.format.name == "png" and not is_one_of_many and is_read_by_rows(found.opened.image)
+
+
+def _png_source(found: _ByPillow, name: str) -> RegionSource:
+    from upsample_cli.images.codecs.png.reader import PngRows
+
+    opened, header = found.opened, found.header
+    rows = PngRows(opened.image, opened.pixels, header.reading)
+    if opened.chunks is not None and opened.chunks.is_cut:
+        rows.read_box(opened.image.height - 1, opened.image.height, 0, 1)  # pixels that are missing are an error now
+    read_box = rows.read_box if TURNS[header.orientation].keeps_rows else rows.whole()
+    return source_of(header, readable_box(read_box, name, opened.format), rows.losses)
 
 
 def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: str, max_pixels: int) -> Source:

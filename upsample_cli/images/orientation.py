@@ -27,6 +27,11 @@ class Turn:
     up: bool
     left: bool
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether upright rows are stored as rows, in the same order."""
+        return not (self.swapped or self.up)
+
     def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
         """The stored box for a box (top, bottom, left, right) of an upright image of this size.
 

@@ -14,6 +14,8 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.images.codecs.png.compiled import compiled
+
 Bytes2d = NDArray[np.uint8]
 
 STREAM_START = b"\x78\x01"  # deflate with a window of 32 KiB, and the check bits of RFC 1950
@@ -99,10 +101,14 @@ def _filtered_blocks(raw: Bytes2d, pixel_bytes: int, filter_type: int) -> Iterat
     step = max(1, _BLOCK_BYTES // width)
     block = np.empty((min(step, height), 1 + width), np.uint8)
     block[:, 0] = filter_type
+    fast = compiled() if filter_type == PAETH and pixel_bytes <= width else None
     for top in range(0, height, step):
         bottom = min(top + step, height)
         out = block[: bottom - top]
-        _RESIDUALS[filter_type](out[:, 1:], raw[top + 1 : bottom + 1], raw[top:bottom], pixel_bytes)
+        if fast is not None:
+            fast.filter_paeth(raw[top : bottom + 1], out, len(out), pixel_bytes)
+        else:
+            _RESIDUALS[filter_type](out[:, 1:], raw[top + 1 : bottom + 1], raw[top:bottom], pixel_bytes)
         yield out
 
 
@@ -111,13 +117,14 @@ class _Level:
     module: str  # imported at its first use, so only runs that write a PNG load it
     effort: int
     filters: tuple[int, ...]
+    share: int = 1  # of the rows of a chunk, one in so many, that filters are compared on
 
 
 _ISAL, _ZLIB = "isal.isal_zlib", "zlib"
 LEVELS: dict[int, _Level] = {
     0: _Level(_ZLIB, 0, (NONE,)),
-    1: _Level(_ISAL, 1, (UP,)),
-    2: _Level(_ISAL, 2, (UP,)),
+    1: _Level(_ISAL, 1, (UP, PAETH), share=32),
+    2: _Level(_ISAL, 2, (UP, PAETH), share=32),
     3: _Level(_ISAL, 2, (UP, PAETH)),
     **{level: _Level(_ZLIB, level, (UP, PAETH)) for level in range(4, 10)},
 }
@@ -155,10 +162,10 @@ def _deflate(blocks: Iterable[Bytes2d], module: str, effort: int) -> Deflated:
 def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) -> Deflated:
     """Filter and deflate a chunk of rows.
 
-    `level` trades time for size. Level 0 stores. Levels 1 (the default) and 2 use filter Up, which suits enlarged
-    images, and the first two levels of ISA-L's deflate; its third level makes enlarged photographs larger. From level
-    3, both Up and Paeth are tried on every chunk, and the smaller result is kept. Level 3 uses ISA-L's deflate, and
-    levels 4 to 9 use zlib's with the same level.
+    `level` trades time for size. Level 0 stores. Levels 1 (the default) and 2 use the first two levels of ISA-L's
+    deflate (its third level makes enlarged photographs larger), and the filter, Up or Paeth, that suits a few rows in
+    the middle of the chunk. From level 3, both filters are tried on the whole chunk, and the smaller result is kept. Level
+    3 uses ISA-L's deflate, and levels 4 to 9 use zlib's with the same level.
 
     Args:
         raw: (1 + rows, bytes of a row) uint8: the row above the chunk (zeros above the first row), then its rows.
@@ -172,11 +179,13 @@ def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) 
     [2, 5, 5, 5, 5, 5, 2, 5, 5, 5, 5, 5]
     """
     chosen = LEVELS[level]
-    if len(chosen.filters) == 1:
-        return _deflate(_filtered_blocks(raw, pixel_bytes, chosen.filters[0]), chosen.module, chosen.effort)
     effort = chosen.effort if chosen.module == _ISAL else 1
-    trials = {kind: _deflate(_filtered_blocks(raw, pixel_bytes, kind), _ISAL, effort) for kind in chosen.filters}
-    best = min(trials, key=lambda each: len(trials[each].data))
-    if chosen.module == _ISAL:
-        return trials[best]
-    return _deflate(_filtered_blocks(raw, pixel_bytes, best), chosen.module, chosen.effort)
+    best, whole = chosen.filters[0], None
+    if len(chosen.filters) > 1:
+        count = -(-(len(raw) - 1) // chosen.share)
+        top = (len(raw) - 1 - count) // 2
+        sample = raw[top : top + 1 + count]
+        trials = {kind: _deflate(_filtered_blocks(sample, pixel_bytes, kind), _ISAL, effort) for kind in chosen.filters}
+        best = min(trials, key=lambda each: len(trials[each].data))
+        whole = trials[best] if len(sample) == len(raw) and chosen.module == _ISAL else None
+    return whole or _deflate(_filtered_blocks(raw, pixel_bytes, best), chosen.module, chosen.effort)

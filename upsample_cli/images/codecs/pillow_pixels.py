@@ -104,7 +104,7 @@ def how_to_read(
         ImageError: the kind of pixels is not supported.
     """
     tags = getattr(image, "tag_v2", {})
-    raw_mode = _raw_mode(image)
+    raw_mode = raw_mode_of(image)
     _check_supported(image, tags, name)
     cut = bool(_CUT_TO_8.search(raw_mode)) and not image.mode.startswith("I")
     if cut and format_name == "png":
@@ -128,7 +128,8 @@ def how_to_read(
     )
 
 
-def _raw_mode(image: ImageFile.ImageFile) -> str:
+def raw_mode_of(image: ImageFile.ImageFile) -> str:
+    """Pillow's name of what an image that it has opened stores; empty if it has none."""
     arguments = image.tile[0].args if image.tile else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""

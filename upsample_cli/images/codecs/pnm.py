@@ -15,7 +15,7 @@ import numpy as np
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.pnm_plain import BITMAPS, PlainText, PnmHeader, scaled
-from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels
@@ -66,15 +66,7 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
     others = Loss("frames", "the images behind the first one in it are left out")
     losses = (others,) if re.match(rb"P[1-7]\s", more) else ()
     info = ImageInfo("pnm", header.height, header.width, header.layout, losses, lossless=True)
-    return RegionSource(info, Metadata(), orientation=1, read_box=_readable_box(read_box, name))
-
-
-def _readable_box(read_box: ReadBox, name: str) -> ReadBox:
-    def read(top: int, bottom: int, left: int, right: int) -> Rows:
-        with readable(name, _FORMAT):
-            return read_box(top, bottom, left, right)
-
-    return read
+    return RegionSource(info, Metadata(), orientation=1, read_box=readable_box(read_box, name, _FORMAT))
 
 
 def _header(head: bytes) -> PnmHeader:

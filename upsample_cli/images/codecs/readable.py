@@ -9,6 +9,8 @@ from upsample_cli.errors import MORE_MEMORY, ImageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError
 from upsample_cli.images.metadata.ifd import OVERLAP
+from upsample_cli.images.model import Rows
+from upsample_cli.images.regions import ReadBox
 
 CONVERT = "convert it to PNG, TIFF or JPEG first"
 REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
@@ -58,6 +60,16 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
         raise _damaged(name, fmt, error) from error
     except Exception as error:
         raise _damaged(name, fmt, error) from error
+
+
+def readable_box(read_box: ReadBox, name: str, fmt: Format) -> ReadBox:
+    """Reads boxes inside `readable`."""
+
+    def read(top: int, bottom: int, left: int, right: int) -> Rows:
+        with readable(name, fmt):
+            return read_box(top, bottom, left, right)
+
+    return read
 
 
 def _damaged(name: str, fmt: Format, error: Exception) -> ImageError:

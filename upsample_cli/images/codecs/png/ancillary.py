@@ -63,6 +63,7 @@ class Ancillary:
         background: see `Metadata`; None where nothing of it shows.
         animation: of an animated PNG.
         losses: what is left out, and why.
+        is_cut: whether the end of the file is missing, perhaps with pixels.
     """
 
     pixels: BinaryIO
@@ -77,6 +78,7 @@ class Ancillary:
     background: tuple[float, ...] | None
     animation: Animation | None
     losses: tuple[Loss, ...]
+    is_cut: bool
 
 
 def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
@@ -108,6 +110,7 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
     return Ancillary(
         pixels=plain_png(file, structure), exif=exif, xmp=xmp, text=tuple(rest), iptc=captions, icc_profile=profile,
         colour=colour, dpi=dpi, aspect=aspect, background=background, animation=animation, losses=losses,
+        is_cut=structure.is_cut,
     )  # fmt: skip
 
 

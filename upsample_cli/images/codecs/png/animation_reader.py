@@ -21,7 +21,7 @@ from PIL import PngImagePlugin
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_pixels import how_to_read
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks, read_data
-from upsample_cli.images.codecs.png.deep import decoded_png
+from upsample_cli.images.codecs.png.reader import png_pixels
 from upsample_cli.images.codecs.png.structure import Structure, structure_of
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.format_table import FORMATS
@@ -100,10 +100,8 @@ def _box(control: _Control, height: int, width: int) -> tuple[slice, slice]:
 def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
     """A frame's own pixels; an opaque alpha is added if the composed frames have one and it does not."""
     image = PngImagePlugin.PngImageFile(io.BytesIO(data))
-    height, width = image.height, image.width
     reading = how_to_read(image, io.BytesIO(data), "png", "frame", has_profile=has_profile)
-    own = reading.layout
-    pixels = decoded_png(io.BytesIO(data), own)(0, height, 0, width) if reading.is_cut else reading.rows(image)
+    own, pixels = reading.layout, png_pixels(image, io.BytesIO(data), reading)
     if (own.colour, own.depth) != (layout.colour, layout.depth):
         raise ValueError(f"a frame of {own} where {layout} was announced")
     if own.alpha < layout.alpha:

@@ -57,6 +57,7 @@ class Structure:
         controls: how many fcTL chunks there are.
         has_still: whether the pixels of the still image come before the first of them.
         size_bytes: of the ancillary chunks that we read.
+        is_cut: whether the file ends before its last chunk does.
         pieces: of `plain_png`.
     """
 
@@ -69,6 +70,7 @@ class Structure:
     controls: int = 0
     has_still: bool = False
     size_bytes: int = 0
+    is_cut: bool = False
     pieces: list[bytes | tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -107,6 +109,7 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
         cause = "is a PNG of Apple's own kind (CgBI, for iPhone apps), which other programs cannot read"
         next_step = "convert it on a Mac with: pngcrush -revert-iphone-optimizations, or sips -s format png"
         raise ImageError(name, cause, next_step, kind="unsupported")
+    made.is_cut = not is_whole or not found or found[-1].kind != b"IEND"
     pieces: list[bytes | tuple[int, int]] = [SIGNATURE]
     for chunk in found:
         if chunk.kind in {b"IHDR", b"PLTE"} and not chunk.after_pixels:

@@ -1,0 +1,16 @@
+"""The module of `unfilter.cpp`, where it was built."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from functools import cache
+from typing import Any
+
+
+@cache
+def compiled() -> Any:
+    """The module; None if it was not built."""
+    with contextlib.suppress(ImportError):
+        return importlib.import_module("upsample_cli.images.codecs.png._unfilter")
+    return None
