@@ -213,7 +213,7 @@ def test_the_container_is_built_from_what_exists_and_does_not_run_as_root():
         ("USER 1000\n", "", "root"),
         ("COPY man man\n", "", "man"),
         ("LICENSE", "LICENCE", "LICENCE"),
-        ("python:3.11", "python:3.10", "docker.io/library/python:3.10-slim"),
+        ("python:3.11", "python:3.10", "python:3.10-slim"),
         ('["upsample"]', '["sh"]', "ENTRYPOINT"),
     ],
 )

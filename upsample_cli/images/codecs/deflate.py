@@ -164,8 +164,8 @@ def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) 
 
     `level` trades time for size. Level 0 stores. Levels 1 (the default) and 2 use the first two levels of ISA-L's
     deflate (its third level makes enlarged photographs larger), and the filter, Up or Paeth, that suits a few rows in
-    the middle of the chunk. From level 3, both filters are tried on the whole chunk, and the smaller result is kept. Level
-    3 uses ISA-L's deflate, and levels 4 to 9 use zlib's with the same level.
+    the middle of the chunk. From level 3, both filters are tried on the whole chunk, and the smaller result is kept.
+    Level 3 uses ISA-L's deflate, and levels 4 to 9 use zlib's with the same level.
 
     Args:
         raw: (1 + rows, bytes of a row) uint8: the row above the chunk (zeros above the first row), then its rows.
