@@ -199,7 +199,7 @@ def faults(containerfile):
     if f'ENTRYPOINT ["{next(iter(PROJECT["scripts"]))}"]' not in last:
         yield "ENTRYPOINT"
     for image, tag in re.findall(r"^FROM (\S+):(\S+)", containerfile, re.MULTILINE):
-        if not (image.endswith("/python") and SpecifierSet(PROJECT["requires-python"]).contains(tag.partition("-")[0])):
+        if not (image == "python" and SpecifierSet(PROJECT["requires-python"]).contains(tag.partition("-")[0])):
             yield f"{image}:{tag}"
 
 
