@@ -233,7 +233,7 @@ def test_enlargement_by_two_is_exact_at_every_width(channels, pixel_type, instru
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
 @pytest.mark.parametrize("has_alpha", [False, True])
 def test_rows_are_exact_at_every_width_around_the_length_of_a_plane(factor, has_alpha, instructions):
-    """`sums.h` computes 16384 bytes of all phases at a time, in blocks of 32 numbers."""
+    """`tile.h` computes 16384 bytes of all phases at a time, in blocks of 32 numbers."""
     for pixel_type in PIXEL_TYPES:
         edge = 16384 // np.dtype(pixel_type).itemsize // factor // 4
         for width in (*range(1, 20), edge - 1, edge, edge + 1, 2 * edge + 7):

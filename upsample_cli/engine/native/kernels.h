@@ -3,6 +3,8 @@
 
 #include "interleave.h"
 #include "sums.h"
+#include "planes.h"
+#include "tile.h"
 #include "twofold.h"
 
 namespace {
