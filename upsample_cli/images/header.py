@@ -115,7 +115,7 @@ def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> H
 def as_frame(header: Header, layout: Layout) -> Header:
     """The header of one frame as a separate image with the given layout."""
     info = replace(header.info, layout=layout, frames=None)
-    return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
+    return replace(header, info=info, reading=replace(header.reading, layout=layout, drops_low_byte=False))
 
 
 def no_frame(name: str, frame: int, count: int) -> ImageError:

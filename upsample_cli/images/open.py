@@ -12,27 +12,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
-from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
-from upsample_cli.images.codecs.pillow_source import pillow_box
+from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
-from upsample_cli.images.codecs.readable import readable, readable_box
-from upsample_cli.images.frame_sources import frame_sources, one_frame, source_of
-from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
-from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.decode import OpenedByPillow, decoded_source, is_png_by_rows, png_source
+from upsample_cli.images.frame_sources import frame_sources, source_of
+from upsample_cli.images.header import as_frame, header_of, no_frame, of_frame
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
-from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 if TYPE_CHECKING:
-    from upsample_cli.images.codecs.jpeg_decoder import Decoded
+    pass
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -90,11 +88,11 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             return found
         try:
             with readable(name, found.opened.format):
-                if _is_png_by_rows(found, frame):
-                    source = _png_source(found, name)
+                if is_png_by_rows(found, frame):
+                    source = png_source(found, name)
                     source.hold(stack.pop_all())
                     return source
-                return _decoded_source(file, found, frame, name, max_pixels)
+                return decoded_source(file, found, frame, name, max_pixels)
         except ImageError as error:
             frames = found.first.info.frames
             is_one_of_many = frame is None and frames is not None and frames.kind == "animation"
@@ -110,22 +108,14 @@ def _refusing(error: ImageError) -> ReadBox:
     return read_box
 
 
-class _ByPillow(NamedTuple):
-    """An image that Pillow opened: the header of the whole file, and the header of the requested frame."""
-
-    opened: Opened
-    first: Header
-    header: Header
-
-
-def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | _ByPillow:
+def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
         opened = open_with_pillow(file, name, max_pixels=max_pixels)
         first = header_of(opened, file, name)
-        return _ByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+        return OpenedByPillow(opened, first, of_frame(first, frame, name, max_pixels))
     except ImageError as error:
         file.seek(0)
         if frame is not None or not is_tiff(file.read(HEAD_BYTES)):
@@ -133,64 +123,6 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
         from upsample_cli.images.open_pages import first_readable
 
         return first_readable(file, name, error, max_pixels=max_pixels)
-
-
-def _is_png_by_rows(found: _ByPillow, frame: int | None) -> bool:
-    from upsample_cli.images.codecs.png.kinds import is_read_by_rows
-
-    is_one_of_many = frame is not None and found.first.info.frames is not None
-    return found.opened.format.name == "png" and not is_one_of_many and is_read_by_rows(found.opened.image)
-
-
-def _png_source(found: _ByPillow, name: str) -> RegionSource:
-    from upsample_cli.images.codecs.png.reader import PngRows
-
-    opened, header = found.opened, found.header
-    rows = PngRows(opened.image, opened.pixels, header.reading)
-    if opened.chunks is not None and opened.chunks.is_cut:
-        rows.read_box(opened.image.height - 1, opened.image.height, 0, 1)  # pixels that are missing are an error now
-    read_box = rows.read_box if TURNS[header.orientation].keeps_rows else rows.whole()
-    return source_of(header, readable_box(read_box, name, opened.format), rows.losses)
-
-
-def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: str, max_pixels: int) -> Source:
-    opened, header, frames = found.opened, found.header, found.first.info.frames
-    image, is_cut = opened.image, False
-    if frame is not None and frames is not None and frames.kind == "animation":
-        if opened.format.name != "avif":
-            return one_frame(file, frames, header, opened, name, frame)
-        image.seek(frame - 1)
-    elif opened.format.name == "jpeg":
-        decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
-        if decoded.read_box is not None:
-            info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-            return source_of(replace(header, info=info), decoded.read_box)
-        image.fp, is_cut = file, decoded.is_cut  # Pillow opened only its header
-    elif header.reading.is_cut:
-        from upsample_cli.images.codecs.png.deep import decoded_png
-
-        return source_of(header, decoded_png(opened.pixels, header.info.layout))
-    # Pillow turns a TIFF upright, unless it does not accept the type of its orientation tag.
-    tags = vars(image).get("tag_v2", {ORIENTATION: None})
-    turned = tags.get(ORIENTATION, header.orientation) == header.orientation
-    image.load()
-    if is_cut:
-        raise EOFError("truncated")
-    vars(image).pop("_decoder", None)  # decoders of WebP and AVIF keep the file and two more images in memory
-    if turned:
-        info = replace(header.info, height=image.height, width=image.width)
-        header = replace(header, info=info, orientation=1)
-    return source_of(header, pillow_box(image, header.reading))
-
-
-def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:
-    from upsample_cli.images.codecs.jpeg_decoder import decoded_jpeg
-
-    height, width = opened.image.height, opened.image.width
-    check = partial(check_scans, name, pixels=height * width, max_pixels=max_pixels)
-    bits = opened.jpeg.bits if opened.jpeg is not None else 8
-    layout, has_others = header.info.layout, header.lists_others
-    return decoded_jpeg(file, layout, height, width, check, bits=bits, has_others=has_others)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:

@@ -52,7 +52,7 @@ class Reading:
         key: the transparent value of a 16-bit grey image, or None.
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
-        is_cut: Pillow would drop the low byte of 16 bits, so `png.deep` decodes the image.
+        drops_low_byte: Pillow would drop the low byte of 16 bits, so `png.deep` decodes the image.
     """
 
     layout: Layout
@@ -62,7 +62,7 @@ class Reading:
     key: int | None = None
     inverted: bool = False
     twelve_bits: bool = False
-    is_cut: bool = False
+    drops_low_byte: bool = False
 
     def rows(self, band: Image.Image) -> Rows:
         """Convert a part of the image to rows."""
@@ -110,7 +110,7 @@ def how_to_read(
     if cut and format_name == "png":
         colour, alpha = _CUT_PNGS[raw_mode.partition(";")[0]]
         layout = Layout(colour, alpha or "transparency" in image.info, 16)
-        return Reading(layout, tuple(_losses(image, file, tags, cut=False)), lossless=True, is_cut=True)
+        return Reading(layout, tuple(_losses(image, file, tags, cut=False)), lossless=True, drops_low_byte=True)
     losses = tuple(_losses(image, file, tags, cut))
     key = _transparency(image, raw_mode, cut)
     layout = _LAYOUTS[image.mode]

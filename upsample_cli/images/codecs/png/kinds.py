@@ -43,6 +43,6 @@ def decoding_bytes(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading,
     if is_read_by_rows(image):
         return 0 if is_in_order else image.height * -(-image.width * pixel_bits(image) // 8)
     pixels, layout = image.height * image.width, reading.layout
-    if reading.is_cut:  # libpng takes the file whole
+    if reading.drops_low_byte:  # libpng gets the whole file in memory
         return pixels * layout.channels * 2 + file.seek(0, os.SEEK_END)
     return pixels * (layout.depth // 8 if layout.channels == 1 else _COLOUR_BYTES)

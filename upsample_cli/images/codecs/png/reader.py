@@ -33,7 +33,7 @@ def png_pixels(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> 
     box = 0, image.height, 0, image.width
     if is_read_by_rows(image):
         return PngRows(image, file, reading).read_box(*box)
-    if reading.is_cut:
+    if reading.drops_low_byte:
         from upsample_cli.images.codecs.png.deep import decoded_png
 
         return decoded_png(file, reading.layout)(*box)
