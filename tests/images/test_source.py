@@ -6,6 +6,7 @@ import struct
 import threading
 import warnings
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,7 +267,8 @@ def test_the_content_decides_the_format_and_not_the_name(tmp_path):
     assert probe(path).format == "jpeg"
     bare = tmp_path / "no extension"
     bare.write_bytes(GOOD["PNG"])
-    assert probe(bare) == ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
+    found = replace(probe(bare), decoding_bytes=0)  # which depends on a compiled module
+    assert found == ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
 
 
 def test_missing_files_folders_and_pipes_are_one_line_at_once(tmp_path):
