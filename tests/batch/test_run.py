@@ -17,7 +17,7 @@ LARGE = 2**11  # a side; one such image fills a slot
 
 
 def entry(name, side=LARGE):
-    job = job_of(name, f"o/{name}", side, side)
+    job = job_of(name, f"o/{name}", side, side, source_format="bmp")  # decoded as a whole
     return Entry(Result.planned(job), job)
 
 

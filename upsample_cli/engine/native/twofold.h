@@ -36,27 +36,78 @@ template <class Number> void blend(const Number *near, const Number *far, Count 
         blend_at<Number>(near + at, far + at, step, out + at);
 }
 
+typedef uint8_t Sixteen __attribute__((vector_size(16)));
+
+// The bytes at some positions of two vectors, counted through both.
+template <int... positions> inline Sixteen picked(Sixteen one, Sixteen other)
+{
+#if defined(__clang__)
+    return __builtin_shufflevector(one, other, positions...);
+#else  // which has that function only since GCC 12
+    return __builtin_shuffle(one, other, Sixteen{positions...});
+#endif
+}
+
+// Pixels of `bytes` bytes are interleaved in blocks of whole pixels and whole vectors.
+template <int bytes> constexpr int block_bytes = bytes % 3 == 0 ? 24 : 16;
+
+// Where the byte `at` of an interleaved block comes from: in the first vector, or sixteen positions further in the
+// second.
+template <int bytes> constexpr int position(int at)
+{
+    return at / (2 * bytes) * bytes + at % bytes + (at / bytes % 2 ? 16 : 0);
+}
+
+// Writes sixteen bytes of an interleaved block, from `start`.
+template <int bytes, int start, int... at>
+inline void interleave_vector(const uint8_t *left, const uint8_t *right, uint8_t *out,
+                              std::integer_sequence<int, at...>)
+{
+    constexpr int from = std::min(start / (2 * bytes) * bytes, block_bytes<bytes> - 16);
+    store(picked<(position<bytes>(start + at) - from)...>(loaded<Sixteen>(left + from), loaded<Sixteen>(right + from)),
+          out + start);
+}
+
+// Writes pixels of `left` and `right` in turn. The shuffles are known when compiling, unlike those of `interleave.h`.
+template <int bytes> inline void interleave_two(const void *left_pixels, const void *right_pixels, Count count, char *row)
+{
+    constexpr auto all = std::make_integer_sequence<int, 16>();
+    const auto *left = static_cast<const uint8_t *>(left_pixels), *right = static_cast<const uint8_t *>(right_pixels);
+    auto *out = reinterpret_cast<uint8_t *>(row);
+    Count at = 0;
+    for (; at + block_bytes<bytes> <= count * bytes; at += block_bytes<bytes>, out += 2 * block_bytes<bytes>) {
+        interleave_vector<bytes, 0>(left + at, right + at, out, all);
+        interleave_vector<bytes, 16>(left + at, right + at, out, all);
+        if constexpr (block_bytes<bytes> == 24)
+            interleave_vector<bytes, 32>(left + at, right + at, out, all);
+    }
+    for (; at < count * bytes; at += bytes, out += 2 * bytes) {
+        std::memcpy(out, left + at, bytes);
+        std::memcpy(out + bytes, right + at, bytes);
+    }
+}
+
 // Enlarges a tile that is padded by one pixel on each side.
 template <class Number> bool enlarge(const Work &work)
 {
+    constexpr int bytes = sizeof(Number);
     const Count channels = work.channels, width = work.width, stride = (width + 2) * channels;
-    const Count most = chunk / channels, plane = chunk + plane_slack / sizeof(Number);
-    Number planes[2 * plane];
-    Interleaving tables = measured(2, channels * sizeof(Number));
-    Count from[3 * 3 * halves];  // with up to four numbers in a pixel, a period has at most three vectors
-    Bytes masks[3 * 3];
-    tables.from = from;
-    tables.masks = masks;
-    fill(tables, 2, channels * sizeof(Number), plane * sizeof(Number));
+    const Count most = chunk / channels;
+    Number left[chunk], right[chunk];
     for (Count row = 0; row < 2 * work.rows; row++) {
         const auto *near = static_cast<const Number *>(work.padded) + (row / 2 + 1) * stride + channels;
         const auto *far = near + (row % 2 ? stride : -stride);
         for (Count done = 0; done < width; done += most) {
             const Count pixels = std::min(width - done, most), count = pixels * channels, at = done * channels;
-            blend(near + at, far + at, count, -channels, planes);
-            blend(near + at, far + at, count, channels, planes + plane);
-            char *out = work.out + row * work.out_row_bytes + 2 * at * sizeof(Number);
-            interleave(tables, planes, 2 * count * sizeof(Number), out);
+            blend(near + at, far + at, count, -channels, left);
+            blend(near + at, far + at, count, channels, right);
+            char *out = work.out + row * work.out_row_bytes + 2 * at * bytes;
+            switch (channels) {
+            case 1: interleave_two<bytes>(left, right, pixels, out); break;
+            case 2: interleave_two<2 * bytes>(left, right, pixels, out); break;
+            case 3: interleave_two<3 * bytes>(left, right, pixels, out); break;
+            default: interleave_two<4 * bytes>(left, right, pixels, out);
+            }
         }
     }
     return true;
