@@ -86,14 +86,14 @@ def test_the_bilinear_kernel_is_only_on_the_diagonal(in_channels, out_channels, 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 4), (1, 0, 4), (1, 1, 0), (-1, 1, 4)])
 def test_an_empty_kernel_is_refused(sizes):
-    with pytest.raises(GeometryError, match="at least one channel"):
+    with pytest.raises(GeometryError, match="one or more channels"):
         bilinear_kernel(*sizes)
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("channels", [0, -1])
 def test_a_layer_without_channels_is_refused(channels, depthwise):
-    with pytest.raises(GeometryError, match="at least one channel"):
+    with pytest.raises(GeometryError, match="one or more channels"):
         bilinear_layer(2, channels, depthwise=depthwise)
 
 
