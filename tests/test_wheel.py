@@ -21,7 +21,7 @@ pytestmark = [
 ROOT = TESTS.parent
 SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "man", "upsample_cli")
 WITHOUT_CHECKOUT = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
-ELSEWHERE = ("engine/test_separable.py", "engine/test_arrays.py", "cli/test_engine_option.py")
+ELSEWHERE = ("engine/test_compiled.py", "engine/test_arrays.py", "cli/test_engine_option.py")
 """Tests that run on the installed package: the compiled kernels, the API, and the choice between routes."""
 
 

@@ -11,7 +11,7 @@ import tifffile
 from support.environment import ENVIRONMENT
 from support.running import save, upsample
 
-from upsample_cli.engine.routes.separable import instruction_sets
+from upsample_cli.engine.routes.compiled import instruction_sets
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -12,7 +12,7 @@ from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.whole_weights import fitted_expectation
 
-from upsample_cli.engine.routes import separable
+from upsample_cli.engine.routes import compiled
 
 X86 = shutil.which("qemu-x86_64-static")
 needs_arm = pytest.mark.skipif(not (COMPILER and EMULATOR), reason=NOT_EMULATED)
@@ -25,7 +25,7 @@ def driver(tmp_path_factory):
 
 @pytest.fixture
 def arm(driver, monkeypatch):
-    monkeypatch.setattr(separable, "native", driver)
+    monkeypatch.setattr(compiled, "native", driver)
 
 
 @needs_arm
@@ -68,8 +68,8 @@ def test_bytes_by_two_are_exact_on_arm(channels):
 def test_a_wrong_weight_is_seen_under_emulation(monkeypatch):
     """The control: the emulated kernels compute, and the oracle looks."""
     pixels = hostile_pixels((4, 37, 1), np.uint16)
-    right = separable.phase_taps
-    monkeypatch.setattr(separable, "phase_taps", lambda *axis: [(first, taps[::-1]) for first, taps in right(*axis)])
+    right = compiled.phase_taps
+    monkeypatch.setattr(compiled, "phase_taps", lambda *axis: [(first, taps[::-1]) for first, taps in right(*axis)])
     assert not np.array_equal(enlarged(pixels, 3, "neon"), expected_pixels(pixels, 3))
 
 
@@ -77,8 +77,8 @@ ASKED = """
 import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-loader = ExtensionFileLoader("_separable", sys.argv[1])
-loader.exec_module(module := module_from_spec(spec_from_loader("_separable", loader)))
+loader = ExtensionFileLoader("_kernels", sys.argv[1])
+loader.exec_module(module := module_from_spec(spec_from_loader("_kernels", loader)))
 print(*module.instruction_sets())
 for name in ("avx2", "sse41", "portable"):
     try:
@@ -90,7 +90,7 @@ for name in ("avx2", "sse41", "portable"):
 
 
 @pytest.mark.skipif(not X86, reason=NOT_EMULATED)
-@pytest.mark.skipif(separable.native is None, reason=NOT_COMPILED)
+@pytest.mark.skipif(compiled.native is None, reason=NOT_COMPILED)
 @pytest.mark.parametrize(
     ("processor", "found"),
     [
@@ -102,6 +102,6 @@ for name in ("avx2", "sse41", "portable"):
 )
 def test_an_older_processor_is_offered_what_it_has(processor, found):
     python = getattr(sys, "_base_executable", sys.executable)
-    command = [X86, "-cpu", processor, python, "-I", "-S", "-c", ASKED, separable.native.__file__]
+    command = [X86, "-cpu", processor, python, "-I", "-S", "-c", ASKED, compiled.native.__file__]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert ended.stdout.strip() == found, ended.stderr

@@ -26,10 +26,10 @@ from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.libtorch import LibTorch
 from upsample_cli.engine.pytorch import PyTorch
-from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.routes import compiled, select
 from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.routes.compiled import CompiledRoute, instruction_sets
 from upsample_cli.engine.routes.plain import PlainRoute
-from upsample_cli.engine.routes.separable import SeparableRoute, instruction_sets
 from upsample_cli.errors import DeviceError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 
@@ -335,11 +335,11 @@ def test_operators_are_replaced_once():
 # -- a wrong fast route ------------------------------------------------------------------------------------------------
 
 
-class WrongTapRoute(SeparableRoute):
+class WrongTapRoute(CompiledRoute):
     """One weight of a row is too large by one. Bytes by two have no weights, so they use the general code."""
 
     def __init__(self, *arguments):
-        with mock.patch.object(separable, "_is_twofold", return_value=False):
+        with mock.patch.object(compiled, "_is_twofold", return_value=False):
             super().__init__(*arguments)
         tables = list(self._settings)
         tables[5] = tables[5].copy()
@@ -352,8 +352,8 @@ class WrongTapRoute(SeparableRoute):
 def test_the_check_detects_every_single_wrong_tap(name):
     kernel = kernel_named(name, 2)
     arithmetic = Arithmetic(np.dtype(np.uint8), kernel.denominator, overshoots=kernel.overshoots)
-    with mock.patch.object(separable, "_is_twofold", return_value=False):
-        route, plain = SeparableRoute(kernel, arithmetic, 3), PlainRoute(kernel, arithmetic)
+    with mock.patch.object(compiled, "_is_twofold", return_value=False):
+        route, plain = CompiledRoute(kernel, arithmetic, 3), PlainRoute(kernel, arithmetic)
     assert agrees(route, plain, kernel, arithmetic, 3)
     right = route._settings
     for place in range(right[5].size):
@@ -396,13 +396,13 @@ def test_the_check_detects_averages_that_round_up_once_too_often(terms, is_right
 @needs_compiled
 @pytest.mark.usefixtures("not_loaded")
 def test_a_wrong_fast_route_is_not_used_and_torch_is_imported(monkeypatch):
-    monkeypatch.setattr(select, "SeparableRoute", WrongTapRoute)
+    monkeypatch.setattr(select, "CompiledRoute", WrongTapRoute)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert isinstance(aten.operators(), LibTorch)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
     assert isinstance(aten.operators(), PyTorch)
     assert aten.import_note() == "the route 'compiled' gave other pixels than the layer"
-    assert not isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), SeparableRoute)
+    assert not isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), CompiledRoute)
 
 
 @needs_compiled
@@ -412,7 +412,7 @@ def test_a_correct_fast_route_imports_nothing():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
     assert isinstance(aten.operators(), LibTorch)
-    assert isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), SeparableRoute)
+    assert isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), CompiledRoute)
 
 
 @needs_compiled
@@ -420,7 +420,7 @@ def test_a_correct_fast_route_imports_nothing():
 @pytest.mark.parametrize("has_alpha", [False, True])
 def test_requesting_a_wrong_compiled_route_is_an_error(has_alpha, monkeypatch):
     arithmetic = Arithmetic(np.dtype(np.uint8), 16, has_alpha=has_alpha)
-    monkeypatch.setattr(select, "SeparableRoute", WrongTapRoute)
+    monkeypatch.setattr(select, "CompiledRoute", WrongTapRoute)
     how = Settings(BILINEAR, "replicate", "cpu", engine="compiled")
     bands = enlarged_bands(lambda *_: None, (9, 7, 4), settings=how, arithmetic=arithmetic)
     with pytest.raises(UsageError, match=r"compiled route cannot .* its pixels differ .*; choose engine=auto or"):
@@ -500,15 +500,15 @@ def test_torch_is_not_imported_for_any_kind_of_image(tmp_path):
 
 WRONG_TAP = """
 from unittest import mock
-from upsample_cli.engine.routes import separable
-class WrongTapRoute(select.SeparableRoute):
+from upsample_cli.engine.routes import compiled
+class WrongTapRoute(select.CompiledRoute):
     def __init__(self, *arguments):
-        with mock.patch.object(separable, "_is_twofold", return_value=False):
+        with mock.patch.object(compiled, "_is_twofold", return_value=False):
             super().__init__(*arguments)
         tables = list(self._settings)
         tables[5] = tables[5] + np.eye(*tables[5].shape, dtype=tables[5].dtype)
         self._settings = tuple(tables)
-select.SeparableRoute = WrongTapRoute
+select.CompiledRoute = WrongTapRoute
 pixels = saved("a.png", 3)
 try:
     upsample_file("a.png", "never.png", 2, device="cpu", engine="compiled")

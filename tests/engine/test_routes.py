@@ -11,12 +11,12 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import upsample
 from upsample_cli.engine.exact import Arithmetic, exact_form
-from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.routes import compiled, select
 from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.kernels.kernel import kernel_named, spread
 
@@ -108,18 +108,18 @@ def test_the_plain_route_gives_the_exact_pixels(factor, pixel_type, monkeypatch)
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_a_fast_route_is_chosen_on_a_cpu(is_compiled, monkeypatch):
     if not is_compiled:
-        monkeypatch.setattr(separable, "instruction_sets", list)
-    elif not separable.instruction_sets():
+        monkeypatch.setattr(compiled, "instruction_sets", list)
+    elif not compiled.instruction_sets():
         pytest.skip(NOT_COMPILED)
     bilinear, lanczos = kernel_named("bilinear", 2), kernel_named("lanczos3", 2)
     words = chosen_route(bilinear, Arithmetic(np.dtype(np.uint16), 16), 3)
-    assert type(words) is (SeparableRoute if is_compiled else RowPhaseRoute)
+    assert type(words) is (CompiledRoute if is_compiled else RowPhaseRoute)
     picked = chosen_route(bilinear, Arithmetic(UINT8, 16), 3)
-    assert (type(picked) is SeparableRoute) == is_compiled
+    assert (type(picked) is CompiledRoute) == is_compiled
     assert type(picked) is not PlainRoute
     # a kernel with its own grid is not an outer product
     direct = chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)
-    assert type(direct) is (SeparableRoute if is_compiled else RowPhaseRoute)
+    assert type(direct) is (CompiledRoute if is_compiled else RowPhaseRoute)
     dense = spread(bilinear, 3, is_dense=True)
     assert type(chosen_route(dense, Arithmetic(np.dtype(np.uint16), 16), 3)) is RowPhaseRoute
 
@@ -255,7 +255,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.engine.routes import select
 from upsample_cli import upsample
 fast = select._fast_routes
-select._fast_routes = lambda: [route for route in fast() if route is not select.SeparableRoute]
+select._fast_routes = lambda: [route for route in fast() if route is not select.CompiledRoute]
 for factor in (2, 3, 4, 6, 11):
     for channels in (1, 3, 4):
         pixels = hostile_pixels((17, 41, channels), np.uint8)

@@ -4,7 +4,7 @@ import numpy as np
 
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import exact_form
-from upsample_cli.engine.routes.separable import SeparableRoute
+from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import kernel_named
 
@@ -14,7 +14,7 @@ MANY = 2**40  # bytes: a single tile
 def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False):
     """Enlarge through this route alone, into the middle of an array whose other pixels it must not change."""
     chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
-    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], instructions=instructions)
+    route = CompiledRoute(chosen, arithmetic, pixels.shape[2], instructions=instructions)
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
     tile = padded_tile(pixels, next(iter(plan.bands()))[0], "replicate")
     height, width = pixels.shape[0] * factor, pixels.shape[1] * factor

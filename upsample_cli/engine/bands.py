@@ -11,8 +11,8 @@ from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import computed_ahead
+from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
@@ -92,7 +92,7 @@ def enlarged_bands(
             yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
     made_bands: Iterator[Pixels]
-    if plan.is_one_band and isinstance(run.route, SeparableRoute):
+    if plan.is_one_band and isinstance(run.route, CompiledRoute):
         made_bands = map(run.compute_band, taken())  # a single band: there is nothing to compute ahead
     else:
         made_bands = computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1)

@@ -20,7 +20,7 @@ def built(folder):
     """The path of the driver for 64-bit ARM, with the kernels compiled as the package compiles them."""
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     modules = project["tool"]["setuptools"]["ext-modules"]
-    (module,) = (module for module in modules if module["name"].endswith("._separable"))
+    (module,) = (module for module in modules if module["name"].endswith("._kernels"))
     (kernels,) = (TESTS.parent / source for source in module["sources"] if "neon" in source)
     program = folder / "driver"
     flags = [*module["extra-compile-args"], "-static", "-I", kernels.parent, "-DKERNELS=neon_kernels"]
@@ -29,7 +29,7 @@ def built(folder):
 
 
 class EmulatedModule:
-    """The functions of `_separable` for NEON, without their checks. Gaps between rows must stay untouched."""
+    """The functions of `_kernels` for NEON, without their checks. Gaps between rows must stay untouched."""
 
     def __init__(self, program):
         self._command = [EMULATOR, program]

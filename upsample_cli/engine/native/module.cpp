@@ -1,4 +1,4 @@
-// The module `_separable`: it checks its arguments and calls the kernels of an instruction set.
+// The module `_kernels`: it checks its arguments and calls the kernels of an instruction set.
 //
 // Limited API: one build works with every later Python. Python without the GIL does not have that API yet.
 
@@ -205,7 +205,7 @@ PyObject *instruction_sets(PyObject *, PyObject *)
 
 PyMethodDef functions[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "The names of those that this processor runs, fastest first."},
-    {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; separable.SeparableRoute has the arguments."},
+    {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; compiled.CompiledRoute has the arguments."},
     {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
     {},
 };
@@ -217,8 +217,8 @@ PyModuleDef_Slot slots[] = {
     {},
 };
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_separable", nullptr, 0, functions, slots, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", nullptr, 0, functions, slots, nullptr, nullptr, nullptr};
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__separable(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&definition); }

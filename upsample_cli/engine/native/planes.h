@@ -6,7 +6,7 @@ namespace {
 constexpr int block = line_slack / 2;
 
 // Turns sums into pixel values. 16-bit sums are multiplied by a verified multiplier. Floats are divided, or multiplied
-// by the inverse of the divisor; separable.py proves where that is exact.
+// by the inverse of the divisor; compiled.py proves where that is exact.
 template <class Pixel, class Sum, bool Overshoots> struct Finish {
     Full<Sum> half, divisor, inverse, largest;
     Shorts multiplier;

@@ -38,7 +38,7 @@ struct Division {
     int overshoots;
 };
 
-// One tile, and the tables of separable.SeparableRoute. The table of offsets is copied before it is checked, so that
+// One tile, and the tables of compiled.CompiledRoute. The table of offsets is copied before it is checked, so that
 // nothing can change it afterwards.
 struct Work {
     const void *padded;

@@ -13,9 +13,9 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import layer_pool
 from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
-from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.kernel import Kernel
@@ -64,12 +64,12 @@ def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engin
 
 def _fast_routes() -> Sequence[Callable[[Kernel, Arithmetic, int], Route]]:
     """Candidates, fastest first. Constructing one may fail."""
-    return SeparableRoute, RowPhaseRoute
+    return CompiledRoute, RowPhaseRoute
 
 
 def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
     try:
-        route = SeparableRoute(kernel, arithmetic, channels)
+        route = CompiledRoute(kernel, arithmetic, channels)
     except ValueError as error:
         raise no_compiled_route(str(error)) from None
     if not _passes(route, kernel, arithmetic, channels):

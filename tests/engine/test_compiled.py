@@ -15,9 +15,9 @@ from support.whole_weights import fitted_expectation
 
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import Arithmetic, exact_form
-from upsample_cli.engine.routes import separable
+from upsample_cli.engine.routes import compiled
+from upsample_cli.engine.routes.compiled import CompiledRoute, instruction_sets
 from upsample_cli.engine.routes.plain import PlainRoute
-from upsample_cli.engine.routes.separable import SeparableRoute, instruction_sets
 from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import axis_of, kernel_named, spread
 
@@ -97,7 +97,7 @@ def test_one_wrong_number_in_a_table_changes_the_pixels():
     """The control of the tests above: a weight, and a first input."""
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 5), np.uint8)
     for table in (4, 5):
-        route = SeparableRoute(kernel, Arithmetic(UINT8, 16), 5)
+        route = CompiledRoute(kernel, Arithmetic(UINT8, 16), 5)
         tables = [part.copy() if isinstance(part, np.ndarray) else part for part in route._settings]
         tables[table].flat[0] += 1
         route._settings = tuple(tables)
@@ -108,13 +108,13 @@ def test_one_wrong_number_in_a_table_changes_the_pixels():
 
 
 def test_a_multiplication_divides_every_dividend_exactly():
-    found = {divisor: separable._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
+    found = {divisor: compiled._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
     exact = {divisor: pair for divisor, pair in found.items() if pair}
     for divisor, (multiplier, shift) in exact.items():
         for dividend in range(256 * divisor - divisor // 2):
             assert (dividend * multiplier >> 16) >> shift == dividend // divisor
     assert {4, 9, 16, 25, 36, 64, 256} <= set(exact)
-    assert separable._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
+    assert compiled._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
     # the control: a multiplier that is one too small is wrong for some dividend
     multiplier, shift = exact[9]
     assert any((n * (multiplier - 1) >> 16) >> shift != n // 9 for n in range(9 * 255))
@@ -187,7 +187,7 @@ REFUSED = {
 @needs_compiled
 @pytest.mark.parametrize("fault", [None, *REFUSED])
 def test_invalid_tables_are_refused_before_memory_is_accessed(fault):
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
+    route = CompiledRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
     whole = np.zeros((11, 23, 5), np.uint8), np.full((18, 42, 5), 77, np.uint8), list(route._settings)
     if fault is None:  # the control
         route._enlarge(*whole[:2], *whole[2])
@@ -203,7 +203,7 @@ def test_invalid_tables_are_refused_before_memory_is_accessed(fault):
 @pytest.mark.parametrize("table", [None, 4, 5])
 def test_an_output_that_overlaps_its_inputs_is_refused(table):
     """Pixels written over a table of positions would change where the next row is read."""
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
+    route = CompiledRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
     padded, out, tables = np.zeros((11, 23, 5), np.uint8), np.zeros((18, 42, 5), np.uint8), list(route._settings)
     if table is None:
         padded = placed_over(out, padded)
@@ -220,7 +220,7 @@ def test_an_output_that_overlaps_its_inputs_is_refused(table):
 def test_enlargement_by_two_is_exact_at_every_width(channels, pixel_type, instructions):
     """`twofold.h` takes 3072 numbers of a row at a time, and whole vectors of them, but not five channels."""
     kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(np.dtype(pixel_type), 16)
-    route = SeparableRoute(kernel, arithmetic, channels, instructions=instructions)
+    route = CompiledRoute(kernel, arithmetic, channels, instructions=instructions)
     assert (route._settings == ()) == (channels <= 4)
     edge = 3072 // channels
     for width in (*range(1, 40), edge - 1, edge, edge + 1, 2 * edge + 7):
@@ -291,7 +291,7 @@ def test_bytes_by_two_are_exact_for_any_four_pixels(instructions):
             padded[:] = c
             padded[1, 1:-1:2, 0], padded[1, 2:-1:2, 0] = a, b
             padded[2, 1:-1:2, 0], padded[2, 2:-1:2, 0] = c, d
-            separable.native.enlarge_twofold(instructions, padded, out)
+            compiled.native.enlarge_twofold(instructions, padded, out)
             exact = (9 * a.astype(np.int32) + 3 * b + 3 * c + d + 8) >> 4
             assert np.array_equal(out[1, 1::4, 0], exact)
     assert not np.array_equal(out[1, 1::4, 0], (exact * 16 - 8) >> 4)  # the control: rounded down
@@ -325,7 +325,7 @@ TWOFOLD_REFUSED = {
 @needs_compiled
 @pytest.mark.parametrize("fault", [None, *TWOFOLD_REFUSED])
 def test_invalid_arguments_by_two_are_refused_before_memory_is_accessed(fault):
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
+    route = CompiledRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
     padded, out = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8)
     if fault is None:  # the control
         route(padded, out)
@@ -341,7 +341,7 @@ def test_invalid_arguments_by_two_are_refused_before_memory_is_accessed(fault):
 @needs_compiled
 def test_sizes_whose_product_exceeds_64_bits_are_refused():
     """The padded tile would have (2**62 + 3) * 4 bytes, which is 12 in 64 bits."""
-    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 1)
+    route = CompiledRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 1)
     tables = list(route._settings)
     tables[3] = 4  # the window
     with pytest.raises(ValueError, match="settings that fit nothing"):
@@ -352,7 +352,7 @@ def test_sizes_whose_product_exceeds_64_bits_are_refused():
 @needs_compiled
 def test_one_row_may_have_any_stride():
     """numpy and torch may give an axis of length 1 any stride."""
-    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 3)
+    route = CompiledRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 3)
     pixels = hostile_pixels((1, 5, 3), np.uint8)
     for stride in (0, -15, 2**62):
         out = np.zeros((1, 5, 3), np.uint8)
@@ -362,7 +362,7 @@ def test_one_row_may_have_any_stride():
 
 @needs_compiled
 def test_an_output_that_cannot_be_written_is_refused():
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
+    route = CompiledRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
     out = np.zeros((18, 42, 3), np.uint8)
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
@@ -382,13 +382,13 @@ def test_kernels_and_pixels_it_cannot_enlarge_are_refused(kernel, arithmetic):
     with pytest.raises(
         ValueError, match=r"treats channels differently|not whole numbers|neither one nor three colours"
     ):
-        SeparableRoute(kernel, arithmetic, channels=3)
+        CompiledRoute(kernel, arithmetic, channels=3)
 
 
 @needs_compiled
 def test_the_module_numpy_and_torch_see_the_same_processor():
     """torch reads its instructions by itself, unless its switch names fewer; numpy's switch is not used here."""
-    found = separable.native.instruction_sets()
+    found = compiled.native.instruction_sets()
     features = {name for name, is_there in numpy_umath.__cpu_features__.items() if is_there}
     assert ("avx2" in found) == ({"AVX2", "FMA3"} <= features)
     capability = torch.backends.cpu.get_cpu_capability()
@@ -400,11 +400,11 @@ def test_the_module_numpy_and_torch_see_the_same_processor():
 @pytest.mark.parametrize("name", ["avx1024", "", "AVX2"])
 def test_an_instruction_set_that_is_not_there_is_refused(name):
     """Run anyway, its first instruction would end the process."""
-    absent = {"avx2", "neon"} - set(separable.native.instruction_sets())
+    absent = {"avx2", "neon"} - set(compiled.native.instruction_sets())
     padded, out = np.zeros((3, 3, 1), np.uint8), np.full((2, 2, 1), 77, np.uint8)
     for unknown in (name, *absent):
         with pytest.raises(ValueError, match="was not compiled, or this processor does not have it"):
-            separable.native.enlarge_twofold(unknown, padded, out)
+            compiled.native.enlarge_twofold(unknown, padded, out)
     assert (out == 77).all()
 
 
@@ -421,5 +421,5 @@ def test_the_switch_of_libtorch_limits_the_instructions_too(capability, forbidde
 
 
 def test_a_package_without_a_compiled_module_leaves_all_to_the_layer(monkeypatch):
-    monkeypatch.setattr(separable, "native", None)
+    monkeypatch.setattr(compiled, "native", None)
     assert instruction_sets.__wrapped__() == []

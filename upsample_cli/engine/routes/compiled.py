@@ -18,7 +18,7 @@ from upsample_cli.kernels.kernel import Kernel, axis_of
 from upsample_cli.kernels.profiles import AxisKernel, phase_taps
 
 try:
-    from upsample_cli.engine.native import _separable as native
+    from upsample_cli.engine.native import _kernels as native
 except ImportError:  # built without a compiler
     native = None  # type: ignore[assignment]
 
@@ -67,7 +67,7 @@ class _Division(NamedTuple):
     alpha_multiplies: bool = False
 
 
-class SeparableRoute:
+class CompiledRoute:
     """Sums of whole numbers in vectors of the processor. CPU, whole pixels.
 
     A kernel that is an outer product sums along one axis and then along the other; any other kernel sums over all
