@@ -116,11 +116,10 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
 
 def _in_bands(pixels: Pixels, case: Case) -> None:
     """Release each band when the next one is requested, so that its memory is reused."""
-    rows = torch.from_numpy(pixels)
-    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), rows.dtype)
+    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), pixels.dtype)
     settings = Settings(kernel, "replicate", pick_device("cpu"))
     shape = (len(pixels), pixels.shape[1], pixels.shape[2])
-    bands = enlarged_bands(lambda first, last: rows[first:last], shape, settings=settings, arithmetic=arithmetic)
+    bands = enlarged_bands(lambda first, last: pixels[first:last], shape, settings=settings, arithmetic=arithmetic)
     for _ in bands:
         pass
 
