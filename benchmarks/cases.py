@@ -22,6 +22,7 @@ from benchmarks.engine import engine, scaling, threads
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.images import KINDS, photograph
+from benchmarks.resizers import resizers
 from upsample_cli import upsample
 from upsample_cli.engine.cores import core_count
 from upsample_cli.images.codecs.png.writer import PngSink
@@ -138,6 +139,7 @@ def memory(_rounds: int) -> Iterator[list[Row]]:
 
 SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "engine": engine,
+    "resizers": resizers,
     "threads": threads,
     "scaling": scaling,
     "png": png,

@@ -29,6 +29,7 @@ _FAMILIES = {
     "batch": "Folders",
     "PNG": "PNG encoders",
     "decoder": "PNG decoders, CPU time",
+    "resizer": "Resizers, with their distance from the exact value",
 }
 """The title of a matrix, by the start of the names of its cases."""
 
@@ -41,7 +42,7 @@ def _family(case: str) -> str:
 
 def _short(name: str) -> str:
     """The name of a case without the words that all cases of its matrix have."""
-    return re.sub(r"^(engine |(process|scaling|batch|memory|decoder): )", "", name)
+    return re.sub(r"^(engine |(process|scaling|batch|memory|decoder|resizer): )", "", name)
 
 
 def _cell(row: Row | None) -> str:
