@@ -1,6 +1,6 @@
-"""Bilinear enlargement in memory, compared with the resizers that are installed: time, and distance from the exact value.
+"""Bilinear enlargement in memory by all resizers that are installed: time, and distance from the exact value.
 
-Every contender gets an array and gives an array or an image of its own; conversions to and from its types are not timed.
+Every contender gets an array and gives an array or an image of its own. Conversions of its types are not timed.
 """
 
 from __future__ import annotations
