@@ -276,3 +276,20 @@ def test_pixels_are_exact_on_older_processors(instructions):
         check=False,
     )
     assert (ran.stdout, ran.returncode) == ("exact\n", 0), ran.stderr
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32])
+@pytest.mark.parametrize(("factor", "channels", "pixel_type"), [(2, 4, np.uint8), (4, 4, np.uint8), (10, 2, np.uint16)])
+def test_a_route_whose_rows_end_wrong_is_noticed(factor, channels, pixel_type, vector_bytes):
+    """Its last bytes, which do not fill a vector, are zero."""
+    kernel, arithmetic = exact_form(kernel_named("bilinear", factor), np.dtype(pixel_type))
+    plain = PlainRoute(kernel, arithmetic)
+
+    def wrong(padded, out):
+        plain(padded, out)
+        row = out.reshape(len(out), -1).view(np.uint8)
+        row[:, row.shape[1] // vector_bytes * vector_bytes :] = 0
+
+    assert agrees(plain, plain, kernel, arithmetic, channels)
+    is_whole = factor * channels * np.dtype(pixel_type).itemsize % vector_bytes == 0  # at every width
+    assert agrees(wrong, plain, kernel, arithmetic, channels) == is_whole

@@ -246,6 +246,44 @@ def test_a_changed_byte_is_never_silent():
     assert outcomes == {"error", "same"}  # a checksum of a chunk may be wrong: that of the pixels is right
 
 
+def test_a_stream_that_goes_on_or_is_cut_is_read_only_if_its_chunks_are_intact():
+    """A damaged length makes more bytes than the image has, so the sum behind the stream shows nothing."""
+    rows = [bytes((x // 5 + y) % 256 for x in range(60)) for y in range(20)]
+    wanted = np.array([list(row) for row in rows])[..., np.newaxis]
+    stream = zlib.compress(filtered(rows, [0] * 20, 1), 9)
+    data = png_file(60, 20, 8, 0, stream)
+    for at, bit in itertools.product(range(data.index(b"IDAT") + 4, len(data) - 16), range(8)):
+        changed = bytearray(data)
+        changed[at] ^= 1 << bit
+        with suppress(ImageError):
+            found, losses = read(bytes(changed))
+            assert np.array_equal(found, wanted)
+            assert not losses
+    for end in range(4):
+        data = png_file(60, 20, 8, 0, stream[: len(stream) - 4 + end])
+        assert np.array_equal(read(data)[0], wanted)
+        with pytest.raises(ImageError, match="damaged"):
+            read(data[:-13] + bytes([data[-13] ^ 1]) + data[-12:])
+
+
+def test_what_is_behind_the_stream_is_not_kept():
+    data = png_file(WIDTH, HEIGHT, 8, 2, STREAM + bytes(16 << 20), cut=1 << 20)
+    (rows, losses), peak = peak_of(lambda: read(data))
+    assert np.array_equal(rows, RGB)
+    assert not losses
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_png_without_its_end_is_read_whole_turned_or_not(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(RGB), "PNG", exif=exif)
+    with open_image(io.BytesIO(data)) as source, open_image(io.BytesIO(data[:-12])) as cut:
+        height = source.info.height
+        assert np.array_equal(cut.read_rows(0, height), source.read_rows(0, height))
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_wrong_sum_of_the_pixels_is_said_and_with_a_wrong_sum_of_the_chunk_an_error(depth):
     rows = ROWS if depth == 8 else [row.astype(">u2").tobytes() for row in RGB16]

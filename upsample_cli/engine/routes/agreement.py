@@ -42,7 +42,7 @@ def agrees(
 def hard_tile(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Pixels:
     """A padded tile: extremes at the left, a flat run at the right, noise between them."""
     height = min(13, max(3, 104 // kernel.factor))  # a large factor has many outputs
-    width = min(70, max(17, 560 // kernel.factor))
+    width = min(71, max(17, 560 // kernel.factor)) | 1  # odd: rows end inside a vector wherever any row can
     shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
     tile = _noise(math.prod(shape)).reshape(shape)
     tile[:, : width // 3] = tile[:, : width // 3].round()

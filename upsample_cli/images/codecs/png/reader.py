@@ -82,6 +82,7 @@ class PngRows:
 
     def whole(self) -> ReadBox:
         """Reads boxes in any order: the stored rows are in memory."""
+        self._start()
         stored = np.empty((self._height, self._row_bytes), np.uint8)
         self._decode(stored)
         return lambda top, bottom, left, right: self._box(stored[top:bottom], left, right)

@@ -58,24 +58,31 @@ class FilteredRows:
         """Call it when all is taken. A wrong sum behind intact chunks is a fault of the program that wrote the file.
 
         Raises:
-            ValueError: the bytes taken are not those that were written.
+            ValueError: nothing shows that the bytes taken are those that were written.
         """
-        if self._has_right_sum():
+        is_right = self._is_sum_right()
+        if is_right:
             return []
         if not self._chunks.are_intact:
             raise ValueError("pixels whose checksums are wrong")
+        if is_right is None:
+            return []
         return [Loss("damage", "the checksum of its pixels is wrong, and those of its chunks are right; they are read")]
 
-    def _has_right_sum(self) -> bool:
-        """Whether the sum behind the stream is right, or not there: the stream goes on after the image, or is cut."""
-        while not self._inflate.eof:
-            piece = self._inflated(1)
-            if piece is None or piece:
-                return True
-        stored: bytes = self._inflate.unused_data
+    def _is_sum_right(self) -> bool | None:
+        """Whether the sum behind the stream is right. None if it is of other bytes than those taken, or not there.
+
+        The rest of the chunks is read, for their own checksums. A damaged stream often goes on after the image.
+        """
+        more: bytes | None = b""
+        while more == b"" and not self._inflate.eof:
+            more = self._inflated(1)
+        stored: bytes = self._inflate.unused_data[:_SUM_BYTES]
         for piece in self._data:
-            stored += piece
-        return len(stored) < _SUM_BYTES or int.from_bytes(stored[:_SUM_BYTES], "big") == self._adler32
+            stored = (stored + piece)[:_SUM_BYTES]
+        if more or not self._inflate.eof or len(stored) < _SUM_BYTES:
+            return None
+        return int.from_bytes(stored, "big") == self._adler32
 
     def _inflated(self, most: int) -> bytes | None:
         """Up to `most` bytes, or none where only input was taken; None at the end."""
