@@ -2,12 +2,14 @@
 
 import io
 import itertools
+import shutil
 import struct
 import subprocess
 import sys
 import tracemalloc
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -385,6 +387,16 @@ def test_frames_of_an_animation_are_read_alike():
         with open_image(io.BytesIO(data), frame=frame) as source:
             assert np.array_equal(source.read_rows(0, HEIGHT), wanted)
     assert probe(io.BytesIO(data)).decoding_bytes >= HEIGHT * WIDTH * 3
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+def test_a_processor_with_the_other_order_of_bytes_is_refused_by_the_compiler(order):
+    """Pixels are shifted as parts of numbers, and nothing compares them with Pillow's at run time."""
+    source = Path(__file__).parents[2] / "upsample_cli/images/codecs/png/unfilter.cpp"
+    command = ["g++", "-E", "-U__BYTE_ORDER__", f"-D__BYTE_ORDER__=__ORDER_{order}_ENDIAN__", str(source)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ("little-endian processor" in ran.stderr) == (order == "BIG")
 
 
 @pytest.fixture
