@@ -242,10 +242,23 @@ def test_a_changed_byte_is_never_silent():
         with suppress(ImageError):
             rows, losses = read(bytes(changed))
             assert np.array_equal(rows, RGB)
-            assert not losses
-            outcome = "same"
+            assert [loss.kind for loss in losses] == ["damage"]
+            outcome = "said"
         outcomes.add(outcome)
-    assert outcomes == {"error", "same"}  # a checksum of a chunk may be wrong: that of the pixels is right
+    assert outcomes == {"error", "said"}  # a checksum of a chunk may be wrong: that of the pixels is right
+
+
+def test_damage_that_keeps_the_sum_of_the_pixels_is_said():
+    rows, damaged = [bytes((0, 2, 0))], bytes((1, 0, 1))
+    assert zlib.adler32(b"\0" + rows[0]) == zlib.adler32(b"\0" + damaged)
+    data = png_file(3, 1, 8, 0, zlib.compress(filtered(rows, [0], 1), 0))
+    found, losses = read(data)
+    assert found.tobytes() == rows[0]
+    assert not losses  # the control
+    at = data.index(b"\0" + rows[0], data.index(b"IDAT") + 11) + 1
+    found, losses = read(data[:at] + damaged + data[at + 3 :])
+    assert found.tobytes() == damaged
+    assert [loss.kind for loss in losses] == ["damage"]
 
 
 def test_a_stream_that_goes_on_or_is_cut_is_read_only_if_its_chunks_are_intact():
@@ -260,7 +273,7 @@ def test_a_stream_that_goes_on_or_is_cut_is_read_only_if_its_chunks_are_intact()
         with suppress(ImageError):
             found, losses = read(bytes(changed))
             assert np.array_equal(found, wanted)
-            assert not losses
+            assert [loss.kind for loss in losses] == ["damage"]
     for end in range(4):
         data = png_file(60, 20, 8, 0, stream[: len(stream) - 4 + end])
         assert np.array_equal(read(data)[0], wanted)
