@@ -2,12 +2,14 @@
 
 import io
 import itertools
+import shutil
 import struct
 import subprocess
 import sys
 import tracemalloc
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -240,10 +242,23 @@ def test_a_changed_byte_is_never_silent():
         with suppress(ImageError):
             rows, losses = read(bytes(changed))
             assert np.array_equal(rows, RGB)
-            assert not losses
-            outcome = "same"
+            assert [loss.kind for loss in losses] == ["damage"]
+            outcome = "said"
         outcomes.add(outcome)
-    assert outcomes == {"error", "same"}  # a checksum of a chunk may be wrong: that of the pixels is right
+    assert outcomes == {"error", "said"}  # a checksum of a chunk may be wrong: that of the pixels is right
+
+
+def test_damage_that_keeps_the_sum_of_the_pixels_is_said():
+    rows, damaged = [bytes((0, 2, 0))], bytes((1, 0, 1))
+    assert zlib.adler32(b"\0" + rows[0]) == zlib.adler32(b"\0" + damaged)
+    data = png_file(3, 1, 8, 0, zlib.compress(filtered(rows, [0], 1), 0))
+    found, losses = read(data)
+    assert found.tobytes() == rows[0]
+    assert not losses  # the control
+    at = data.index(b"\0" + rows[0], data.index(b"IDAT") + 11) + 1
+    found, losses = read(data[:at] + damaged + data[at + 3 :])
+    assert found.tobytes() == damaged
+    assert [loss.kind for loss in losses] == ["damage"]
 
 
 def test_a_stream_that_goes_on_or_is_cut_is_read_only_if_its_chunks_are_intact():
@@ -258,7 +273,7 @@ def test_a_stream_that_goes_on_or_is_cut_is_read_only_if_its_chunks_are_intact()
         with suppress(ImageError):
             found, losses = read(bytes(changed))
             assert np.array_equal(found, wanted)
-            assert not losses
+            assert [loss.kind for loss in losses] == ["damage"]
     for end in range(4):
         data = png_file(60, 20, 8, 0, stream[: len(stream) - 4 + end])
         assert np.array_equal(read(data)[0], wanted)
@@ -385,6 +400,16 @@ def test_frames_of_an_animation_are_read_alike():
         with open_image(io.BytesIO(data), frame=frame) as source:
             assert np.array_equal(source.read_rows(0, HEIGHT), wanted)
     assert probe(io.BytesIO(data)).decoding_bytes >= HEIGHT * WIDTH * 3
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+def test_a_processor_with_the_other_order_of_bytes_is_refused_by_the_compiler(order):
+    """Pixels are shifted as parts of numbers, and nothing compares them with Pillow's at run time."""
+    source = Path(__file__).parents[2] / "upsample_cli/images/codecs/png/unfilter.cpp"
+    command = ["g++", "-E", "-U__BYTE_ORDER__", f"-D__BYTE_ORDER__=__ORDER_{order}_ENDIAN__", str(source)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ("little-endian processor" in ran.stderr) == (order == "BIG")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ ALLOWED = {
     "a processor of another kind": r"this processor is |this is another kind of processor",
     "another system": r"POSIX|Linux|MSVC|only there|disk that tells names apart|no fork|C library|/dev/full",
     "a program that pip does not install": (
-        r"no cross compiler or no QEMU|no Chromium is installed|ExifTool is the second|there is no (nohup|groff)"
+        r"no cross compiler or no QEMU|no Chromium is installed|ExifTool is the second|there is no (nohup|groff|g\+\+)"
     ),
     "rights of the user": r"root may read everything|only root|runs as root|may not create mounts",
 }

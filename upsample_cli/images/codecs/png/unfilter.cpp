@@ -2,7 +2,12 @@
 //
 // A pixel depends on its left neighbour, so a row is computed pixel by pixel, all bytes of a pixel at once. Two rows are
 // computed together, the lower one a pixel behind: the processor does one while it waits for the other.
-// The vectors are those of GCC and Clang; where neither compiles this, Pillow decodes.
+// The vectors are those of GCC and Clang, and the first byte of a number is its lowest; where that is not so, this is not
+// compiled and Pillow decodes.
+
+#if !defined(__GNUC__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "GCC or Clang, and a little-endian processor, are needed; without them Pillow decodes"
+#endif
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
