@@ -20,7 +20,11 @@ from benchmarks.engine import Case, Pixels, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
 
-_CASES = (Case(), Case(factor=3), Case(factor=4), Case(layout="grey"), Case(megapixels=0.1))
+_CASES = (
+    *(Case(factor=factor, megapixels=3) for factor in (2, 3, 4)),
+    Case(layout="grey", megapixels=3),
+    Case(megapixels=0.1),
+)
 Resize = tuple[Callable[[], Any], Callable[[Any], NDArray[Any]]]
 """Enlarges, and makes an array of what it gave."""
 
