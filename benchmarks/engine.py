@@ -159,7 +159,7 @@ for _ in range(int(sys.argv[3]) + 1):
 
 
 def threads(rounds: int) -> Iterator[list[Row]]:
-    """The engine in a process that may use 1, 2, 4 ... cores. There are no peers, whose memory it could reuse."""
+    """The engine in a process that may use 1, 2, 4 ... cores. It runs alone: no memory of peers to reuse."""
     for factor in (2, 4):
         case, rows = f"engine x{factor}, 12 MP RGB uint8, alone in its process", list[Row]()
         counts = [1 << power for power in range(core_count().bit_length()) if 1 << power <= core_count()]

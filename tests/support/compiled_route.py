@@ -20,7 +20,7 @@ def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False
     height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
     around = np.full((height + 2, width + 70, pixels.shape[2]), 77, dtype=pixels.dtype)
     route(tile, around[1:-1, 35:-35])
-    beside = around.copy()
-    beside[1:-1, 35:-35] = 77
-    assert (beside == 77).all()
+    outside = around.copy()
+    outside[1:-1, 35:-35] = 77
+    assert (outside == 77).all()
     return around[1:-1, 35:-35]

@@ -101,7 +101,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
     """Check that every worker has this package, and sees the files of a job as this machine does.
 
     Raises:
-        UsageError: if there are no workers, or a worker does not.
+        UsageError: if there are no workers, or a worker lacks this package or sees other files.
     """
     probe = None if job is None else _storage_probe(job)
     try:
