@@ -251,7 +251,10 @@ contains what the plan announced. Whatever a format cannot hold is a warning whe
 A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM) is kept by
 PNG and AVIF, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG), which no profile can say. PNG
 keeps the proportion of pixels that are not square. A profile that does not suit the pixels (RGB for a grey image) is
-left out with a warning.
+left out with a warning. The HDR chunks mDCV and cLLI are kept from PNG to PNG.
+
+Of a photograph with an HDR gain map (UltraHDR, Apple, Adobe) the base image is enlarged, and one warning says that the
+gain map is left out. `--linear-light` follows the stated curve, linear included; it refuses PQ and HLG.
 
 PNG, TIFF, BMP and PNM are lossless; WebP is lossless if the input was. WebP and AVIF keep the resolution inside their
 EXIF. If a format cannot hold a depth, the next lower one that it can hold is used. PNM is a PGM, a PPM or, with

@@ -265,8 +265,9 @@ def test_a_profile_in_pieces_is_joined_and_an_incomplete_one_is_reported():
         assert losses == ("the colour profile (ICC) is incomplete and is left out",)
 
 
-def index_of_images(*kinds):
-    table = b"".join(struct.pack("<IIIHH", kind, 100, 0, 0, 0) for kind in kinds)
+def index_of_images(*kinds, offsets=()):
+    offsets = [*offsets, *[0] * (len(kinds) - len(offsets))]
+    table = b"".join(struct.pack("<IIIHH", kind, 100, at, 0, 0) for kind, at in zip(kinds, offsets, strict=True))
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", 2)
     head += struct.pack("<HHII", 0xB001, 4, 1, len(kinds)) + struct.pack("<HHII", 0xB002, 7, len(table), 38) + bytes(4)
     return segment(0xE2, b"MPF\0" + head + table)
@@ -287,6 +288,46 @@ def test_other_images_are_reported_as_views_previews_or_gain_maps(parts, images,
     assert (info.frames.count if info.frames else None) == images
     assert [word for word in lost if word in " ".join(lines(info.losses))] == list(lost)
     assert len(info.losses) == len(lost)
+
+
+def with_auxiliary(xmp, further=b""):
+    """A JPEG as a phone writes it: an auxiliary image follows, whose purpose is in its own XMP."""
+    second = jpeg(segment(0xE1, b"Exif\0\0" + EXIF), segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp))
+    first = jpeg(index_of_images(0x030000, 0))
+    distance = len(first) - first.index(b"MPF\0") - 4 + len(further)
+    return jpeg(index_of_images(0x030000, 0, offsets=(0, distance)), after=further + second)
+
+
+@pytest.mark.parametrize(
+    "form", ['apdi:AuxiliaryImageType="{}"', "<apdi:AuxiliaryImageType>{}</apdi:AuxiliaryImageType>"]
+)
+@pytest.mark.parametrize(
+    ("purpose", "loss"),
+    [
+        ("hdrgainmap", "an HDR gain map is left out: the image for displays without HDR is kept"),
+        ("portraiteffectsmatte", "an auxiliary image (portraiteffectsmatte) is left out"),
+    ],
+)
+def test_an_auxiliary_image_of_a_phone_is_a_loss_and_not_a_second_image(tmp_path, form, purpose, loss):
+    data = with_auxiliary(form.format(f"urn:com:apple:photo:2020:aux:{purpose}").encode(), further=bytes(7))
+    info, _ = read_header(io.BytesIO(data))
+    assert info.frames is None
+    assert found_in(data)[1] == (loss,)
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(data)
+    assert lines(upsample_file(path, tmp_path / "kept.jpg", factor=2).losses) == (loss,)
+    with pytest.raises(ImageError, match="refused by strict"):
+        upsample_file(path, tmp_path / "out.jpg", factor=2, strict=True)
+    other = with_auxiliary(b"<x:xmpmeta/>")
+    info, _ = read_header(io.BytesIO(other))
+    assert info.frames.count == 2
+
+
+@pytest.mark.parametrize("at", [0, 1, 40, 2**31, 2**32 - 1])
+def test_an_index_that_leads_nowhere_lists_a_second_image(at):
+    info, _ = read_header(io.BytesIO(jpeg(index_of_images(0x030000, 0, offsets=(0, at)))))
+    assert info.frames.count == 2
+    assert found_in(jpeg(index_of_images(0x030000, 0, offsets=(0, at))))[1] == ()
 
 
 def test_indexed_images_do_not_count_as_trailing_bytes():

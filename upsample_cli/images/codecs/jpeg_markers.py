@@ -16,6 +16,8 @@ from upsample_cli.images.codecs.readable import CONVERT, COPY
 
 START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
 APPLICATION = range(0xE0, 0xF0)
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+"""The start of a segment with an XMP packet."""
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 """The start of a segment with a piece of an XMP extension."""
 
@@ -100,12 +102,15 @@ def _check_kind(name: str, marker: int, bits: int, height: int) -> None:
             raise ImageError(name, cause, CONVERT, kind="unsupported")
 
 
-def head_segments(file: BinaryIO) -> Iterator[Segment]:
+def head_segments(file: BinaryIO, at: int = 2) -> Iterator[Segment]:
     """The segments up to and including the first scan. Bytes between them that are not markers are ignored.
 
     The file's position is moved. The caller may also move it between two segments.
+
+    Args:
+        file: an open JPEG file.
+        at: offset after the marker that starts an image.
     """
-    at = 2
     while True:
         file.seek(at)
         head = file.read(4)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP, Segment
+from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP, XMP, Segment
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
+from upsample_cli.images.metadata import mpf
 from upsample_cli.images.metadata.exif import without_prefix
-from upsample_cli.images.metadata.mpf import images_among, listed_kinds
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.model import ColourSpace
@@ -25,6 +25,7 @@ _SIGNATURE_BYTES = 40
 _NAME = re.compile(rb"[ -~]{2,24}")
 _MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
+_INDEX = b"MPF\0"
 _GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
@@ -79,6 +80,8 @@ def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
         check_metadata_bytes(MAX_METADATA_BYTES - left_bytes)
         file.seek(segment.at)
         reader(found, file.read(segment.size_bytes))
+        if reader is _set_images:
+            found.auxiliary = [*mpf.auxiliary_purposes(file, segment.at + len(_INDEX), found.listed)]
     return found.blocks()
 
 
@@ -113,7 +116,8 @@ class _Found:
     photoshop: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
-    images: bytes = b""
+    listed: list[mpf.ListedImage] = field(default_factory=list)
+    auxiliary: list[str] = field(default_factory=list)
     has_gain_map: bool = False
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -156,10 +160,10 @@ class _Found:
         if not is_whole:
             losses.append(Loss("profile", "the colour profile (ICC) is incomplete and is left out"))
         is_promised = bool(xmp and _GAIN_MAP_IN_XMP.search(xmp[0]))
-        kinds = listed_kinds(self.images)
-        images = images_among(kinds, has_gain_map=self.has_gain_map or is_promised)
-        if self.has_gain_map and not is_promised:  # otherwise the losses of the XMP report it
-            losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
+        has_gain_map = self.has_gain_map or is_promised
+        images = mpf.images_among(self.listed, has_gain_map=has_gain_map, auxiliary=len(self.auxiliary))
+        found = [*mpf.auxiliary_losses(self.auxiliary), *([mpf.GAIN_MAP_LOSS] if self.has_gain_map else [])]
+        losses += [loss for loss in dict.fromkeys(found) if loss != mpf.GAIN_MAP_LOSS or not is_promised]
         losses += lost_resources(resources.lost)
         if self.unknown:
             losses.append(unknown_loss(self.unknown))
@@ -173,7 +177,7 @@ class _Found:
             dpi or resources.dpi,
             aspect or resources.aspect,
             images,
-            len(kinds) > 1,
+            len(self.listed) > 1,
             tuple(losses),
         )
 
@@ -210,7 +214,7 @@ def _resolution(density: tuple[int, int, int] | None) -> tuple[tuple[float, floa
 
 
 def _set_images(found: _Found, data: bytes) -> None:
-    found.images = found.images or data[4:]
+    found.listed = mpf.listed_images(data[len(_INDEX) :])
 
 
 def _set_gain_map(found: _Found, _data: bytes) -> None:
@@ -229,10 +233,10 @@ _READERS: tuple[tuple[int, bytes, _Reader], ...] = (
     (_APP0, b"JFXX\0", _ignore),  # a thumbnail
     (_APP0, b"AVI1", _ignore),  # which field of a video frame it is
     (_APP1, b"Exif\0", _Found.add_exif),
-    (_APP1, b"http://ns.adobe.com/xap/1.0/\0", lambda found, data: found.xmp.append(data[29:])),
+    (_APP1, XMP, lambda found, data: found.xmp.append(data[len(XMP) :])),
     (_APP1, EXTENDED_XMP, _Found.add_extension),
     (_APP2, b"ICC_PROFILE\0", lambda found, data: found.profile.append(data)),
-    (_APP2, b"MPF\0", _set_images),
+    (_APP2, _INDEX, _set_images),
     (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),
     (_APP8, b"SPIFF\0", _ignore),  # repeats the frame header
     (_APP12, b"Ducky", _ignore),  # the quality of Photoshop's encoder
