@@ -16,6 +16,7 @@ COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
     "solve": ("upsample_cli.cli.tconv.solve", "solve_command"),
     "invert": ("upsample_cli.cli.tconv.invert", "invert_command"),
+    "overlap": ("upsample_cli.cli.tconv.overlap", "overlap_command"),
     "translate": ("upsample_cli.cli.tconv.translate", "translate_command"),
     "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
     "explain": ("upsample_cli.cli.tconv.explain", "explain_command"),
@@ -29,7 +30,7 @@ COMMANDS = {
 """The module and the function of each command."""
 
 _PANELS = {
-    "Sizes and settings": ("shape", "solve", "invert", "translate"),
+    "Sizes and settings": ("shape", "solve", "invert", "overlap", "translate"),
     "Kernels and weights": ("kernel", "checkerboard", "fit", "compare"),
     "Run the layer": ("explain", "run", "upsample"),
     "Files": ("info",),
