@@ -22,7 +22,7 @@ TORCH_AT_ONCE = {
             "arrays", "cuda", "layer", "pytorch", "torch_device", "routes.race", "routes.triton",
         )
     ),
-    "upsample_cli.tconv.run.apply",
+    "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check",
 }  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
 

@@ -106,7 +106,7 @@ def _near_ends(count: int) -> Iterator[int]:
 
 
 def as_json(sizes: Sequence[int] | None, found: Sequence[Overlap], cuts: Sequence[Cuts]) -> dict[str, Any]:
-    """The document of `--json`."""
+    """The findings and the cuts as plain data, for a JSON document."""
     documents = []
     for place, (name, one) in enumerate(zip(axis_names(len(found)), found, strict=True)):
         document: dict[str, Any] = {"name": name, "size": sizes[place] if sizes else None}

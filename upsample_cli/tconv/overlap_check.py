@@ -1,4 +1,4 @@
-"""Run a chain in torch at once and chunk by chunk, and compare, for `tconv overlap --check`."""
+"""Run a chain in torch at once and chunk by chunk, and compare them."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def overlap_command(
     Examples:
       tconv overlap "Conv1d(1, 8, 7, padding=3)" "MaxPool1d(2)"
       tconv overlap "Conv1d(1, 8, 7, 2, 3)" --size 44100 --chunk 4096
-      tconv overlap "ConvTranspose2d(8, 3, 4, 2, 1)" --size 96x128 --chunk 32 --check
+      tconv overlap "ConvTranspose2d(8, 3, 4, 2, 1)" --chunk 32 --check
     """
     chain = [layer for text in layers for layer in parse_layers(text)]
     sizes = _size(size, chain)
