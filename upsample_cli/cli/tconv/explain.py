@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upsample_cli.atomic.writable import check_writable
 from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import check_picture, settings_given, whole_numbers
@@ -51,6 +52,12 @@ Channels = Annotated[
     ),
 ]
 Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write an interactive page: one file that loads nothing. Channels are not shown."
+    ),
+]
 
 
 def explain_command(
@@ -63,6 +70,7 @@ def explain_command(
     dilation: Dilation = "1",
     channels: Channels = None,
     image: Picture = None,
+    html: Html = None,
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
@@ -73,11 +81,15 @@ def explain_command(
       tconv explain
       tconv explain --stride 2
       tconv explain --padding 1 --picture steps.png
+      tconv explain --stride 2 --html page.html
       tconv explain --input "[1, 2, 3]" --kernel "[0.5, 1, 0.5]" --stride 2
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
     check_picture(image, overwrite=overwrite)
+    if html is not None:
+        with called("output", "html"):
+            check_writable(html, overwrite=overwrite)
     from upsample_cli.tconv.explain.example import example
     from upsample_cli.tconv.explain.explain import as_json, explain
     from upsample_cli.tconv.explain.grids import parse_grid
@@ -94,11 +106,18 @@ def explain_command(
 
         with called("output", "picture"):
             write_image(explanation, image, overwrite=overwrite)
+    if html is not None:
+        from upsample_cli.tconv.explain.page import write_page
+
+        with called("output", "html"):
+            write_page(given, html, overwrite=overwrite)
     if as_document:
-        print_document(as_json(explanation) | {"picture": None if image is None else str(image)})
+        written = {name: None if path is None else str(path) for name, path in (("picture", image), ("html", html))}
+        print_document(as_json(explanation) | written)
     else:
         _print_steps(explanation)
         print_written(image, verb="drawn")
+        print_written(html)
 
 
 def _default(other: str | None, line: str) -> str:

@@ -57,6 +57,12 @@ class Explanation:
             for index, value, canvas in self.contributions
         ]
 
+    def _repr_html_(self) -> str:
+        """The interactive page, in a notebook."""
+        from upsample_cli.tconv.explain.page import frame
+
+        return frame(self.example)
+
     @property
     def crops(self) -> bool:
         """Whether the output is smaller than the canvas."""
