@@ -40,7 +40,7 @@ def upsample_folder(
     on_progress: OnProgress | None = None,
     **options: Any,
 ) -> FolderRun:
-    """Enlarge the images of a folder, several at once, like the command `upsample FOLDER --no-state`.
+    """Enlarge the images of a folder, several at once, as the command does. It keeps no record of the run.
 
     The run is planned here: no pixel is decoded and no file is written before the first result is taken.
 

@@ -142,8 +142,9 @@ def enlarge_image(
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     result = replace(
-        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note()
-    )
+        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note(),
+        frame=options.frame,
+    )  # fmt: skip
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
