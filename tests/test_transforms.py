@@ -186,7 +186,7 @@ def test_a_keypoint_stays_at_its_pixel(factor, kernel):
 
 
 def test_coordinates_that_their_type_cannot_hold_are_refused():
-    for dtype, side in ((torch.uint8, 128), (torch.int16, 16384), (torch.float16, 32768)):
+    for dtype, side in ((torch.uint8, 128), (torch.int16, 16384), (torch.uint16, 32768), (torch.float16, 32768)):
         points = tv_tensors.KeyPoints(torch.ones(1, 2, dtype=dtype), canvas_size=(9, side))
         name = str(dtype).removeprefix("torch.")
         with pytest.raises(UsageError, match=rf"^{name} cannot hold coordinates up to {2 * side}; convert them"):
@@ -293,6 +293,7 @@ import sys
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
+from upsample_cli.engine.cores import core_count
 from upsample_cli.transforms import Upsample
 
 class Noise(Dataset):
@@ -303,16 +304,18 @@ class Noise(Dataset):
     def __getitem__(self, index):
         image = torch.randint(256, (3, 40, 50), generator=torch.Generator().manual_seed(index), dtype=torch.uint8)
         image = image if index % 2 else image.float()
-        return self.transform(tv_tensors.Image(image)), index
+        return self.transform(tv_tensors.Image(image)), index, core_count()
 
 if __name__ == "__main__":
     here = [Noise()[index] for index in range(4)]  # the threads of this process exist before the workers
+    cores = core_count()
     for method in sys.argv[1:]:
         loader = DataLoader(Noise(), batch_size=None, num_workers=2, multiprocessing_context=method)
-        for (found, label), (expected, index) in zip(loader, here, strict=True):
-            assert label == index
+        for (found, label, used), (expected, index, _) in zip(loader, here, strict=True):
+            assert (label, used) == (index, 1)  # as torch's own operators
             assert found.dtype == expected.dtype
             assert torch.equal(found, expected)
+        assert core_count() == cores
         print(method, "same")
 """
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import get_worker_info
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import Transform
 
 from upsample_cli.engine.arrays import upsample
+from upsample_cli.engine.cores import use_cores
 from upsample_cli.engine.layer import enlarged_by_layer
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named
@@ -100,6 +104,7 @@ class Upsample(Transform):  # type: ignore[misc]  # torchvision has no types
         return enlarged.reshape(*pixels.shape[:-2], *enlarged.shape[-2:]) if pixels.ndim > 4 else enlarged
 
     def _upsample(self, image: Any, *, has_alpha: bool) -> Any:
+        _share_cores(os.getpid())
         return upsample(image, self.factor, kernel=self.kernel, border=self.border, has_alpha=has_alpha)
 
     def _pillow_image(self, image: Image.Image) -> Image.Image:
@@ -126,8 +131,16 @@ class Upsample(Transform):  # type: ignore[misc]  # torchvision has no types
         if isinstance(places, tv_tensors.BoundingBoxes):
             lengths = _LENGTHS[places.format.value]
             scales[lengths:] = [1] * (len(scales) - lengths)
-        scaled = numbers * torch.tensor(scales, dtype=numbers.dtype, device=numbers.device)
-        return tv_tensors.wrap(scaled, like=places, canvas_size=(height, width))
+        wide = numbers if numbers.is_floating_point() else numbers.long()  # torch does not multiply uint16
+        scaled = wide * torch.tensor(scales, dtype=wide.dtype, device=wide.device)
+        return tv_tensors.wrap(scaled.to(numbers.dtype), like=places, canvas_size=(height, width))
+
+
+@functools.lru_cache(maxsize=1)
+def _share_cores(_process: int) -> None:
+    """In a worker of a DataLoader, use as many cores as torch uses there: one, unless `worker_init_fn` changes it."""
+    if get_worker_info() is not None:
+        use_cores(torch.get_num_threads())
 
 
 def _check_range(dtype: torch.dtype, largest: int) -> None:

@@ -91,6 +91,10 @@ class FolderRun(Iterator[Result]):
 
     Use it in a `with` statement, or call `close`, if the loop may end early: running images are stopped, and no worker
     process and no temporary file is left. Finished outputs stay. Ctrl-C while it waits for a result does the same.
+
+    Raises:
+        UsageError: by the first result, if an option cannot be carried out here, for example if the device is missing.
+        UpsampleError: if worker processes do not start.
     """
 
     def __init__(self, entries: Sequence[Entry], results: Generator[Result]) -> None:
