@@ -281,6 +281,21 @@ def test_the_gradient_has_the_type_of_the_image(dtype):
     assert torch.equal(image.grad, torch.full_like(image, 4))  # every input pixel has a total weight of four outputs
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 4, 4), (3, 1, 6, 6), (3, 3, 4, 4)])
+def test_weights_from_a_file_give_the_same_values_with_a_gradient(shape, tmp_path):
+    path = tmp_path / "kernel.npy"
+    np.save(path, np.random.default_rng(1).normal(size=shape))
+    transform = Upsample(2, kernel=str(path))
+    image = torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = transform(image)
+    found = pickle.loads(pickle.dumps(transform))(image.requires_grad_())
+    torch.testing.assert_close(found.detach(), expected)
+    if shape[0] > 1:
+        for wrong in (image[:, :2], image[:, :2].detach()):
+            with pytest.raises(UsageError, match="is for 3 channels, and the image has 2"):
+                transform(wrong)
+
+
 def test_alpha_and_a_gradient_are_refused_together():
     with pytest.raises(UsageError, match=r"^an image with alpha has no gradient here; detach it"):
         Upsample(2, has_alpha=True)(torch.ones(4, 2, 2, requires_grad=True))
