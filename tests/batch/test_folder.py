@@ -290,7 +290,7 @@ def test_ctrl_c_ends_a_script_and_its_run():
             assert [running.stdout.readline() for _ in range(2)] == ["go\n", "small.png\n"]
             until(unfinished)  # the control
             running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=60)
+            _, err = running.communicate(timeout=60)  # the pipes end when the workers have ended too
         finally:
             running.kill()
     assert err.endswith("KeyboardInterrupt\n")
