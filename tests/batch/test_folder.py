@@ -253,6 +253,28 @@ def test_an_exception_in_the_callback_ends_the_run(error, is_alone):
     assert names("out") == []
 
 
+@pytest.mark.parametrize("count", [1, 2])  # in a thread, and in worker processes
+def test_another_thread_can_close_a_run(count):
+    save_slow_images(count)
+    run = upsample_folder("in", "out", 16, workers=2)
+    seen = []
+
+    def close():
+        until(unfinished)
+        seen.append(len(workers()))
+        run.close()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    assert list(run) == []
+    closing.join()
+    assert seen == [0 if count == 1 else 2]  # the control
+    assert workers() == []
+    assert names("out") == []
+    run.close()
+    assert list(run) == []
+
+
 SCRIPT = """
 import os
 from upsample_cli import upsample_folder

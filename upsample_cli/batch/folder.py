@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,7 +42,7 @@ def upsample_folder(
 ) -> FolderRun:
     """Enlarge the images of a folder, several at once, as the command does. It keeps no record of the run.
 
-    The run is planned here: no pixel is decoded and no file is written before the first result is taken.
+    The run is planned here. No pixel is decoded and no output is written before the first result is taken.
 
     Args:
         sources: a folder, a file or a pattern such as "*.png", or several of these.
@@ -80,7 +80,8 @@ def upsample_folder(
         return executor_for(jobs, chosen, token=token, watcher=pixels, workers=workers, timeout_s=timeout_s)
 
     tell = (lambda _share: None) if on_progress is None else on_progress
-    return FolderRun(entries, _results(entries, start, budget_bytes(chosen), _Meter(pixels, tell)))
+    stop = Event()
+    return FolderRun(entries, _results(entries, start, budget_bytes(chosen), _Meter(pixels, tell, stop)), stop)
 
 
 class FolderRun(Iterator[Result]):
@@ -97,8 +98,8 @@ class FolderRun(Iterator[Result]):
         UpsampleError: if worker processes do not start.
     """
 
-    def __init__(self, entries: Sequence[Entry], results: Generator[Result]) -> None:
-        self._count, self._results = len(entries), results
+    def __init__(self, entries: Sequence[Entry], results: Generator[Result], stop: Event) -> None:
+        self._count, self._results, self._stop = len(entries), results, stop
 
     def __len__(self) -> int:
         return self._count
@@ -107,8 +108,10 @@ class FolderRun(Iterator[Result]):
         return next(self._results)
 
     def close(self) -> None:
-        """Stop the run. Call it in the thread that takes the results."""
-        self._results.close()
+        """Stop the run. If another thread waits for a result, its loop ends a moment later without one."""
+        self._stop.set()
+        with contextlib.suppress(ValueError):  # the generator runs in another thread, and ends there
+            self._results.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +136,8 @@ def _results(
             for number, result in enumerate(results, start=1):
                 meter.report(is_end=number == len(entries))
                 yield result
+    except _StoppedError:
+        return
     finally:
         executor.close()
         atexit.unregister(executor.close)
@@ -171,14 +176,20 @@ class _Pixels:
             self._ended += math.prod(job.size)
 
 
-class _Meter:
-    """Reports a rising share, and 1.0 once, at the end."""
+class _StoppedError(Exception):
+    """Another thread has closed the run."""
 
-    def __init__(self, pixels: _Pixels, on_progress: OnProgress) -> None:
-        self._pixels, self._on_progress = pixels, on_progress
+
+class _Meter:
+    """Reports a rising share, and 1.0 once, at the end. Raises `_StoppedError` if `stop` is set."""
+
+    def __init__(self, pixels: _Pixels, on_progress: OnProgress, stop: Event) -> None:
+        self._pixels, self._on_progress, self._stop = pixels, on_progress, stop
         self._told = 0.0
 
     def report(self, *, is_end: bool = False) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
         share = 1.0 if is_end else self._pixels.share()
         if is_end or self._told < share < 1:
             self._told = share
