@@ -22,7 +22,7 @@ TORCH_AT_ONCE = {
             "arrays", "cuda", "layer", "pytorch", "torch_device", "routes.race", "routes.triton",
         )
     ),
-    "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check",
+    "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check", "upsample_cli.transforms",
 }  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
 
@@ -35,6 +35,7 @@ HOMES = {
         "upsample_cli.tconv.explain.drawing",
         "upsample_cli.quality.degrade",
         "upsample_cli.quality.sheet",
+        "upsample_cli.transforms",
     },
     **{name: {"upsample_cli.images"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.images", "upsample_cli.tconv.run.signals"},
@@ -43,7 +44,7 @@ HOMES = {
     "torch": TORCH_AT_ONCE
     | {f"upsample_cli.{name}" for name in ("engine.devices", "enlarge.computing")}
     | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "tconv")},
-    "torchvision": set(),
+    "torchvision": {"upsample_cli.transforms"},
     "triton": {"upsample_cli.engine.routes.triton"},
     "distributed": {"upsample_cli.batch.cluster"},
 }

@@ -12,17 +12,32 @@ from upsample_cli.errors import UpsampleError
 from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
+    from upsample_cli.batch.folder import FolderRun, upsample_folder
     from upsample_cli.engine.arrays import upsample
     from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer
+    from upsample_cli.enlarge.job import Result
     from upsample_cli.enlarge.run import upsample_file
 
-__all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample", "upsample_file"]
+__all__ = [
+    "FolderRun",
+    "Result",
+    "UpsampleError",
+    "__version__",
+    "bilinear_kernel",
+    "bilinear_layer",
+    "upsample",
+    "upsample_file",
+    "upsample_folder",
+]
 
 _HOMES = {
+    "FolderRun": "upsample_cli.batch.folder",
+    "Result": "upsample_cli.enlarge.job",
     "bilinear_kernel": "upsample_cli.engine.layer",
     "bilinear_layer": "upsample_cli.engine.layer",
     "upsample": "upsample_cli.engine.arrays",
     "upsample_file": "upsample_cli.enlarge.run",
+    "upsample_folder": "upsample_cli.batch.folder",
 }
 
 

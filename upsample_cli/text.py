@@ -1,4 +1,4 @@
-"""Quantities as people write them."""
+"""Quantities as people write them, and text of others on one line."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def parse_seconds(text: str, option: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"{option} {text!r} is not a number of seconds", f"write {option} 30") from None
+
+
+def one_line(text: str) -> str:
+    r"""Escape unprintable characters, for text on one line of a terminal.
+
+    >>> print(one_line("a\nb\x1b[31m é.jpg"))
+    a\nb\x1b[31m é.jpg
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

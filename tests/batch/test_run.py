@@ -221,8 +221,8 @@ def test_a_result_that_arrives_with_the_signal_is_not_lost(ending, monkeypatch):
     _, results = ending([entry(name) for name in "abcd"], slots=2, journal=journal)
     taken = run._first
 
-    def first(ended):
-        if (job := taken(ended)).input.name == "b":
+    def first(ended, on_wait):
+        if (job := taken(ended, on_wait)).input.name == "b":
             raise KeyboardInterrupt
         return job
 

@@ -9,6 +9,9 @@ from typing import Protocol
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Text
 
+MAX_TIMEOUT_S = 1_000_000
+"""The largest timeout for an image: eleven days. The longest wait that the system accepts is about twice as long."""
+
 
 class Executor(Protocol):
     """Enlarges images: in a thread, in processes, or on other machines."""

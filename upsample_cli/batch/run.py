@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -41,6 +41,7 @@ def run_entries(
     executor: Executor,
     journal: Journal,
     budget_bytes: int | None = None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
     """Yield every entry's result: first the results that are already known, then those of the jobs as they end.
 
@@ -50,6 +51,7 @@ def run_entries(
 
     Args:
         budget_bytes: memory for all images in flight, see `memory.Admission`; None for no limit.
+        on_wait: called several times a second while no image ends. An exception that it raises ends the run.
 
     Raises:
         UsageError: if an option cannot be applied to the only image, or the device does not exist.
@@ -66,7 +68,7 @@ def run_entries(
                 journal.started(job)
                 in_flight[job] = executor.submit(job)
                 in_flight[job].add_done_callback(partial(_put, ended, job))
-            job = _first(ended)
+            job = _first(ended, on_wait)
             admission.leave(job)
             result = in_flight[job].result()
             journal.ended(job, result)
@@ -93,10 +95,11 @@ def _put(ended: SimpleQueue[Job], job: Job, _future: Future[Result]) -> None:
     ended.put(job)
 
 
-def _first(ended: SimpleQueue[Job]) -> Job:
+def _first(ended: SimpleQueue[Job], on_wait: Callable[[], None]) -> Job:
     while True:
         with contextlib.suppress(Empty):
             return ended.get(timeout=_POLL_S)
+        on_wait()
 
 
 def _left(in_flight: InFlight, journal: Journal) -> Generator[Result]:

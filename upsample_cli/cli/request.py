@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from upsample_cli.batch.interfaces import MAX_TIMEOUT_S
 from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.streams import is_output_streamed, is_streamed
 from upsample_cli.enlarge.options import Options
@@ -14,9 +15,6 @@ from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from upsample_cli.batch.record.resume import Resume
-
-_MAX_TIMEOUT_S = 1_000_000
-"""The largest timeout: eleven days. The longest wait that the system accepts is about twice as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +77,9 @@ class Request:
             self._check_cluster()
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
-        if self.timeout_s is not None and not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
+        if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_TIMEOUT_S:
             cause = "leaves no time" if self.timeout_s <= 0 else "cannot be waited for"
-            bounds = f"more than 0, {_MAX_TIMEOUT_S:,} at the most"
+            bounds = f"more than 0, {MAX_TIMEOUT_S:,} at the most"
             raise UsageError(f"--timeout {self.timeout_s:g} {cause}", f"give it seconds, {bounds}")
         if self.output == "":
             raise UsageError("--output has no name", "give it a file or a folder, or leave it out")

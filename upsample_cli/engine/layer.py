@@ -1,11 +1,21 @@
-"""Layers for networks: `torch.nn.ConvTranspose2d` with bilinear weights."""
+"""Layers for networks: `torch.nn.ConvTranspose2d` with bilinear weights, and differentiable enlargement."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
 
-from upsample_cli.errors import GeometryError
+from upsample_cli.engine.borders import sources
+from upsample_cli.engine.devices import device_support, pick_device
+from upsample_cli.engine.exact import exact_form
+from upsample_cli.engine.routes.plain import layer_settings, layer_weight
+from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.geometry.borders import Border
+from upsample_cli.kernels.kernel import Kernel, misfit
 from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
 
 
@@ -56,3 +66,49 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     with torch.no_grad():
         layer.weight.copy_(weight)
     return layer
+
+
+_WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+
+
+def enlarged_by_layer(image: torch.Tensor, kernel: Kernel, border: Border) -> torch.Tensor:
+    """Enlarge floating-point images with operators of torch only, which are differentiable any number of times.
+
+    Args:
+        image: (..., C, H, W) or (H, W); float16 and bfloat16 are computed in float32.
+        kernel: the kernel.
+        border: the pixels outside the image.
+
+    Returns:
+        (..., C, H*factor, W*factor) of the same dtype and on the same device: what `arrays.upsample` gives, up to
+        rounding.
+
+    Raises:
+        UsageError: if the kernel is for another number of channels.
+    """
+    *leading, height, width = image.shape
+    channels = leading[-1] if leading else 1
+    if reason := misfit(kernel, channels, has_alpha=False):
+        raise UsageError(*reason, kind="no-kernel")
+    padded = image.to(_WIDENED.get(image.dtype, image.dtype)).reshape(-1, kernel.channels, height, width)
+    for axis, length in ((2, height), (3, width)):
+        padded = _padded(padded, axis, sources(-kernel.halo, length + kernel.halo, length, border))
+    dtype = np.dtype(str(padded.dtype).removeprefix("torch."))
+    whole, arithmetic = exact_form(kernel, dtype)
+    weight = torch.from_numpy(layer_weight(whole, dtype)).to(image.device)
+    # torch has TF32 on for convolutions by default
+    support: Any = None if image.device.type == "cpu" else device_support(pick_device(str(image.device)))
+    with support.exact_convolutions(stride=kernel.factor) if support else nullcontext():
+        settings: dict[str, Any] = dict(layer_settings(kernel))
+        sums = nn.functional.conv_transpose2d(padded, weight, **settings)
+    rows, columns = height * kernel.factor, width * kernel.factor
+    crop = kernel.halo * kernel.factor
+    cropped = sums[..., crop : crop + rows, crop : crop + columns] / arithmetic.divisor
+    return cropped.reshape(*leading, rows, columns).to(image.dtype)
+
+
+def _padded(planes: torch.Tensor, axis: int, indices: Any) -> torch.Tensor:
+    """Planes with the samples of an axis at the given indices; -1 for zero."""
+    index = torch.from_numpy(indices).to(planes.device)
+    taken = planes.index_select(axis, index.clamp(min=0))
+    return taken.where((index >= 0).view([-1 if dim == axis else 1 for dim in range(4)]), 0)

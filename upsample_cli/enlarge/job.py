@@ -79,6 +79,7 @@ class Result:
         elapsed_s: seconds from opening the input to the finished output.
         device: where it was enlarged; None if it was not enlarged, or if the device is already known.
         engine: the route that computed it; None if it was not computed.
+        frame: the only frame or page that was enlarged, counted from 1; None for all.
         engine_note: why Python's torch had to be imported; empty if it was not imported.
         was_done: it was skipped because the record says that an earlier run made the same output.
     """
@@ -96,6 +97,7 @@ class Result:
     device: str | None = field(default=None, compare=False)
     engine: str | None = field(default=None, compare=False)
     engine_note: str = field(default="", compare=False)
+    frame: int | None = field(default=None, compare=False)
     was_done: bool = False
 
     @classmethod
@@ -127,3 +129,14 @@ class Result:
     def warnings(self) -> tuple[str, ...]:
         """`remarks`, one line each."""
         return tuple(map(str, self.remarks))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line, and a detail before and after if the output was written."""
+        from upsample_cli.enlarge.shown import as_html, before_and_after
+
+        line, images = f"{self.input}: {self.error or self.status}", ""
+        if self.status == "written" and self.output is not None:
+            size = self.output_height or 0, self.output_width or 0
+            line = f"{self.input} to {self.output}: {self.width}×{self.height} to {size[1]}×{size[0]}, {self.engine}"
+            images = f"<div>{before_and_after(self.input, self.output, size, self.frame)}</div>"
+        return f"{images}<div>{as_html([line, *self.warnings])}</div>"

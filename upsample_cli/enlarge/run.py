@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -30,11 +30,16 @@ from upsample_cli.images.open import open_image
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.streams import piped_file
 
+OnProgress = Callable[[float], object]
+"""Called with the share of the work that is done, above 0 and rising. 1.0 comes once, at the end."""
+
 
 def upsample_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
     factor: int | float | Fraction | str | None = None,
+    *,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Result:
     """Enlarge one image file.
@@ -44,6 +49,9 @@ def upsample_file(
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` next to the input. Its
             folder is made if it is missing.
         factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width or height is given.
+        on_progress: called with the share of the rows that are enlarged, above 0 and rising; 1.0 when the output has
+            its name. It is called in this thread, after each band. If it raises an exception before that, the image is
+            given up, no file is left, and the exception is passed on.
         options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
             border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
             linear_light, frame, name, engine.
@@ -58,7 +66,23 @@ def upsample_file(
     chosen = Options(factor, **options)
     job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
     check_output(job, chosen)
-    return enlarge_image(job, chosen)
+    if on_progress is None:
+        return enlarge_image(job, chosen)
+    result = enlarge_image(job, chosen, on_rows=_as_shares(job.height, on_progress))
+    on_progress(1.0)
+    return result
+
+
+def _as_shares(height: int, on_progress: OnProgress) -> OnRows:
+    done = 0
+
+    def on_rows(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if rows and done < height:  # the file is not yet finished
+            on_progress(done / height)
+
+    return on_rows
 
 
 def enlarge_image(
@@ -118,8 +142,9 @@ def enlarge_image(
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     result = replace(
-        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note()
-    )
+        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note(),
+        frame=options.frame,
+    )  # fmt: skip
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
+from upsample_cli.batch.workers.no_main import without_main_module
 from upsample_cli.enlarge.job import Job, Result
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from upsample_cli.batch.record.identity import Stamp
     from upsample_cli.batch.workers.worker import Assignment
+
+_NAME = "upsample-worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,12 @@ def started_worker() -> Worker:
     Raises:
         UsageError: if it would import modules from the current folder.
     """
-    with starting_processes():
+    with starting_processes(), without_main_module(_NAME):
         from upsample_cli.batch.workers.worker import work
 
         context = worker_context()
         ours, theirs = context.Pipe()
-        process: Any = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)  # type: ignore[attr-defined]
+        process: Any = context.Process(target=work, args=(theirs,), name=_NAME, daemon=True)  # type: ignore[attr-defined]
         process.start()
     theirs.close()  # so that the pipe ends with the worker
     return Worker(process, ours)

@@ -10,14 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from upsample_cli.text import one_line
 
-def one_line(text: str) -> str:
-    r"""Escape unprintable characters, for text on one line of a terminal.
-
-    >>> print(one_line("a\nb\x1b[31m é.jpg"))
-    a\nb\x1b[31m é.jpg
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+__all__ = ["lines", "one_line", "only_printable", "traceback_of"]
 
 
 def lines(text: str) -> str:
