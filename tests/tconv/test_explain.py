@@ -1,6 +1,7 @@
 """`tconv explain`: textbook cases, thousands of settings compared with torch, and detection of mismatches."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from support.commands import call, imported_by
 from typer.testing import CliRunner
 
 from upsample_cli.cli.tconv import app
-from upsample_cli.errors import GeometryError, UpsampleError, UsageError
+from upsample_cli.errors import GeometryError, OutputExistsError, UpsampleError, UsageError
+from upsample_cli.tconv.explain.animation import write_animation
 from upsample_cli.tconv.explain.example import example
 from upsample_cli.tconv.explain.explain import WAYS, compare, explain
 from upsample_cli.tconv.explain.grids import parse_grid
@@ -214,3 +216,79 @@ def test_without_arguments_it_explains_the_textbook_example():
     assert shown.exit_code == 0
     assert "Usage" not in shown.output
     assert CliRunner().invoke(app, ["shape"]).exit_code == 2  # a command that needs arguments says so
+
+
+def frames_of(path):
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            yield np.array(image.convert("RGB")), image.info["duration"]
+
+
+def test_an_animation_has_a_frame_for_each_input_and_one_for_the_output(tmp_path):
+    explanation = explain(example(X, X, stride=2, padding=1))
+    write_animation(explanation, tmp_path / "steps.gif")
+    shown = list(frames_of(tmp_path / "steps.gif"))
+    assert [duration for _, duration in shown] == [1000] * 4 + [3000]
+    assert len({frame.shape for frame, _ in shown}) == 1
+    assert len({frame.tobytes() for frame, _ in shown}) == 5
+    with pytest.raises(OutputExistsError):
+        write_animation(explanation, tmp_path / "steps.gif")
+
+
+def test_an_svg_shows_one_frame_at_a_time_and_all_numbers_as_text(tmp_path):
+    explanation = explain(example(X, X, stride=2, padding=1))
+    write_animation(explanation, tmp_path / "steps.svg")
+    root = ElementTree.parse(tmp_path / "steps.svg").getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    groups = root.findall(f"{space}g")
+    assert len(groups) == 5
+    sums = np.zeros((4, 4))
+    for group, (_, _, canvas) in zip(groups, explanation.contributions, strict=False):
+        sums += canvas[0]
+        words = [text.text for text in group.findall(f"{space}text")]
+        at = words.index("output, the sum so far")
+        assert [float(word) for word in words[at + 1 :]] == sums.reshape(-1).tolist()
+    assert visible_at(groups, space, 0.0) == [0]
+    assert visible_at(groups, space, 0.5) == [3]
+    assert visible_at(groups, space, 0.99) == [4]
+
+
+def visible_at(groups, space, time):
+    """The groups that are visible at a share of the period, by the rules of discrete animation."""
+    found = []
+    for number, group in enumerate(groups):
+        animate = group.find(f"{space}animate")
+        times = [float(word) for word in animate.get("keyTimes").split(";")]
+        values = animate.get("values").split(";")
+        assert times[0] == 0
+        assert len(times) == len(values)
+        if values[sum(start <= time for start in times) - 1] == "visible":
+            found.append(number)
+    return found
+
+
+def test_the_frame_of_an_animation_is_the_output_that_padding_leaves(tmp_path):
+    """The negative control has no padding: its frame is the whole sum."""
+    for padding, wide in ((1, 2), (0, 4)):
+        path = tmp_path / f"{padding}.svg"
+        write_animation(explain(example(X, X, stride=2, padding=padding)), path)
+        boxes = ElementTree.parse(path).getroot().iter("{http://www.w3.org/2000/svg}rect")
+        assert {int(box.get("width")) // 36 for box in boxes if box.get("stroke-width") == "3"} == {1, wide}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--animate", "a.png"], "an animation is a GIF or an SVG"),
+        (["--animate", "missing/a.gif"], "missing"),
+        (["--animate", "a.gif", "--input", str([[1] * 8] * 8), "--kernel", str([[1] * 9] * 9)], "too many to look at"),
+    ],
+)
+def test_an_animation_that_cannot_be_drawn_is_one_line(tmp_path, monkeypatch, capsys, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    status, _, errors = call(capsys, monkeypatch, "explain", *arguments)
+    assert status
+    assert line in errors
+    assert len(errors.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

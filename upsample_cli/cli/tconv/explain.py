@@ -52,6 +52,12 @@ Channels = Annotated[
     ),
 ]
 Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
+Animation = Annotated[
+    Path | None,
+    typer.Option(
+        "--animate", metavar="FILE", help="Draw an animation that places one input sample a frame, as a GIF or an SVG."
+    ),
+]
 Html = Annotated[
     Path | None,
     typer.Option(
@@ -70,6 +76,7 @@ def explain_command(
     dilation: Dilation = "1",
     channels: Channels = None,
     image: Picture = None,
+    animation: Animation = None,
     html: Html = None,
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
@@ -81,12 +88,18 @@ def explain_command(
       tconv explain
       tconv explain --stride 2
       tconv explain --padding 1 --picture steps.png
+      tconv explain --stride 2 --animate steps.gif
       tconv explain --stride 2 --html page.html
       tconv explain --input "[1, 2, 3]" --kernel "[0.5, 1, 0.5]" --stride 2
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
     check_picture(image, overwrite=overwrite)
+    if animation is not None:
+        from upsample_cli.tconv.explain.animation import check_animation
+
+        with called("output", "animate"):
+            check_animation(animation, overwrite=overwrite)
     if html is not None:
         with called("output", "html"):
             check_writable(html, overwrite=overwrite)
@@ -106,17 +119,25 @@ def explain_command(
 
         with called("output", "picture"):
             write_image(explanation, image, overwrite=overwrite)
+    if animation is not None:
+        from upsample_cli.tconv.explain.animation import write_animation
+
+        with called("output", "animate"):
+            write_animation(explanation, animation, overwrite=overwrite)
     if html is not None:
         from upsample_cli.tconv.explain.page import write_page
 
         with called("output", "html"):
             write_page(given, html, overwrite=overwrite)
     if as_document:
-        written = {name: None if path is None else str(path) for name, path in (("picture", image), ("html", html))}
+        written = {
+            name: None if path is None else str(path)
+            for name, path in (("picture", image), ("animation", animation), ("html", html))
+        }
         print_document(as_json(explanation) | written)
     else:
         _print_steps(explanation)
-        print_written(image, verb="drawn")
+        print_written(image, animation, verb="drawn")
         print_written(html)
 
 

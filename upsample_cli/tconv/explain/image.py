@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.explain.drawing import Panel, write_panels
+from upsample_cli.tconv.explain.drawing import Panel, Row, write_panels
 from upsample_cli.tconv.explain.explain import WAYS, Explanation
 from upsample_cli.tconv.explain.grids import Grid
 
@@ -29,11 +29,17 @@ def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False
     write_panels(rows, path, overwrite=overwrite)
 
 
-def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
+def kept_cells(explanation: Explanation) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The rows and the columns (start, stop) of the canvas that padding leaves."""
+    shown = explanation.example
+    starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
+    return starts_and_stops[0] if shown.layer.axes == 2 else (0, 1), starts_and_stops[-1]
+
+
+def _rows(explanation: Explanation) -> list[Row]:
     shown = explanation.example
     largest = float(np.abs(explanation.canvas).max())
-    starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
-    kept = starts_and_stops[0] if shown.layer.axes == 2 else (0, 1), starts_and_stops[-1]
+    kept = kept_cells(explanation)
     headings = [f"({letter}) {meaning}" for letter, meaning in zip("abcde", WAYS.values(), strict=True)]
     return [
         (
@@ -45,7 +51,7 @@ def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
             "sum; the frame is what padding leaves" if explanation.crops else "sum",
             [
                 Panel(title, plane, kept if explanation.crops else None, scale=largest)
-                for title, plane in _planes("sum", explanation.canvas)
+                for title, plane in planes("sum", explanation.canvas)
             ],
         ),
         (
@@ -68,10 +74,11 @@ def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
     ]  # fmt: skip
 
 
-def _planes(title: str, array: Grid) -> list[tuple[str, Grid]]:
-    planes = array if array.ndim == 3 else array[:, None]
-    return [(title if len(planes) == 1 else f"{title} #{number}", plane) for number, plane in enumerate(planes)]
+def planes(title: str, array: Grid) -> list[tuple[str, Grid]]:
+    """A title and rows of numbers for each channel of an array (channels, *sizes)."""
+    several = array if array.ndim == 3 else array[:, None]
+    return [(title if len(several) == 1 else f"{title} #{number}", plane) for number, plane in enumerate(several)]
 
 
 def _panels(title: str, array: Grid, scale: float | None = None) -> list[Panel]:
-    return [Panel(name, plane, scale=scale) for name, plane in _planes(title, array)]
+    return [Panel(name, plane, scale=scale) for name, plane in planes(title, array)]
