@@ -46,6 +46,7 @@ HOMES = {
     "torchvision": set(),
     "triton": {"upsample_cli.engine.routes.triton"},
     "distributed": {"upsample_cli.batch.cluster"},
+    "pathspec": {"upsample_cli.batch.exclude"},
 }
 """Modules and packages that may import a library, wherever in their code."""
 

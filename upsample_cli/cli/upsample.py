@@ -50,6 +50,7 @@ def upsample(
     memory_bytes: option.MemoryBytes = None,
     tile: option.Tile = None,
     max_pixels: option.MaxPixels = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    exclude: option.Exclude = None,
     watch: option.Watch = False,
     state: option.State = None,
     no_state: option.NoState = False,

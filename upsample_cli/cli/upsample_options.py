@@ -190,6 +190,14 @@ MaxPixels = Annotated[
         "as many.",
     ),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    _batch_option(
+        metavar="PATTERN",
+        help="Leave out files and folders that match, as in a .gitignore file: '*.tmp.png', raw/, /top/only, "
+        "'**/cache/**', '!keep.png'. Can be repeated; the last one that matches decides.",
+    ),
+]
 Watch = Annotated[
     bool,
     _batch_option("--watch", help="Enlarge new images of a folder as they arrive, until stopped (Ctrl-C)."),
@@ -240,14 +248,15 @@ Verbose = Annotated[
     bool, _messages_option("-v", "--verbose", help="Print a line for each image, with what computed it.")
 ]
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "exclude": tuple,
     "size": partial(parsed_size, option="--size"),
     "fit": partial(parsed_size, option="--fit"),
     "memory_bytes": partial(parse_quantity, option="--memory"),
     "max_pixels": partial(parse_quantity, option="--max-pixels"),
     "timeout_s": partial(parse_seconds, option="--timeout"),
 }
-"""The parsers of options that are given as text, by the name of the field."""
+"""The parsers of options whose fields have another type, by the name of the field."""
 
 
 def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
