@@ -27,6 +27,7 @@ def upsample(
     width: option.Width = None,
     height: option.Height = None,
     fit: option.Fit = None,
+    print: option.Print = None,  # noqa: A002  the option has the name of the parameter
     output: option.Output = None,
     recursive: option.Recursive = False,
     overwrite: option.Overwrite = False,
@@ -35,6 +36,7 @@ def upsample(
     format: option.Format = None,  # noqa: A002  the option has the name of the parameter
     quality: option.Quality = None,
     metadata: option.Metadata = "keep",
+    dpi: option.Dpi = None,
     name: option.Name = DEFAULT_NAME,
     strict: option.Strict = False,
     kernel: option.Kernel = "bilinear",

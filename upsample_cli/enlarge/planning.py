@@ -62,7 +62,7 @@ def plan_job(
     header = read_header(
         source_stream or image, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
     )
-    info, metadata = under_policy(*header, options.metadata, is_one_of_many=options.frame is not None)
+    info, metadata = under_policy(*header, options.metadata, dpi=options.dpi, is_one_of_many=options.frame is not None)
     format_ = output_format(info, output, options)
     if output is None:
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)

@@ -43,10 +43,10 @@ def upsample_file(
         source: the input file.
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` next to the input. Its
             folder is made if it is missing.
-        factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width or height is given.
-        options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
-            border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
-            linear_light, frame, name, engine.
+        factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width, height or print is given.
+        options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, print,
+            dpi, kernel, border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels,
+            metadata, depth, linear_light, frame, name, engine.
 
     Returns:
         The result, with a warning for everything that the output cannot hold.
@@ -91,7 +91,9 @@ def enlarge_image(
         from upsample_cli.engine.pool import compute_pool
 
         is_one = options.frame is not None
-        info, metadata = under_policy(source.info, source.metadata, options.metadata, is_one_of_many=is_one)
+        info, metadata = under_policy(
+            source.info, source.metadata, options.metadata, dpi=options.dpi, is_one_of_many=is_one
+        )
         _check_header(job, info)
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))

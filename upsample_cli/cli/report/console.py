@@ -192,6 +192,8 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
+        **({} if options.print is None else {"print": options.print}),
+        **({} if options.dpi is None else {"dpi": options.dpi}),
     }
 
 
