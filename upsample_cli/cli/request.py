@@ -77,6 +77,8 @@ class Request:
             raise UsageError("--quiet and --verbose are opposites", "leave one out")
         if self.state is not None and is_streamed(self.inputs, self.output):
             raise UsageError("--state does not go with -", "leave it out: an image from or to a pipe has no record")
+        if self.options.keep_times and is_streamed(self.inputs, self.output):
+            raise UsageError("--keep-times does not go with -", "leave it out: a pipe has no times")
         if self.exclude and is_streamed(self.inputs, self.output):
             raise UsageError("--exclude leaves out files, and does not go with -", "leave it out")
         if self.cluster is not None:

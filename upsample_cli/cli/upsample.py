@@ -37,6 +37,7 @@ def upsample(
     quality: option.Quality = None,
     metadata: option.Metadata = "keep",
     dpi: option.Dpi = None,
+    keep_times: option.KeepTimes = False,
     name: option.Name = DEFAULT_NAME,
     strict: option.Strict = False,
     kernel: option.Kernel = "bilinear",

@@ -118,6 +118,14 @@ Dpi = Annotated[
         help=f"Resolution to write, in dots per inch, 1 to {MAX_DPI}. It changes no pixel. Default: the input's.",
     ),
 ]
+KeepTimes = Annotated[
+    bool,
+    _output_option(
+        "--keep-times",
+        help="Give new outputs the times of modification and access of their inputs; and owner, group and mode as far "
+        "as allowed.",
+    ),
+]
 Name = Annotated[
     str,
     _output_option(

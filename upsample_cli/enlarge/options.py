@@ -58,6 +58,8 @@ class Options:
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
             the profile, and an Exif orientation that says that the image is upright.
         dpi: the resolution to write into outputs, in dots per inch; None to keep that of the input.
+        keep_times: give new outputs the times of modification and access of their inputs, and their owner, group and
+            mode as far as allowed.
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
         linear_light: mix light instead of the numbers that encode it. The image's profile, or sRGB, defines the code.
         frame: the only frame or page to enlarge, counted from 1; None for all that the output can hold.
@@ -91,6 +93,7 @@ class Options:
     fit: Size | None = None
     print: str | None = None
     dpi: int | None = None
+    keep_times: bool = False
 
     def __post_init__(self) -> None:
         if self.factor is not None:

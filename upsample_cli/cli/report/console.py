@@ -24,6 +24,8 @@ from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20
 """Failures are repeated at the end if more than this many lines were printed, because they may have scrolled away."""
+_OF_THE_SYSTEM = {"times"}
+"""Kinds of losses that the output's file system causes, so that every image has them. The first one is printed."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Report:
     summary: Summary = field(default_factory=Summary)
     _records: list[tuple[int, str]] = field(default_factory=list)
     _printed_lines: int = 0
+    _said_once: set[str] = field(default_factory=set)
     _first_failure: int | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +80,9 @@ class Report:
             # The summary counts outputs that exist: a resumed run may skip many thousands.
             is_detailed = self.verbose or self.is_single or self.is_watch
             for warning in result.remarks if is_detailed or result.status != "skipped" else ():
+                if warning.kind in self._said_once:
+                    continue
+                self._said_once |= {warning.kind} & _OF_THE_SYSTEM
                 prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
                 self.message("warning", "yellow", prefix + sentence(warning, detailed=self.verbose))
             if not self.as_json and (self.verbose or (is_detailed and result.status != "skipped")):
