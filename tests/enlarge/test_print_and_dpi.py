@@ -32,7 +32,7 @@ XMP = (
     b"</rdf:RDF></x:xmpmeta>"
 )
 HOLDING = [name for name, fmt in FORMATS.items() if fmt.holds & {"dpi", "exif"}]
-WITHOUT = [name for name in FORMATS if name not in HOLDING]
+WITHOUT = [name for name, fmt in FORMATS.items() if fmt.layouts and name not in HOLDING]
 
 
 def photo(path="photo.jpg", *, dpi=(72, 72), exif=True, size=(40, 60)):
@@ -69,6 +69,8 @@ def test_every_format_with_a_resolution_gets_the_requested_one_wherever_it_state
     if "xmp" in fmt.holds:
         unit = re.search(rb"ResolutionUnit>(\d)<", read_header(target, max_pixels=10**8)[1].xmp)
         assert unit[1] == b"2"
+    if fmt.pillow_name not in Image.OPEN:
+        return
     with Image.open(target) as image:
         by_pillow = image.info.get("dpi") or tuple(image.getexif().get(tag) for tag in (282, 283))
     assert [round(float(side)) for side in by_pillow] == [300, 300]
