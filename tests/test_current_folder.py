@@ -22,6 +22,7 @@ THIRD_PARTY = [
     "imagecodecs",
     "isal",
     "numpy",
+    "pathspec",
     "psutil",
     "safetensors",
     "tifffile",

@@ -47,6 +47,7 @@ HOMES = {
     "torchvision": {"upsample_cli.transforms"},
     "triton": {"upsample_cli.engine.routes.triton"},
     "distributed": {"upsample_cli.batch.cluster"},
+    "pathspec": {"upsample_cli.batch.exclude"},
 }
 """Modules and packages that may import a library, wherever in their code."""
 

@@ -63,6 +63,7 @@ LOSSES = {
     "stretched": "the proportion of the image changes",
     "pattern": "the kernel leaves a pattern in even areas",
     "extension": "the output's extension belongs to another kind of PNM",
+    "times": "the output does not have the times of its input",
     "rerun": "the output is made again, because it or its input changed",
 }
 """The meaning of each code of a loss or remark. They are stable, like the codes of failures."""

@@ -9,6 +9,7 @@ from support.environment import ENVIRONMENT
 from support.running import save
 
 OPTIONAL = {
+    "pathspec",
     "upsample_cli.batch.cluster",
     "upsample_cli.batch.record.resume",
     "upsample_cli.batch.watch",
@@ -107,3 +108,10 @@ def test_a_command_that_ends_while_libtorch_is_loading_ends_normally(photo):
         command = [*start, photo, *arguments]
         ends = [subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode for _ in range(4)]
         assert ends == [status] * 4
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_patterns_import_their_library():
+    save("in/a.png", (3, 5))
+    assert "pathspec" not in imported_by("in", "-r", "--dry-run")
+    assert "pathspec" in imported_by("in", "-r", "--dry-run", "--exclude", "*.tmp.png")

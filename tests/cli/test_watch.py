@@ -137,3 +137,20 @@ def test_invalid_watch_options_are_refused_in_one_line(arguments, message):
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith(f"upsample: {message}")
     assert names(".") == ["in/a.png"]
+
+
+def test_excluded_images_and_litter_are_not_enlarged_when_they_arrive():
+    save("in/a.tmp.png")
+    save("in/@eaDir/b.jpg")
+    with watching("-r", "-v", "--exclude", "*.tmp.png") as run:
+        save("in/c.png")
+        assert run.wait_for(1) == ("in/c.png", "written")
+        save("in/d.tmp.png")
+        save("in/e.png")
+        assert run.wait_for(2) == ("in/e.png", "written")
+        status, out, err = run.stop()
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-2:] == [
+        "left out      2  excluded: 2 images",
+        "left out      1  litter of systems: @eaDir 1",
+    ]

@@ -1,4 +1,7 @@
-"""Permissions of outputs: a new file is not more readable than the inputs, a replaced file keeps its own."""
+"""Permissions of outputs: a new file is not more readable than the inputs, a replaced file keeps its own.
+
+If the user asks for it, a new file also gets the times, the owner, the group and the mode of its input.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from upsample_cli.atomic.opened import Source, found
+from upsample_cli.atomic.opened import OpenedFile, Source, found
 
 HAS_OWNERS = hasattr(os, "fchown")
 """Whether files have POSIX owners and permissions; on Windows they do not."""
@@ -52,7 +55,7 @@ def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
     return HAS_OWNERS and (not owners or old.st_uid == os.geteuid() or owners == {old.st_uid})
 
 
-def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
+def take_over(file: int, old: os.stat_result, *, has_acl: bool = False, most: int = 0o777) -> None:
     """Give an open file the owner, the group and the permissions of the file that it replaces, as far as allowed.
 
     The set-user-ID and set-group-ID bits are not copied.
@@ -61,8 +64,9 @@ def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
         old: status of the replaced file.
         has_acl: whether the replaced file has an access control list. If so, the open file becomes private to its
             owner.
+        most: the bits of the mode that may be set.
     """
-    mode = old.st_mode & (0o700 if has_acl else 0o777)
+    mode = old.st_mode & most & (0o700 if has_acl else 0o777)
     new = os.fstat(file)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         try:
@@ -74,3 +78,33 @@ def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
                 mode = for_other_group(mode)
     with suppress(OSError):  # the file system has no permissions
         os.fchmod(file, mode)
+
+
+def follow(file: int, source: OpenedFile, accessed_ns: int | None) -> str | None:
+    """Give an open file the times of its source and, as far as allowed, its owner, group and mode.
+
+    Bits that the umask forbids and the right to execute are not copied. Write nothing to the file afterwards.
+
+    Args:
+        accessed_ns: when the source was last accessed, before it was read; None for the time in its status.
+
+    Returns:
+        Why the times could not be set; None if they were.
+    """
+    if HAS_OWNERS:
+        take_over(file, source.status, has_acl=source.has_acl, most=0o666 & ~_umask())
+    if os.utime not in os.supports_fd:
+        return "this system does not set them on open files"
+    before_ns = source.status.st_atime_ns if accessed_ns is None else accessed_ns
+    try:
+        os.utime(file, ns=(before_ns, source.status.st_mtime_ns))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _umask() -> int:
+    """The umask. To read it is to set it: meanwhile files that other threads create are private to their owner."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.batch.exclude import Exclusion, is_litter
 from upsample_cli.errors import Failure, UsageError
 from upsample_cli.images.formats import format_of_path, other_format
 
@@ -31,29 +32,37 @@ class Found:
 
 
 def find_inputs(
-    arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None, other_formats: Counter[str] | None = None
+    arguments: Iterable[str],
+    *,
+    recursive: bool,
+    exclude: Path | None = None,
+    other_formats: Counter[str] | None = None,
+    exclusion: Exclusion | None = None,
 ) -> Iterator[Found]:
     """Yield the files that the arguments name, in the order of the arguments; files of a folder are sorted by name.
 
     A file that the user named is used whatever its name is. In a folder, files with the extension of an image format
-    are used; other files, hidden files and links to folders are ignored. An argument that is a pattern and not an
-    existing file is expanded here, because some shells do not expand it.
+    are used; other files, hidden files, links to folders and litter (`exclude.py`) are ignored. An argument that is a
+    pattern and not an existing file is expanded here, because some shells do not expand it.
 
     Args:
         recursive: descend into subfolders.
         exclude: the output folder. It is not searched, and it is ignored if it is one of several arguments (from "*",
             for example). As the only argument it is used.
         other_formats: counts the images in folders whose format this package does not read, by extension.
+        exclusion: what else to leave out; it counts what was left out. A folder that the user named is searched.
 
     Raises:
         UsageError: if an argument is empty: an unset variable of the shell must not mean the current folder.
     """
     paths = [path for argument in arguments for path in _expanded(argument)]
+    exclusion, other_formats = exclusion or Exclusion(), Counter() if other_formats is None else other_formats
     for path in paths:
         if not is_folder(path):
-            yield Found(path)
+            if not exclusion.leaves_out(path):
+                yield Found(path)
         elif len(paths) == 1 or not _is_excluded(path, exclude):
-            yield from _images(path, recursive, exclude, Counter() if other_formats is None else other_formats)
+            yield from _images(path, recursive, exclude, other_formats, exclusion)
 
 
 def _is_excluded(folder: Path, exclude: Path | None) -> bool:
@@ -66,6 +75,7 @@ def _expanded(argument: str) -> list[Path]:
     matches = []
     if not os.path.lexists(argument) and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob does not accept absolute patterns
+        matches = [path for path in matches if not is_litter(Path(path), Path(argument))]
     return [Path(path) for path in matches or [argument]]
 
 
@@ -82,14 +92,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _images(folder: Path, recursive: bool, exclude: Path | None, other_formats: Counter[str]) -> Iterator[Found]:
+def _images(
+    folder: Path, recursive: bool, exclude: Path | None, other_formats: Counter[str], exclusion: Exclusion
+) -> Iterator[Found]:
     unreadable: list[Found] = []
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
         here = waiting.pop()
         try:
             with os.scandir(here) as entries:
-                shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+                shown = sorted(exclusion.kept(entries, here, folder, recursive=recursive), key=lambda e: e.name)
         except OSError as error:
             failure = Failure(
                 "unreadable",

@@ -26,6 +26,7 @@ class Request:
         output: `--output` as typed.
         options: settings that apply to every image.
         recursive: include subfolders.
+        exclude: patterns of files and folders to leave out, as in a .gitignore file.
         workers: number of images to process at the same time; None for one per core.
         dry_run: only plan the run.
         as_json: print one document, not lines.
@@ -49,6 +50,7 @@ class Request:
     output: str | None
     options: Options
     recursive: bool = False
+    exclude: Sequence[str] = ()
     workers: int | None = None
     dry_run: bool = False
     as_json: bool = False
@@ -73,6 +75,10 @@ class Request:
             raise UsageError("--quiet and --verbose are opposites", "leave one out")
         if self.state is not None and is_streamed(self.inputs, self.output):
             raise UsageError("--state does not go with -", "leave it out: an image from or to a pipe has no record")
+        if self.options.keep_times and is_streamed(self.inputs, self.output):
+            raise UsageError("--keep-times does not go with -", "leave it out: a pipe has no times")
+        if self.exclude and is_streamed(self.inputs, self.output):
+            raise UsageError("--exclude leaves out files, and does not go with -", "leave it out")
         if self.cluster is not None:
             self._check_cluster()
         if self.workers is not None and self.workers < 1:

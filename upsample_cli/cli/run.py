@@ -15,6 +15,7 @@ from rich.console import Console
 
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
+from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
@@ -39,8 +40,8 @@ def run_upsample(request: Request) -> int:
     # No emoji codes, because "a:x:.png" is a valid file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        other_formats = Counter[str]()
-        entries, resume = _planned(request, messages, other_formats, stack)
+        other_formats, exclusion = Counter[str](), Exclusion(request.exclude)
+        entries, resume = _planned(request, messages, other_formats, exclusion, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
         if not request.dry_run:
@@ -54,6 +55,7 @@ def run_upsample(request: Request) -> int:
             as_json=request.as_json,
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
             other_formats=other_formats,
+            exclusion=exclusion,
             is_resumable=resume is not None,
             holds_failures=lambda: (
                 resume is not None and not (request.dry_run or request.retry_failed) and resume.record.holds_failures()
@@ -79,18 +81,26 @@ def run_upsample(request: Request) -> int:
 
 
 def _planned(
-    request: Request, messages: Console, other_formats: Counter[str], stack: contextlib.ExitStack
+    request: Request,
+    messages: Console,
+    other_formats: Counter[str],
+    exclusion: Exclusion,
+    stack: contextlib.ExitStack,
 ) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
     exclude = Path(output) if output else None
-    walk = find_inputs(inputs, recursive=request.recursive, exclude=exclude, other_formats=other_formats)
+    walk = find_inputs(
+        inputs, recursive=request.recursive, exclude=exclude, other_formats=other_formats, exclusion=exclusion
+    )
     found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or add -r to include subfolders"
         there = f", but {counted_formats(other_formats)}" if other_formats else ""
+        there += f" ({'; '.join(exclusion.causes)})" if exclusion.causes else ""
+        deeper += ", or leave out --exclude" if exclusion.files or exclusion.folders else ""
         raise UsageError(
             f"no images in {', '.join(inputs)}{there}", f"name images, or folders that contain some{deeper}"
         )

@@ -27,6 +27,7 @@ def upsample(
     width: option.Width = None,
     height: option.Height = None,
     fit: option.Fit = None,
+    print: option.Print = None,  # noqa: A002  the option has the name of the parameter
     output: option.Output = None,
     recursive: option.Recursive = False,
     overwrite: option.Overwrite = False,
@@ -35,6 +36,8 @@ def upsample(
     format: option.Format = None,  # noqa: A002  the option has the name of the parameter
     quality: option.Quality = None,
     metadata: option.Metadata = "keep",
+    dpi: option.Dpi = None,
+    keep_times: option.KeepTimes = False,
     name: option.Name = DEFAULT_NAME,
     strict: option.Strict = False,
     kernel: option.Kernel = "bilinear",
@@ -50,6 +53,7 @@ def upsample(
     memory_bytes: option.MemoryBytes = None,
     tile: option.Tile = None,
     max_pixels: option.MaxPixels = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    exclude: option.Exclude = None,
     watch: option.Watch = False,
     state: option.State = None,
     no_state: option.NoState = False,

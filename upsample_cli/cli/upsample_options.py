@@ -14,6 +14,7 @@ from upsample_cli.cli.report import MAX_GALLERY_IMAGES
 from upsample_cli.enlarge.names import NameFields
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.geometry.output_size import parsed_size
+from upsample_cli.geometry.print_size import MAX_DPI, parsed_dpi
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.limits import MANY
@@ -37,7 +38,7 @@ Factor = Annotated[
         "-f",
         "--factor",
         metavar="N",
-        help=f"Enlarge this many times, 1 to {MAX_FACTOR}: 2, 1.5 or 4/3. Default 2. Or give one of the next four:",
+        help=f"Enlarge this many times, 1 to {MAX_FACTOR}: 2, 1.5 or 4/3. Default 2. Or give one of the next five:",
     ),
 ]
 Size = Annotated[
@@ -56,7 +57,15 @@ Fit = Annotated[
     str | None,
     typer.Option(
         metavar="WxH",
-        help="As large as fits into this box, such as 1920x1080. These four options also reduce images that are "
+        help="As large as fits into this box, such as 1920x1080.",
+    ),
+]
+Print = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH@DPI",
+        help="As large as fits into this box on paper, such as 30x20cm@300, 12x8in@300 or 30xcm@300. Units are "
+        "cm, mm and in. The resolution is also written, as by --dpi. These five options also reduce images that are "
         "larger.",
     ),
 ]
@@ -100,6 +109,21 @@ Metadata = Annotated[
         metavar="POLICY",
         help="keep: all that the output can hold. strip: only the colour profile. orientation-only: the profile, and "
         "an EXIF orientation that says upright.",
+    ),
+]
+Dpi = Annotated[
+    str | None,
+    _output_option(
+        metavar="N",
+        help=f"Resolution to write, in dots per inch, 1 to {MAX_DPI}. It changes no pixel. Default: the input's.",
+    ),
+]
+KeepTimes = Annotated[
+    bool,
+    _output_option(
+        "--keep-times",
+        help="Give new outputs the times of modification and access of their inputs; and owner, group and mode as far "
+        "as allowed.",
     ),
 ]
 Name = Annotated[
@@ -190,6 +214,14 @@ MaxPixels = Annotated[
         "as many.",
     ),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    _batch_option(
+        metavar="PATTERN",
+        help="Leave out files and folders that match, as in a .gitignore file: '*.tmp.png', raw/, /top/only, "
+        "'**/cache/**', '!keep.png'. Can be repeated; the last one that matches decides.",
+    ),
+]
 Watch = Annotated[
     bool,
     _batch_option("--watch", help="Enlarge new images of a folder as they arrive, until stopped (Ctrl-C)."),
@@ -240,14 +272,16 @@ Verbose = Annotated[
     bool, _messages_option("-v", "--verbose", help="Print a line for each image, with what computed it.")
 ]
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "exclude": tuple,
     "size": partial(parsed_size, option="--size"),
+    "dpi": parsed_dpi,
     "fit": partial(parsed_size, option="--fit"),
     "memory_bytes": partial(parse_quantity, option="--memory"),
     "max_pixels": partial(parse_quantity, option="--max-pixels"),
     "timeout_s": partial(parse_seconds, option="--timeout"),
 }
-"""The parsers of options that are given as text, by the name of the field."""
+"""The parsers of options whose fields have another type, by the name of the field."""
 
 
 def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from upsample_cli.atomic.folders import Place, make_bases
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
+from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
@@ -39,7 +39,8 @@ def watch_upsample(request: Request) -> int:
         KeyboardInterrupt: if it is stopped while images are enlarged. Their unfinished outputs are removed.
         UsageError: if the request cannot be used for a watch.
     """
-    look, target = _watched(request)
+    exclusion = Exclusion(request.exclude)
+    look, target = _watched(request, exclusion)
     start_s = time.perf_counter()
     messages = Console(stderr=True, emoji=False)
     report = Report(
@@ -49,6 +50,7 @@ def watch_upsample(request: Request) -> int:
         is_watch=True,
         verbose=request.verbose,
         quiet=request.quiet,
+        exclusion=exclusion,
         is_resumable=not request.no_state,
     )
     with contextlib.ExitStack() as stack:
@@ -112,7 +114,7 @@ class _Watch:
         return entries
 
 
-def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
+def _watched(request: Request, exclusion: Exclusion) -> tuple[Callable[[], Iterator[Found]], Outputs]:
     """A function that returns the files that exist now, and the places of their outputs.
 
     Raises:
@@ -144,7 +146,12 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
         raise UsageError(f"{output} is watched, and what is written there would be enlarged in its turn",
                          "give --output another folder")  # fmt: skip
     target = outputs_of(f"{output}{os.sep}", [])
-    return partial(find_inputs, request.inputs, recursive=request.recursive, exclude=output), target
+
+    def look() -> Iterator[Found]:
+        exclusion.clear()
+        return find_inputs(request.inputs, recursive=request.recursive, exclude=output, exclusion=exclusion)
+
+    return look, target
 
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:

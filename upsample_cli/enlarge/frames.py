@@ -42,7 +42,7 @@ def enlarge_frames(
             continue
         source, duration_ms = image
         with source:
-            info, metadata = under_policy(source.info, source.metadata, options.metadata)
+            info, metadata = under_policy(source.info, source.metadata, options.metadata, dpi=options.dpi)
             resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
             found = dict.fromkeys(resolved.losses)
             check_strict(job.input, (*losses, *found), options)

@@ -27,6 +27,7 @@ class Job:
         target_stream: a pipe to write to instead of the file `output`.
         least_bytes: the least disk space that the output takes; 0 if unknown.
         place: place of the output; None if the user named its whole path.
+        accessed_ns: when the input was last accessed, before its header was read; None if the output does not get it.
     """
 
     input: Path
@@ -37,6 +38,7 @@ class Job:
     target_stream: BinaryIO | None = None
     least_bytes: int = 0
     place: Place | None = None
+    accessed_ns: int | None = None
 
     @property
     def format(self) -> str:

@@ -11,9 +11,10 @@ from typing import Literal, cast
 
 from upsample_cli.engine.names import ENGINES, EngineName
 from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_suffix
-from upsample_cli.errors import GeometryError, Setting, UsageError, joined
+from upsample_cli.errors import GeometryError, Setting, UsageError, joined, listed
 from upsample_cli.geometry.borders import BORDERS, Border
 from upsample_cli.geometry.output_size import OutputSize, Size, factor_text, parsed_factor
+from upsample_cli.geometry.print_size import checked_dpi, parsed_print
 from upsample_cli.images.formats import Format, check_quality, format_named, format_of_path
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
@@ -33,11 +34,13 @@ class Options:
 
     Args:
         factor: how many times longer each side becomes, 1 to 64, as a number or as people write it ("4/3"). It is
-            converted to an int or a Fraction. If it is None, it becomes 2, unless one of the next four is given.
+            converted to an int or a Fraction. If it is None, it becomes 2, unless one of the next five is given.
         size: (height, width) of every output.
         width: of every output; the height follows the proportion.
         height: of every output; the width follows the proportion.
         fit: (height, width) of a box; every output is as large as fits in it, with its proportion kept.
+        print: the size of every output on paper, as text such as "30x20cm@300"; fitted like `fit`. It is kept without
+            the resolution, which becomes `dpi`.
         kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
         border: the values outside the image.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
@@ -54,6 +57,9 @@ class Options:
         max_pixels: largest input accepted.
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
             the profile, and an Exif orientation that says that the image is upright.
+        dpi: the resolution to write into outputs, in dots per inch; None to keep that of the input.
+        keep_times: give new outputs the times of modification and access of their inputs, and their owner, group and
+            mode as far as allowed.
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
         linear_light: mix light instead of the numbers that encode it. The image's profile, or sRGB, defines the code.
         frame: the only frame or page to enlarge, counted from 1; None for all that the output can hold.
@@ -85,12 +91,19 @@ class Options:
     width: int | None = None
     height: int | None = None
     fit: Size | None = None
+    print: str | None = None
+    dpi: int | None = None
+    keep_times: bool = False
 
     def __post_init__(self) -> None:
         if self.factor is not None:
             object.__setattr__(self, "factor", parsed_factor(self.factor))
-        elif (self.size, self.width, self.height, self.fit) == (None,) * 4:
+        elif (self.size, self.width, self.height, self.fit, self.print) == (None,) * 5:
             object.__setattr__(self, "factor", DEFAULT_FACTOR)
+        if self.dpi is not None:
+            object.__setattr__(self, "dpi", checked_dpi(self.dpi))
+        if self.print is not None:
+            self._divide_print(self.print)
         self._check_kernel()
         named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("border", self.border, BORDERS),
@@ -123,6 +136,26 @@ class Options:
                 ("leave out ", Setting("format"), ", or end ", Setting("name"), " in {ext}"),
             )
 
+    def _divide_print(self, text: str) -> None:
+        """Keep the size in `print` and the resolution in `dpi`.
+
+        Raises:
+            UsageError: if there is another size, or not exactly one resolution.
+        """
+        setting = Setting("print", repr(text))
+        sizes = [name for name in ("factor", "size", "width", "height", "fit") if getattr(self, name) is not None]
+        if sizes:
+            both = listed([(Setting(name),) for name in (*sizes, "print")], " and ")
+            raise UsageError(joined(both, " both say how large"), "give one of them")
+        size, dpi = parsed_print(text)
+        if dpi is None and self.dpi is None:
+            example = Setting("print", f"{size}@300")
+            raise UsageError((setting, " has no resolution"), ("write ", example, ", or give ", Setting("dpi")))
+        if dpi is not None and self.dpi is not None:
+            raise UsageError((setting, " and ", Setting("dpi"), " both give a resolution"), "leave one out")
+        object.__setattr__(self, "print", str(size))
+        object.__setattr__(self, "dpi", dpi or self.dpi)
+
     @property
     def output_size(self) -> OutputSize:
         """The size that the outputs will have.
@@ -133,6 +166,8 @@ class Options:
         Traceback (most recent call last):
         upsample_cli.errors.UsageError: factor and width both say how large; give one of them
         """
+        if self.print is not None and self.dpi is not None:
+            return _output_size(**parsed_print(self.print)[0].pixels(self.dpi))
         return _output_size(cast("int | Fraction | None", self.factor), self.size, self.width, self.height, self.fit)
 
     def _check_kernel(self) -> None:

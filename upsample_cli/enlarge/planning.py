@@ -59,10 +59,11 @@ def plan_job(
     """
     from upsample_cli.images.open import read_header  # Pillow is imported with the first image
 
+    accessed_ns = _accessed_ns(image) if options.keep_times else None
     header = read_header(
         source_stream or image, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
     )
-    info, metadata = under_policy(*header, options.metadata, is_one_of_many=options.frame is not None)
+    info, metadata = under_policy(*header, options.metadata, dpi=options.dpi, is_one_of_many=options.frame is not None)
     format_ = output_format(info, output, options)
     if output is None:
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
@@ -81,7 +82,16 @@ def plan_job(
         format_, *resolved.size, resolved.layout,
         frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
     )  # fmt: skip
-    return Job(image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place)
+    return Job(
+        image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place, accessed_ns=accessed_ns
+    )
+
+
+def _accessed_ns(image: Path) -> int | None:
+    try:
+        return image.stat().st_atime_ns
+    except (OSError, ValueError):  # it cannot be read either
+        return None
 
 
 def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:

@@ -78,6 +78,7 @@ _AVOIDS: dict[str, Text] = {
     "stretched": ("give ", Setting("fit"), " or another ", Setting("size"), ", or "),
     "extension": ("give ", Setting("output"), " another extension, or "),
     "preview": ("choose another ", Setting("frame"), ", or "),
+    "times": ("leave out ", Setting("keep_times"), ", or "),
     "damage": "get a new copy of it, or ",
     "metadata": _NO_METADATA,
     "maker-note": _NO_METADATA,

@@ -14,13 +14,14 @@ from typing import Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.atomic.opened import opened
+from upsample_cli.atomic.permissions import follow
 from upsample_cli.enlarge.computing import engine_settings
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import check_strict
 from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows, sink_image
-from upsample_cli.errors import InputChangedError, Interrupted
+from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
@@ -48,13 +49,13 @@ def upsample_file(
         source: the input file.
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` next to the input. Its
             folder is made if it is missing.
-        factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width or height is given.
+        factor: 1 to 64, whole or not ("4/3"); 2 unless size, fit, width, height or print is given.
         on_progress: called with the share of the rows that are enlarged, above 0 and rising; 1.0 when the output has
             its name. It is called in this thread, after each band. If it raises an exception before that, the image is
             given up, no file is left, and the exception is passed on.
-        options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
-            border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
-            linear_light, frame, name, engine.
+        options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, print,
+            dpi, keep_times, kernel, border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict,
+            max_pixels, metadata, depth, linear_light, frame, name, engine.
 
     Returns:
         The result, with a warning for everything that the output cannot hold.
@@ -115,7 +116,9 @@ def enlarge_image(
         from upsample_cli.engine.pool import compute_pool
 
         is_one = options.frame is not None
-        info, metadata = under_policy(source.info, source.metadata, options.metadata, is_one_of_many=is_one)
+        info, metadata = under_policy(
+            source.info, source.metadata, options.metadata, dpi=options.dpi, is_one_of_many=is_one
+        )
         _check_header(job, info)
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
@@ -138,7 +141,7 @@ def enlarge_image(
                 image = sink_image(run, info, metadata, job.resolved)
                 sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
                 more = enlarge_rows(run, source, sink, info, metadata, job.resolved, on_rows)
-            losses = tuple(dict.fromkeys((*losses, *more)))
+            losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, input_file, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     result = replace(
@@ -146,6 +149,15 @@ def enlarge_image(
         frame=options.frame,
     )  # fmt: skip
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
+
+
+def _followed(job: Job, options: Options, input_file: BinaryIO, file: BinaryIO) -> tuple[Loss, ...]:
+    """Give the finished output the times and the owner of its input if the user wants it; the loss if that fails."""
+    if not options.keep_times or job.source_stream is not None or job.target_stream is not None:
+        return ()
+    file.flush()
+    cause = follow(file.fileno(), opened(job.input, input_file), job.accessed_ns)
+    return () if cause is None else (Loss("times", f"the output could not get the times of its input: {cause}"),)
 
 
 def _check_header(job: Job, info: ImageInfo) -> None:

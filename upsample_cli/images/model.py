@@ -78,6 +78,15 @@ class TiffTags(Protocol):
         ...
 
     @property
+    def has_resolution(self) -> bool:
+        """Whether they include a resolution that is not one in dots per inch."""
+        ...
+
+    def without_resolution(self) -> Self:
+        """The tags without it."""
+        ...
+
+    @property
     def describe_pages(self) -> bool:
         """Whether they also describe other pages."""
         ...

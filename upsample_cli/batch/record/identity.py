@@ -23,7 +23,7 @@ Stamp = tuple[int, int]
 """Size in bytes and modification time in nanoseconds: they identify a state of a file."""
 
 _CONDITIONS = ("device", "engine", "memory_bytes", "tile", "strict", "max_pixels")
-_WITHOUT_EFFECT = ("name", "overwrite", *_CONDITIONS)
+_WITHOUT_EFFECT = ("name", "overwrite", "keep_times", *_CONDITIONS)
 _ALWAYS_INCLUDED = ("kernel",)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NAME = re.compile("[a-z][a-z0-9_]{,39}")

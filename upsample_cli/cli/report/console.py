@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary, counted_formats
 from upsample_cli.cli.spelling import error_line, sentence
@@ -23,6 +24,8 @@ from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20
 """Failures are repeated at the end if more than this many lines were printed, because they may have scrolled away."""
+_OF_THE_SYSTEM = {"times"}
+"""Kinds of losses that the output's file system causes, so that every image has them. The first one is printed."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Report:
         as_json: print only the document at the end on `out`.
         order: position of each input in the document.
         other_formats: counts images in folders whose format this package does not read, by extension.
+        exclusion: counts what was left out of folders on purpose; printed if `verbose`.
         is_resumable: whether there is a record, so that the same command continues a stopped run.
         holds_failures: returns whether the record holds failures that are retried only on request.
     """
@@ -52,11 +56,13 @@ class Report:
     is_watch: bool = False
     order: Mapping[Path, int] = field(default_factory=dict)
     other_formats: Counter[str] = field(default_factory=Counter)
+    exclusion: Exclusion = field(default_factory=Exclusion)
     is_resumable: bool = False
     holds_failures: Callable[[], bool] = lambda: False
     summary: Summary = field(default_factory=Summary)
     _records: list[tuple[int, str]] = field(default_factory=list)
     _printed_lines: int = 0
+    _said_once: set[str] = field(default_factory=set)
     _first_failure: int | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +80,9 @@ class Report:
             # The summary counts outputs that exist: a resumed run may skip many thousands.
             is_detailed = self.verbose or self.is_single or self.is_watch
             for warning in result.remarks if is_detailed or result.status != "skipped" else ():
+                if warning.kind in self._said_once:
+                    continue
+                self._said_once |= {warning.kind} & _OF_THE_SYSTEM
                 prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
                 self.message("warning", "yellow", prefix + sentence(warning, detailed=self.verbose))
             if not self.as_json and (self.verbose or (is_detailed and result.status != "skipped")):
@@ -99,8 +108,8 @@ class Report:
             if left and not self.quiet:
                 what = "what was written is not whole" if self.out.stderr else "nothing was written"
                 self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
-            if self.other_formats and not self.quiet:
-                self.messages.print(counted_formats(self.other_formats), soft_wrap=True, highlight=False)
+            for what in () if self.quiet else self._left_out():
+                self.messages.print(escape(one_line(what)), soft_wrap=True, highlight=False)
         elif not self.quiet:
             for line in self._summary_lines(elapsed_s, left):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
@@ -116,8 +125,12 @@ class Report:
         failed = self.summary.counts["failed"]
         retry = "--retry-failed tries again what failed" if failed and self.holds_failures() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
-        if self.other_formats:
-            yield f"left out{self.other_formats.total():>7,}  {counted_formats(self.other_formats)}"
+        yield from (f"left out{count:>7,}  {one_line(what)}" for what, count in self._left_out().items())
+
+    def _left_out(self) -> dict[str, int]:
+        """What the run left out of folders, with how much that was."""
+        others = {counted_formats(self.other_formats): self.other_formats.total()} if self.other_formats else {}
+        return others | (self.exclusion.causes if self.verbose else {})
 
     @property
     def exit_status(self) -> int:
@@ -134,13 +147,21 @@ class Report:
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device)
-        document |= {"other_formats": dict(self.other_formats)} if self.other_formats else {}
+        document |= self._left_out_record()
         document |= {"stopped": True} if is_stopped else {}
         end = json.dumps(document, indent=2).removeprefix("{")
         write('{\n  "files": [')
         for index, (_, record) in enumerate(self._records):
             write(("," if index else "") + "\n" + indent(record, "    "))
         write(("\n  " if self._records else "") + f"],{end}\n")
+
+    def _left_out_record(self) -> dict[str, Any]:
+        excluded, litter = self.exclusion.files + self.exclusion.folders, self.exclusion.litter
+        return (
+            ({"other_formats": dict(self.other_formats)} if self.other_formats else {})
+            | ({"excluded": excluded} if excluded else {})
+            | ({"litter": dict(litter)} if litter else {})
+        )
 
     def _repeat_failures(self) -> None:
         failed = self.summary.counts["failed"]
@@ -177,6 +198,8 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
+        **({} if options.print is None else {"print": options.print}),
+        **({} if options.dpi is None else {"dpi": options.dpi}),
     }
 
 

@@ -164,15 +164,18 @@ def without_orientation(exif: bytes) -> bytes:
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """Add a resolution to the block, for formats that store it only there. If `exif` is None, a new block is made.
+    """Set the resolution in the block. If `exif` is None, a new block is made.
 
-    The first directory, which becomes longer, is written at the end. Other data do not move.
+    If the block has none, or other data share its bytes, the first directory is written at the end, with the new
+    values behind it. Other data do not move.
 
     Raises:
         ValueError: the block is damaged.
 
     >>> resolution(with_resolution(None, (300, 299.5)))
     (300.0, 299.5)
+    >>> resolution(with_resolution(with_resolution(None, (300, 299.5)), (72, 72)))
+    (72.0, 72.0)
     """
     block = exif or b"II*\0" + struct.pack("<IHI", 8, 0, 0)
     tiff = ifd.tiff_in_bytes(block)
@@ -184,6 +187,8 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
         ),
         ifd_write.integers(_RESOLUTION_UNIT, ifd.SHORT, tiff.order, 2),
     ]
+    if (changed := _changed_in_place(block, tiff, first, new)) is not None:
+        return changed
     replaced = {field.tag for field in new}
     slots = [
         ifd_write.Field(entry.tag, entry.kind, entry.count, block[entry.at + 8 : entry.at + 12])
@@ -193,6 +198,24 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     at = len(block) + len(block) % 2
     directory = ifd_write.directory_bytes([*slots, *new], order=tiff.order, at=at, next_at=first.next_at)
     return block[:4] + struct.pack(tiff.order + "I", at) + block[8:].ljust(at - 8, b"\0") + directory
+
+
+def _changed_in_place(block: bytes, tiff: ifd.Tiff, first: ifd.Directory, new: list[ifd_write.Field]) -> bytes | None:
+    """The block with new values in the first directory; None if they cannot be stored where the old ones are."""
+    data, spans = bytearray(block), [(0, 8), *_spans(first)]
+    for directory in _directories_below(tiff, first):
+        spans += _spans(directory)
+    for field in new:
+        entry = first.find(field.tag)
+        if entry is None or (entry.kind, entry.count) != (field.kind, field.count):
+            return None
+        start, end = entry.value_at, entry.value_at + entry.size_bytes
+        sharers = sum(start < other_end and other < end for other, other_end in spans)
+        is_inside = entry.at < start < entry.at + 12
+        if end > len(data) or not isinstance(field.value, bytes) or (sharers > 1 and not is_inside):
+            return None
+        data[start:end] = field.value
+    return bytes(data)
 
 
 def stated_coefficients(exif: bytes) -> tuple[float, ...] | None:

@@ -48,7 +48,7 @@ class OwnTags:
 
     @property
     def has_resolution(self) -> bool:
-        """Whether the tags include the resolution."""
+        """See `model.TiffTags`."""
         return any(field.tag == X_RESOLUTION for field in self.fields)
 
     @property
@@ -86,6 +86,10 @@ class OwnTags:
     def without(self, tags: set[int]) -> OwnTags:
         """A copy without the given tags."""
         return replace(self, fields=tuple(field for field in self.fields if field.tag not in tags))
+
+    def without_resolution(self) -> OwnTags:
+        """See `model.TiffTags`."""
+        return self.without({X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT})
 
     def of_one_page(self) -> tuple[OwnTags, list[Loss]]:
         """See `model.TiffTags`."""

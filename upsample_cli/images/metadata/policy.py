@@ -8,6 +8,7 @@ from typing import Literal
 
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif import orientation
+from upsample_cli.images.metadata.set_resolution import with_dpi
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION
 
@@ -19,9 +20,9 @@ _STRIPPED = {"metadata", "maker-note"}
 
 
 def under_policy(
-    info: ImageInfo, metadata: Metadata, policy: MetadataPolicy, *, is_one_of_many: bool = False
+    info: ImageInfo, metadata: Metadata, policy: MetadataPolicy, *, dpi: int | None = None, is_one_of_many: bool = False
 ) -> tuple[ImageInfo, Metadata]:
-    """The header and metadata that the policy keeps. "keep" keeps all metadata.
+    """The header and metadata that the policy keeps. "keep" keeps all metadata. `dpi` is set under every policy.
 
     "strip" keeps only the ICC profile, which defines the colours. "orientation-only" also keeps, if the input's Exif
     block has an orientation, an Exif block that says that the image is upright. Losses of metadata that the policy
@@ -32,6 +33,8 @@ def under_policy(
     >>> under_policy(info, Metadata(icc_profile=b"sRGB", xmp=b"<x/>", dpi=(300, 300)), "strip")[1] == Metadata(b"sRGB")
     True
     """
+    if dpi is not None:
+        return with_dpi(*under_policy(info, metadata, policy, is_one_of_many=is_one_of_many), dpi)
     if policy == "keep":
         if is_one_of_many and metadata.tags is not None:
             tags, losses = metadata.tags.of_one_page()
