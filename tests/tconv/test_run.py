@@ -150,7 +150,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.npy", "-f", "0", "-o", "out.npy"), "factor 0 is too small"),
         (("in.npy", "-f", "2", "-o", "out.png"), "this input is not written as '.png'; use .npy"),
         (("in.npy", "-f", "2", "--axes", "1", "-o", "out.npy"), "an array of shape (3, 4, 5) for 1 axes"),
-        (("in.npy", "-f", "2", "--border", "wrap", "-o", "out.npy"), "there is no border 'wrap'"),
+        (("in.npy", "-f", "2", "--border", "mirror", "-o", "out.npy"), "there is no border 'mirror'"),
         (("in.npy", "-f", "2", "--tile", "0", "-o", "out.npy"), "a tile of 0 samples holds nothing"),
         (("in.npy", "ConvTranspose2d(1, 1, 3)", "-o", "out.npy"), "ConvTranspose2d for an input of 3 axes"),
         (("in.npy", "ConvTranspose3d(1, 1, 3, padding_mode='reflect')", "-o", "o.npy"), "has no padding_mode"),
