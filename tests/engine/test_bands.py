@@ -316,11 +316,12 @@ def scarce(monkeypatch):
 
 
 @pytest.mark.parametrize("tile_size", [None, 16, 40])
-@pytest.mark.parametrize("most", [64, 100, 1000])
-def test_out_of_memory_halves_the_tile_and_continues(most, tile_size, scarce):
+@pytest.mark.parametrize(("most", "border"), [(64, "replicate"), (100, "wrap"), (1000, "replicate"), (1000, "wrap")])
+def test_out_of_memory_halves_the_tile_and_continues(most, border, tile_size, scarce):
     pixels = hostile_pixels((61, 83, 3), np.uint8)
     route = scarce(most)
-    assert_same_pixels(enlarged(pixels, settings_of(tile_size)), expected_pixels(pixels, 2))
+    found = enlarged(pixels, settings_of(tile_size, border=border))
+    assert_same_pixels(found, expected_pixels(pixels, 2, border=border))
     assert sum(route.done) == 61 * 83
     assert max(route.done) <= most
     if tile_size is None or tile_size**2 > most:
