@@ -156,10 +156,11 @@ def resized(pixels, size, kernel, border, *, engine="auto"):
 @pytest.mark.parametrize("engine", ["auto", "layer"])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
-    ("shape", "size"), [((7, 12), (11, 17)), ((1, 6), (2, 9)), ((29, 4), (31, 7)), ((9, 5), (4, 9))]
+    ("shape", "size"),
+    [((7, 12), (11, 17)), ((1, 6), (2, 9)), ((29, 4), (31, 7)), ((9, 5), (4, 9)), ((24, 9), (10, 4))],
 )
 def test_a_tile_in_another_size_is_the_centre_of_its_copies(shape, size, kernel, engine):
-    """The reduction after the enlargement wraps too; one side may become shorter."""
+    """The reduction after the enlargement wraps too, also where one or both sides become shorter."""
     for dtype in (np.uint8, np.uint16):
         pixels = hostile_pixels((*shape, 2), dtype)
         copies, before = repeated(pixels, 12)

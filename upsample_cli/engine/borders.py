@@ -67,8 +67,8 @@ def joined(
 class WrappedRows:
     """Reads the rows of an image that repeats itself upwards and downwards.
 
-    The last rows of the image come before its first ones. They are read first, and again in their place, so only the
-    rows that are needed twice are held. A band that needs the whole image holds it.
+    The last rows of the image come before its first ones. They are read first, and again in their place, so that only
+    `2 * reach` rows are held. If the image is not larger than these or than a band, it is read once and held.
 
     Args:
         read_rows: reads rows of the image, in increasing order except that the first call reads the last rows.
@@ -91,7 +91,7 @@ class WrappedRows:
     def __call__(self, first: int, last: int) -> Pixels:
         """Rows `first` to `last` (exclusive), from `-reach` to `height + reach`. Calls are in increasing order."""
         height = self._height
-        if self._whole is None and max(last - first, self._reach) >= height:
+        if self._whole is None and max(last - first, 2 * self._reach) >= height:
             self._whole = self._read_rows(0, height)
         if self._whole is not None:
             return self._join([self._whole[start:stop] for start, stop in wrapped_runs(first, last, height)], 0)
