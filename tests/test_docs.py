@@ -57,7 +57,7 @@ MADE = {
     "docs/guide.md": {
         *("photo_x2.jpg", "photo_x1.5.jpg", "bricks_x4.png", "fitted.png", "pixels.png", "kernels.png", "ball.webp"),
     },
-    "docs/faq.md": {"rim.png", "sharper.png"},
+    "docs/faq.md": {"rim.png", "seamless.png", "sharper.png"},
     "docs/batch.md": {"shots_x2", "big", "run.jsonl", "look.html"},
 }
 """Page: what its examples write, among other things."""
