@@ -85,27 +85,32 @@ class WrappedRows:
         join: Callable[[Sequence[Pixels], int], Pixels],
     ) -> None:
         self._read_rows, self._height, self._reach, self._join = read_rows, height, reach, join
-        self._whole: Pixels | None = None
-        self._ends: tuple[Pixels, Pixels] | None = None
+        self._whole: Pixels = None
+        self._bottom: Pixels = None
+        self._top: Pixels = None
 
     def __call__(self, first: int, last: int) -> Pixels:
         """Rows `first` to `last` (exclusive), from `-reach` to `height + reach`. Calls are in increasing order."""
         height = self._height
-        if self._whole is None and max(last - first, 2 * self._reach) >= height:
-            self._whole = self._read_rows(0, height)
+        if self._whole is None and self._bottom is None:
+            self._start(last - first)
         if self._whole is not None:
             return self._join([self._whole[start:stop] for start, stop in wrapped_runs(first, last, height)], 0)
-        if self._ends is None:
-            self._ends = self._read_rows(height - self._reach, height), self._read_rows(0, self._reach)
-        bottom, top = self._ends
         pieces = []
         if first < 0:
-            pieces.append(bottom[self._reach + first : self._reach + min(last, 0)])
+            pieces.append(self._bottom[self._reach + first : self._reach + min(last, 0)])
         if first < height and last > 0:
             pieces.append(self._read_rows(max(first, 0), min(last, height)))
         if last > height:
-            pieces.append(top[max(first - height, 0) : last - height])
+            pieces.append(self._top[max(first - height, 0) : last - height])
         return self._join(pieces, 0)
+
+    def _start(self, band_rows: int) -> None:
+        height, reach = self._height, self._reach
+        if max(band_rows, 2 * reach) >= height:
+            self._whole = self._read_rows(0, height)
+        else:
+            self._bottom, self._top = self._read_rows(height - reach, height), self._read_rows(0, reach)
 
 
 def sources(first: int, last: int, length: int, border: Border) -> NDArray[np.int64]:
