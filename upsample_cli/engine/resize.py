@@ -81,15 +81,14 @@ def resized_bands(
         return numbers
 
     layer_pool()  # its threads compute the products
-    lengths = list(zip(enlarged, size, strict=True))
-    margins = [0, 0]  # input samples
+    margins = _margins(enlarged, size, settings)
+    rows, columns = (
+        reduced_axis(length, made, weigh, margin=margin * factor)
+        for length, made, margin in zip(enlarged, size, margins, strict=True)
+    )
     if settings.border == "wrap":
-        margins = [settings.kernel.halo + -(-reach_of(*axis) // factor) for axis in lengths]
         read_rows, shape = _with_margins(read_rows, shape, *margins)
         settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
-    rows, columns = (
-        reduced_axis(*axis, weigh, margin=margin * factor) for axis, margin in zip(lengths, margins, strict=True)
-    )
     kernel = axis_of(settings.kernel)
     if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
         on_route("matrices")
@@ -118,6 +117,15 @@ def resized_bands(
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
+
+
+def _margins(enlarged: tuple[int, int], size: tuple[int, int], settings: Settings) -> tuple[int, int]:
+    """Rows and columns of the input that are repeated at each end of an image that wraps; none with other borders."""
+    if settings.border != "wrap":
+        return 0, 0
+    kernel = settings.kernel
+    rows, columns = (kernel.halo + -(-reach_of(*axis) // kernel.factor) for axis in zip(enlarged, size, strict=True))
+    return rows, columns
 
 
 def _with_margins(
