@@ -165,7 +165,7 @@ class _Run:
             budget_bytes=preferred if budget is None else min(preferred, budget),
             tile_size=settings.tile_size,
         )
-        return replace(plan, wraps=settings.border == "wrap" and plan.halo > 0)
+        return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
 
     def compute_band(self, taken: _Taken) -> Pixels:
         """Enlarge one band."""
@@ -202,6 +202,10 @@ class _Run:
 
     def _run_route(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row]
-        columns = self.device.joined([taken[:, start:stop] for start, stop in tile.columns.runs], 1)
+        columns = tile.columns
+        if columns.wraps:
+            taken = self.device.joined([taken[:, start:stop] for start, stop in columns.runs], 1)
+        else:
+            taken = taken[:, columns.first : columns.last]
         settings = self._settings
-        self.device.compute(self.route, columns, tile, settings.border, out, stride=settings.kernel.factor)
+        self.device.compute(self.route, taken, tile, settings.border, out, stride=settings.kernel.factor)
