@@ -35,8 +35,8 @@ from upsample_cli.engine.resize_axes import (
     reduced_axis,
 )
 from upsample_cli.engine.routes.select import no_compiled_route
-from upsample_cli.geometry.borders import wrapped_runs
-from upsample_cli.kernels.kernel import axis_of
+from upsample_cli.geometry.borders import Border, wrapped_runs
+from upsample_cli.kernels.kernel import Kernel, axis_of
 
 Window = tuple[list[Array], Array]
 
@@ -81,7 +81,7 @@ def resized_bands(
         return numbers
 
     layer_pool()  # its threads compute the products
-    margins = _margins(enlarged, size, settings)
+    margins = _margins(shape, size, settings.kernel, settings.border)
     rows, columns = (
         reduced_axis(length, made, weigh, margin=margin * factor)
         for length, made, margin in zip(enlarged, size, margins, strict=True)
@@ -119,12 +119,14 @@ def resized_bands(
     return _first_rows(made, size[0])
 
 
-def _margins(enlarged: tuple[int, int], size: tuple[int, int], settings: Settings) -> tuple[int, int]:
+def _margins(shape: tuple[int, int, int], size: tuple[int, int], kernel: Kernel, border: Border) -> tuple[int, int]:
     """Rows and columns of the input that are repeated at each end of an image that wraps; none with other borders."""
-    if settings.border != "wrap":
+    if border != "wrap":
         return 0, 0
-    kernel = settings.kernel
-    rows, columns = (kernel.halo + -(-reach_of(*axis) // kernel.factor) for axis in zip(enlarged, size, strict=True))
+    rows, columns = (
+        kernel.halo + -(-reach_of(length * kernel.factor, made) // kernel.factor)
+        for length, made in zip(shape[:2], size, strict=True)
+    )
     return rows, columns
 
 
