@@ -37,7 +37,8 @@ def test_the_python_example_prints_the_stated_output(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.strip() == "[[0, 25, 75, 100], [0, 25, 75, 100]]"
 
 
-COPIES = {"scene.jpg": "photo.jpg", "text.png": "page.png", "palette.png": "sprite.png", "animated.gif": "ball.gif"}
+COPIES = {"scene.jpg": "photo.jpg", "text.png": "page.png", "palette.png": "sprite.png", "animated.gif": "ball.gif",
+          "zoneplate.png": "bricks.png"}  # fmt: skip
 
 
 @pytest.fixture
@@ -53,8 +54,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 MADE = {
     "README.md": {"photo_x2.jpg", "large.png", "shots_x2", "big", "page_x2.webp", "ball.webp"},
-    "docs/guide.md": {"photo_x2.jpg", "photo_x1.5.jpg", "fitted.png", "pixels.png", "kernels.png", "ball.webp"},
-    "docs/faq.md": {"rim.png", "sharper.png"},
+    "docs/guide.md": {
+        *("photo_x2.jpg", "photo_x1.5.jpg", "bricks_x4.png", "fitted.png", "pixels.png", "kernels.png", "ball.webp"),
+    },
+    "docs/faq.md": {"rim.png", "seamless.png", "sharper.png"},
     "docs/batch.md": {"shots_x2", "big", "run.jsonl", "look.html"},
 }
 """Page: what its examples write, among other things."""

@@ -91,6 +91,7 @@ def test_only_missing_outputs_are_made(batch):
     [
         (["--kernel", "nearest"], "was made with --kernel bilinear"),
         (["--border", "zeros"], "was made with --border replicate"),
+        (["--border", "wrap"], "was made with --border replicate"),
         (["--metadata", "strip"], "was made with --metadata keep"),
         (["--linear-light"], "was made with no --linear-light"),
         (["--factor", "3", "--name", "{stem}_x2{ext}"], "was made with --factor 2"),

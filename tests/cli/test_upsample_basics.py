@@ -114,6 +114,7 @@ def test_tiles_memory_and_workers_never_change_a_byte():
     [
         (("--border", "zeros"), {"border": "zeros"}),
         (("--border", "reflect"), {"border": "reflect"}),
+        (("--border", "wrap"), {"border": "wrap"}),
         (("--kernel", "nearest"), {"kernel": "nearest"}),
         (("--alpha", "straight"), {"has_alpha": False}),
     ],
@@ -270,7 +271,7 @@ USAGE_ERRORS = [
     (("a.png", "--quality", "50", "--format", "bmp"), "BMP has no quality to choose; leave --quality out"),
     (("a.png", "--format", "psd"), "no image format is called 'psd'; choose one of jpeg, png"),
     (("a.png", "--kernel", "cubic"), "there is no kernel named 'cubic'; choose one of bilinear, nearest"),
-    (("a.png", "--border", "wrap"), "there is no --border 'wrap'; choose one of replicate, reflect, zeros"),
+    (("a.png", "--border", "mirror"), "there is no --border 'mirror'; choose one of replicate, reflect, wrap, zeros"),
     (("a.png", "--alpha", "no"), "there is no --alpha 'no'; choose one of premultiplied, straight"),
     (("a.png", "--device", "gpu"), "there is no --device 'gpu'; choose one of auto, cpu, cuda, cuda:N, mps"),
     (("a.png", "--device", "cuda:99"), "there is no device 'cuda:99' here; choose --device auto or one of cpu"),

@@ -88,7 +88,7 @@ def test_the_oracle_agrees_with_golden_pixels():
 def test_every_factor_is_exact(factor):
     for turn, pixel_type in enumerate(PIXEL_TYPES):
         pixels = hostile_pixels((5, 3, 4), pixel_type, seed=factor)
-        border = BORDERS[(factor + turn) % 3]
+        border = BORDERS[(factor + turn) % len(BORDERS)]
         for has_alpha in (False, True):
             expected = expected_pixels(pixels, factor, border=border, has_alpha=has_alpha)
             assert_same_pixels(upsample(pixels, factor, border=border, has_alpha=has_alpha), expected)
@@ -156,7 +156,7 @@ def torch_layer(pixels, kernel_size, padding, border, *, rounding=True):
     with torch.no_grad():
         layer.weight.copy_(torch.outer(taps, taps))
         numbers = torch.from_numpy(pixels).permute(2, 0, 1)[:, None].double()
-        pad_mode = {"replicate": "replicate", "reflect": "reflect", "zeros": "constant"}[border]
+        pad_mode = {"wrap": "circular", "zeros": "constant"}.get(border, border)
         sums = layer(functional.pad(numbers, (1, 1, 1, 1), mode=pad_mode))[:, 0].permute(1, 2, 0)
     height, width = (length * factor for length in pixels.shape[:2])
     sums = sums[factor : factor + height, factor : factor + width]
@@ -177,6 +177,7 @@ def test_the_bare_layer_of_torch_passes_the_same_check(kernel_size, padding):
     [
         ("zeros instead of replicate", 4, 1, "zeros", True),
         ("reflect instead of replicate", 4, 1, "reflect", True),
+        ("wrap instead of replicate", 4, 1, "wrap", True),
         ("truncated instead of rounded", 4, 1, "replicate", False),
         ("kernel 2s and padding s//2 for an odd factor", 6, 1, "replicate", True),
         ("one pixel off", 5, 0, "replicate", True),
@@ -432,7 +433,7 @@ def test_an_invalid_image_is_refused(words, image):
         ({"factor": True}, "factor True"),
         ({"factor": None}, "factor None"),
         ({"kernel": "lanczos"}, "choose one of bilinear, nearest"),
-        ({"border": "wrap"}, "choose one of replicate, reflect, zeros"),
+        ({"border": "mirror"}, "choose one of replicate, reflect, wrap, zeros"),
         ({"border": None}, "no border None"),
         ({"tile": 0}, "tile cannot be 0 pixels"),
         ({"tile": -3}, "tile cannot be -3 pixels"),

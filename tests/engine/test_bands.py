@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -18,7 +19,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.engine import bands, cores, devices, pool, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
-from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.borders import WrappedRows, joined, padded_tile
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import Arithmetic
@@ -106,7 +107,7 @@ def test_mps_refuses_kernels_that_need_float64(engine):
 
 # -- borders and halos ------------------------------------------------------------------------------------------------
 
-PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
+PAD_MODES = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap", "zeros": "constant"}
 
 
 @st.composite
@@ -127,13 +128,34 @@ def test_a_padded_tile_equals_a_part_of_the_padded_image(rows, columns, border):
     pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
     whole = np.pad(image, pad, mode=PAD_MODES[border])
     expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
-    taken = image[rows.first : rows.last, columns.first : columns.last]
+    rows, columns = (replace(span, wraps=border == "wrap") for span in (rows, columns))
+    of_rows = joined([image[start:stop] for start, stop in rows.runs], 0)
+    taken = joined([of_rows[:, start:stop] for start, stop in columns.runs], 1)
     found = padded_tile(taken, Tile(rows, columns), border)
     assert found.flags.c_contiguous
     assert_same_pixels(found, expected)
     of_tensor = padded_tile(torch.from_numpy(taken), Tile(rows, columns), border, empty=_empty_tensor)
     assert of_tensor.is_contiguous()
     assert_same_pixels(of_tensor.numpy(), expected)
+
+
+@given(st.integers(1, 20), st.integers(1, 9), st.integers(1, 20), st.booleans())
+def test_rows_that_wrap_are_read_in_order_after_the_last_ones(height, reach, step, is_tensor):
+    image = hostile_pixels((height, 3, 2), np.uint16)
+    whole = np.pad(image, ((reach, reach), (0, 0), (0, 0)), mode="wrap")
+    device = TorchSupport("cpu") if is_tensor else support.DeviceSupport()
+    calls = []
+
+    def read_rows(first, last):
+        assert 0 <= first < last <= height
+        calls.append(first)
+        return device.taken(image[first:last])
+
+    read = WrappedRows(read_rows, height, reach, device.joined)
+    for first in range(0, height, step):
+        found = read(first - reach, min(first + step, height) + reach)
+        assert_same_pixels(np.asarray(found), whole[first : min(first + step, height) + 2 * reach])
+    assert calls[1:] == sorted(calls[1:])  # a file is decoded twice at most
 
 
 class ShortOfHalo(Kernel):
@@ -294,11 +316,12 @@ def scarce(monkeypatch):
 
 
 @pytest.mark.parametrize("tile_size", [None, 16, 40])
-@pytest.mark.parametrize("most", [64, 100, 1000])
-def test_out_of_memory_halves_the_tile_and_continues(most, tile_size, scarce):
+@pytest.mark.parametrize(("most", "border"), [(64, "replicate"), (100, "wrap"), (1000, "replicate"), (1000, "wrap")])
+def test_out_of_memory_halves_the_tile_and_continues(most, border, tile_size, scarce):
     pixels = hostile_pixels((61, 83, 3), np.uint8)
     route = scarce(most)
-    assert_same_pixels(enlarged(pixels, settings_of(tile_size)), expected_pixels(pixels, 2))
+    found = enlarged(pixels, settings_of(tile_size, border=border))
+    assert_same_pixels(found, expected_pixels(pixels, 2, border=border))
     assert sum(route.done) == 61 * 83
     assert max(route.done) <= most
     if tile_size is None or tile_size**2 > most:

@@ -62,6 +62,7 @@ def test_upsample_file_is_exported_by_the_package():
 CASES = [
     ({"border": "zeros"}, {"border": "zeros"}),
     ({"border": "reflect"}, {"border": "reflect"}),
+    ({"border": "wrap"}, {"border": "wrap"}),
     ({"kernel": "nearest"}, {"kernel": "nearest"}),
     ({"alpha": "straight"}, {"has_alpha": False}),
     ({"tile": 3}, {}),
@@ -141,7 +142,7 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
         ({"factor": 0.5}, "factor 0.5 "),
         ({"factor": "two"}, "factor 'two' "),
         ({"kernel": "cubic"}, "choose one of bilinear, nearest"),
-        ({"border": "wrap"}, "choose one of replicate, reflect, zeros"),
+        ({"border": "mirror"}, "choose one of replicate, reflect, wrap, zeros"),
         ({"alpha": "none"}, "choose one of premultiplied, straight"),
         ({"tile": 0}, "tile=1 or more"),
         ({"quality": 10}, "give 0 to 9"),

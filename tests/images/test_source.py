@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.corpus import good_files, saved, tiff
 from support.corpus import png_of_rows as png
-from support.corpus import saved, tiff
 from support.facts import lines
 from support.reading import rows_of
 
@@ -350,3 +350,21 @@ def test_a_reader_gives_rows_or_one_line_for_any_bytes(kind, changes, keep):
         assert rows.shape == (info.height, info.width, info.layout.channels)
     else:
         assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", good_files())
+def test_the_last_rows_can_be_read_before_all_others(name):
+    """As an image that repeats itself needs them: then from the start, in order, with the same losses."""
+    data = good_files()[name]
+    expected, info = rows_of(data)
+    height = info.height
+    with open_image(io.BytesIO(data)) as in_order:
+        in_order.read_rows(0, height)
+        losses = set(in_order.losses)
+    with open_image(io.BytesIO(data)) as source:
+        assert np.array_equal(source.read_rows(height - 3, height), expected[-3:])
+        assert np.array_equal(source.read_rows(0, 3), expected[:3])
+        for top in range(0, height, 5):
+            bottom = min(top + 7, height)
+            assert np.array_equal(source.read_rows(top, bottom), expected[top:bottom])
+        assert set(source.losses) == losses

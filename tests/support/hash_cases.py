@@ -45,7 +45,7 @@ def _engine():
         for kernel in KERNELS:
             factors = ("2", "3", "4", "2.5") if name in ("rgb.png", "rgba.png") or kernel == "fitted" else ("2", "3")
             yield from (f"upsample {name} --kernel {kernel} -f {factor} -o out.tif" for factor in factors)
-        for border in ("replicate", "reflect", "zeros"):
+        for border in ("replicate", "reflect", "wrap", "zeros"):
             yield f"upsample {name} --border {border} --kernel lanczos3 -o out.tif"
             yield f"upsample {name} --border {border} -f 1.5 -o out.tif"
     for name in ("wide.png", "noise.tif"):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
+_PAD_MODES = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap", "zeros": "constant"}
 
 
 def expected_pixels(

@@ -12,13 +12,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.tconv.run import apply as module
 from upsample_cli.tconv.run.apply import apply
 from upsample_cli.tconv.run.filled import linear_filled, weighted
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-PADS = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
+PADS = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap", "zeros": "constant"}
 
 
 @st.composite
@@ -64,7 +65,7 @@ def test_any_layer_equals_torchs_with_any_tile(case, tile):
     assert np.array_equal(apply(exact, pixels), expected)
 
 
-@given(case=cases(), tile=st.integers(1, 4), border=st.sampled_from(["zeros", "replicate", "reflect"]))
+@given(case=cases(), tile=st.integers(1, 4), border=st.sampled_from(BORDERS))
 @settings(deadline=None, max_examples=150)
 def test_the_linear_kernel_is_exact_in_any_tile_with_any_border(case, tile, border):
     axes, sizes, _, channels, seed = case

@@ -114,6 +114,25 @@ def test_the_python_snippet_builds_the_layer_and_its_comment_on_the_border_is_tr
 
 
 @pytest.mark.parametrize(("axes", "factor", "depthwise"), CASES)
+def test_the_remark_on_seamless_textures_in_the_python_snippet_is_true(axes, factor, depthwise, tmp_path):
+    exported = interpolation(factor, axes=axes, channels=3, depthwise=depthwise)
+    export(exported, tmp_path / "layer.py")
+    text = (tmp_path / "layer.py").read_text()
+    layer = runpy.run_path(str(tmp_path / "layer.py"))["layer"]
+    padding = eval(re.search(r"nn\.CircularPad\dd\(\d\)", text)[0], {"nn": nn})  # evaluates the text of the snippet
+    cropping = eval(re.search(r"nn\.\w*Pad\dd\(\d\), (nn\..*)\) with the same weight", text)[1], {"nn": nn})
+    cropping.load_state_dict(layer.state_dict())
+    x = pixels(axes)
+    found = cropping(padding(x))
+    copies = interpolated(x.double().tile((3,) * axes), factor, axes).float()
+    for axis, length in enumerate(found.shape[2:], start=2):
+        copies = copies.narrow(axis, length, length)
+    assert torch.allclose(found, copies, rtol=0, atol=TOLERANCE)
+    # The control: the edge repeated instead differs at the border.
+    assert not torch.allclose(interpolated(x, factor, axes), copies, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("axes", "factor", "depthwise"), CASES)
 def test_onnxruntime_runs_the_model(axes, factor, depthwise, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

@@ -142,6 +142,44 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), np.floor(exact[0, 0].numpy() + 0.5))
 
 
+WRAPPED = [("-f", "2"), ("-f", "3"), ("--kernel-size", "7", "--stride", "3", "--padding", "1", "--output-padding", "2")]
+
+
+@pytest.mark.parametrize("layer", WRAPPED)
+@pytest.mark.parametrize("shape", [(1,), (23,), (9, 1), (4, 7), (1, 4, 5), (3, 4, 5)])
+def test_a_signal_that_wraps_is_the_centre_of_its_copies(shape, layer, tconv_here, tmp_path):
+    """With one, two and three axes, and any tile. The control: the border of the layer differs."""
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, shape).astype(np.int16)
+    np.save(tmp_path / "in.npy", samples)
+    np.save(tmp_path / "copies.npy", np.tile(samples, (9,) * len(shape)))
+    common = (*layer, "--overwrite", "-o", tmp_path / "out.npy")
+    assert tconv_here(tmp_path / "copies.npy", *common)[0] == 0
+    copies, stride = np.load(tmp_path / "out.npy"), int(layer[1] if layer[0] == "-f" else layer[3])
+    for tile in ((), ("--tile", "1"), ("--tile", "3")):
+        status, out, _ = tconv_here(tmp_path / "in.npy", *common, *tile, "--border", "wrap")
+        assert (status, ", border wrap" in out) == (0, True)
+        found = np.load(tmp_path / "out.npy")
+        starts = [4 * length * stride for length in shape]
+        box = tuple(slice(start, start + length) for start, length in zip(starts, found.shape, strict=True))
+        assert np.array_equal(found, copies[box])
+    assert tconv_here(tmp_path / "in.npy", *common, "--border", "zeros")[0] == 0
+    assert not np.array_equal(np.load(tmp_path / "out.npy"), found)
+
+
+def test_sound_that_loops_and_volumes_that_repeat(tconv_here, tmp_path):
+    frames = np.random.default_rng(0).integers(-(2**15), 2**15, (50, 2))
+    write_wav(tmp_path / "in.wav", frames, 2)
+    assert tconv_here(tmp_path / "in.wav", "-f", "2", "-o", tmp_path / "out.wav", "--border", "wrap")[0] == 0
+    assert np.array_equal(read_wav(tmp_path / "out.wav", 2)[0], doubled(np.tile(frames, (3, 1)))[100:200])
+    tifffile = pytest.importorskip("tifffile")
+    volume = np.random.default_rng(0).integers(0, 65536, (4, 5, 7), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", volume, photometric="minisblack")
+    assert tconv_here(tmp_path / "in.tif", "-f", "2", "-o", tmp_path / "out.tif", "--border", "wrap")[0] == 0
+    copies = torch.from_numpy(np.tile(volume, (3, 3, 3)).astype(np.float64))[None, None]
+    exact = F.interpolate(copies, scale_factor=2, mode="trilinear")[0, 0, 8:16, 10:20, 14:28].numpy()
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), np.floor(exact + 0.5))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -150,7 +188,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.npy", "-f", "0", "-o", "out.npy"), "factor 0 is too small"),
         (("in.npy", "-f", "2", "-o", "out.png"), "this input is not written as '.png'; use .npy"),
         (("in.npy", "-f", "2", "--axes", "1", "-o", "out.npy"), "an array of shape (3, 4, 5) for 1 axes"),
-        (("in.npy", "-f", "2", "--border", "wrap", "-o", "out.npy"), "there is no border 'wrap'"),
+        (("in.npy", "-f", "2", "--border", "mirror", "-o", "out.npy"), "there is no border 'mirror'"),
         (("in.npy", "-f", "2", "--tile", "0", "-o", "out.npy"), "a tile of 0 samples holds nothing"),
         (("in.npy", "ConvTranspose2d(1, 1, 3)", "-o", "out.npy"), "ConvTranspose2d for an input of 3 axes"),
         (("in.npy", "ConvTranspose3d(1, 1, 3, padding_mode='reflect')", "-o", "o.npy"), "has no padding_mode"),

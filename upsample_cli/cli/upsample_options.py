@@ -148,7 +148,9 @@ Kernel = Annotated[
 Border = Annotated[
     str,
     _pixels_option(
-        metavar="MODE", help=f"What to take as outside the image: {', '.join(BORDERS)} (zeros gives a dark rim)."
+        metavar="MODE",
+        help=f"What to take as outside the image: {', '.join(BORDERS)} (wrap keeps seamless textures seamless, zeros "
+        "gives a dark rim).",
     ),
 ]
 Alpha = Annotated[

@@ -48,8 +48,8 @@ def upsample(
         factor: how many times each side is enlarged, 1 to 64.
         kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernel.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: the pixels outside the image: "replicate" the edge, "reflect" the image, or "zeros" as in the plain
-            layer.
+        border: the pixels outside the image: "replicate" the edge, "reflect" the image, "wrap" around to its other
+            end, for seamless textures, or "zeros" as in the plain layer.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the device of the tensor, and the CPU for arrays.
         has_alpha: the last channel is straight alpha; colour is premultiplied by it before the layer.
         memory: budget for working memory, in bytes or as "2G".

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, NamedTuple
 
+from upsample_cli.engine.borders import WrappedRows
 from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
@@ -65,7 +66,7 @@ def enlarged_bands(
 
     Args:
         read_rows: reads rows of the input. It is called in the iterating thread, with increasing ranges that overlap by
-            a few rows.
+            a few rows; with the border "wrap", the first call reads the last rows.
         shape: (height, width, channels) of the input.
         settings: the kernel and how to apply it.
         arithmetic: the arithmetic for these pixels and `settings.kernel`.
@@ -83,12 +84,17 @@ def enlarged_bands(
     plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
 
+    def read(first: int, last: int) -> Pixels:
+        return run.device.taken(read_rows(first, last))
+
+    read_band = WrappedRows(read, height, plan.halo, run.device.joined) if plan.wraps else read
+
     def taken() -> Iterator[_Taken]:
         for band in plan.bands():
             raise_if_set(stop)
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
-            rows = run.device.taken(read_rows(span.first, span.last))
+            rows = read_band(span.first, span.last)
             yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
     made_bands: Iterator[Pixels]
@@ -151,7 +157,7 @@ class _Run:
                 "the memory budget is too small for a single tile",
                 ("give ", Setting("memory_bytes", least), " or more"),
             )
-        return plan_for_budget(
+        plan = plan_for_budget(
             height,
             width,
             halo=settings.kernel.halo,
@@ -159,6 +165,7 @@ class _Run:
             budget_bytes=preferred if budget is None else min(preferred, budget),
             tile_size=settings.tile_size,
         )
+        return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
 
     def compute_band(self, taken: _Taken) -> Pixels:
         """Enlarge one band."""
@@ -194,6 +201,11 @@ class _Run:
             self._compute_tile(half, rows, first_row, part)
 
     def _run_route(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
-        taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
+        taken = rows[tile.rows.first - first_row : tile.rows.last - first_row]
+        columns = tile.columns
+        if columns.wraps:
+            taken = self.device.joined([taken[:, start:stop] for start, stop in columns.runs], 1)
+        else:
+            taken = taken[:, columns.first : columns.last]
         settings = self._settings
         self.device.compute(self.route, taken, tile, settings.border, out, stride=settings.kernel.factor)

@@ -1,14 +1,14 @@
-"""Fill the halo of a tile outside the image."""
+"""Fill the halo of a tile outside the image, or read it from the other end of an image that repeats itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.engine.exact import Dtype, Pixels
-from upsample_cli.geometry.borders import Border, source_index
+from upsample_cli.geometry.borders import Border, source_index, wrapped_runs
 from upsample_cli.geometry.tiles import Tile
 
 
@@ -40,6 +40,77 @@ def padded_tile(
             else:
                 padded[:, index - start] = 0 if source is None else padded[:, source - start]
     return padded
+
+
+def joined(
+    pieces: Sequence[Pixels], axis: int, *, empty: Callable[[tuple[int, ...], Dtype], Pixels] = np.empty
+) -> Pixels:
+    """Pixels next to each other along an axis, rows (0) or columns (1). A single piece is returned as it is.
+
+    Args:
+        empty: see `padded_tile`.
+    """
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    shape = list(first.shape)
+    shape[axis] = sum(piece.shape[axis] for piece in pieces)
+    whole = empty(tuple(shape), first.dtype)
+    at = 0
+    for piece in pieces:
+        end = at + piece.shape[axis]
+        whole[(slice(None),) * axis + (slice(at, end),)] = piece
+        at = end
+    return whole
+
+
+class WrappedRows:
+    """Reads the rows of an image that repeats itself upwards and downwards.
+
+    The last rows of the image come before its first ones. They are read first, and again in their place, so that only
+    `2 * reach` rows are held. If the image is not larger than these or than a band, it is read once and held.
+
+    Args:
+        read_rows: reads rows of the image, in increasing order except that the first call reads the last rows.
+        height: of the image.
+        reach: how many rows beyond either end are read, at least 1.
+        join: joins pieces of rows; see `joined`.
+    """
+
+    def __init__(
+        self,
+        read_rows: Callable[[int, int], Pixels],
+        height: int,
+        reach: int,
+        join: Callable[[Sequence[Pixels], int], Pixels],
+    ) -> None:
+        self._read_rows, self._height, self._reach, self._join = read_rows, height, reach, join
+        self._whole: Pixels = None
+        self._bottom: Pixels = None
+        self._top: Pixels = None
+
+    def __call__(self, first: int, last: int) -> Pixels:
+        """Rows `first` to `last` (exclusive), from `-reach` to `height + reach`. Calls are in increasing order."""
+        height = self._height
+        if self._whole is None and self._bottom is None:
+            self._start(last - first)
+        if self._whole is not None:
+            return self._join([self._whole[start:stop] for start, stop in wrapped_runs(first, last, height)], 0)
+        pieces = []
+        if first < 0:
+            pieces.append(self._bottom[self._reach + first : self._reach + min(last, 0)])
+        if first < height and last > 0:
+            pieces.append(self._read_rows(max(first, 0), min(last, height)))
+        if last > height:
+            pieces.append(self._top[max(first - height, 0) : last - height])
+        return self._join(pieces, 0)
+
+    def _start(self, band_rows: int) -> None:
+        height, reach = self._height, self._reach
+        if max(band_rows, 2 * reach) >= height:
+            self._whole = self._read_rows(0, height)
+        else:
+            self._bottom, self._top = self._read_rows(height - reach, height), self._read_rows(0, reach)
 
 
 def sources(first: int, last: int, length: int, border: Border) -> NDArray[np.int64]:

@@ -21,12 +21,22 @@ import numpy as np
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands, raise_if_set
+from upsample_cli.engine.borders import WrappedRows, joined
 from upsample_cli.engine.exact import FLOAT32, Arithmetic, finish, prepare
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool
-from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
+from upsample_cli.engine.resize_axes import (
+    WEIGHT_SUM,
+    Axis,
+    Filter,
+    Indices,
+    behind_enlargement,
+    reach_of,
+    reduced_axis,
+)
 from upsample_cli.engine.routes.select import no_compiled_route
-from upsample_cli.kernels.kernel import axis_of
+from upsample_cli.geometry.borders import Border, wrapped_runs
+from upsample_cli.kernels.kernel import Kernel, axis_of
 
 Window = tuple[list[Array], Array]
 
@@ -71,7 +81,14 @@ def resized_bands(
         return numbers
 
     layer_pool()  # its threads compute the products
-    rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
+    margins = _margins(shape, size, settings.kernel, settings.border)
+    rows, columns = (
+        reduced_axis(length, made, weigh, margin=margin * factor)
+        for length, made, margin in zip(enlarged, size, margins, strict=True)
+    )
+    if settings.border == "wrap":
+        read_rows, shape = _with_margins(read_rows, shape, *margins)
+        settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
     kernel = axis_of(settings.kernel)
     if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
         on_route("matrices")
@@ -100,6 +117,39 @@ def resized_bands(
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
+
+
+def _margins(shape: tuple[int, int, int], size: tuple[int, int], kernel: Kernel, border: Border) -> tuple[int, int]:
+    """Rows and columns of the input that are repeated at each end of an image that wraps; none with other borders."""
+    if border != "wrap":
+        return 0, 0
+    rows, columns = (
+        kernel.halo + -(-reach_of(length * kernel.factor, made) // kernel.factor)
+        for length, made in zip(shape[:2], size, strict=True)
+    )
+    return rows, columns
+
+
+def _with_margins(
+    read_rows: ReadRows, shape: tuple[int, int, int], above: int, left: int
+) -> tuple[ReadRows, tuple[int, int, int]]:
+    """An image that repeats itself, with margins: how its rows are read, and its shape.
+
+    Args:
+        read_rows, shape: of the image without margins.
+        above: rows of the margins above and below it.
+        left: columns of the margins to its left and right.
+    """
+    height, width, channels = shape
+    wrapped = WrappedRows(read_rows, height, above, joined)
+    runs = wrapped_runs(-left, width + left, width)
+
+    def read(first: int, last: int) -> Array:
+        rows = wrapped(first - above, last - above)
+        wide: Array = joined([rows[:, start:stop] for start, stop in runs], 1)
+        return wide
+
+    return read, (height + 2 * above, width + 2 * left, channels)
 
 
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[Array]:

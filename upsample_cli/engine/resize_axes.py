@@ -75,23 +75,31 @@ class Axis:
         return (self.firsts[:, None] + np.arange(self.span)).ravel()
 
 
-def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
+def reduced_axis(length: int, reduced: int, weigh: Filter, *, margin: int = 0) -> Axis:
     """Reduce an axis of `length` samples edge to edge: output o covers o to o + 1 times `length / reduced`.
 
-    Samples outside the axis are not used; the weights of those inside are scaled to the same sum.
+    Samples outside the axis and its margins are not used; the weights of those inside are scaled to the same sum.
+
+    Args:
+        margin: number of samples at each end in addition to `length`.
 
     >>> reduced_axis(4, 3, area_weights).weights[0, :3].tolist()
     [[12288.0, 4096.0, 0.0, 0.0], [0.0, 8192.0, 8192.0, 0.0], [0.0, 0.0, 4096.0, 12288.0]]
     """
     step = max(1, _BLOCK_SAMPLES * reduced // length)
-    reach = -(-_LOBES * length // reduced)
-    span = min(length, -(-step * length // reduced) + 2 * reach)
+    reach = reach_of(length, reduced)
+    span = min(length + 2 * margin, -(-step * length // reduced) + 2 * reach)
     starts = np.arange(0, reduced, step)
-    firsts = np.clip(starts * length // reduced - reach, 0, length - span)
+    firsts = np.clip(starts * length // reduced - reach, -margin, length + margin - span)
     made = starts[:, None, None] + np.arange(step)[:, None]
     taken = firsts[:, None, None] + np.arange(span)
     weights = _whole(weigh(np.minimum(made, reduced - 1), taken, length, reduced))
-    return Axis(reduced, firsts, weights * (made < reduced))
+    return Axis(reduced, firsts + margin, weights * (made < reduced))
+
+
+def reach_of(length: int, reduced: int) -> int:
+    """The number of samples on each side of an output's own on which it depends at most."""
+    return -(-_LOBES * length // reduced)
 
 
 def _whole(weights: Array) -> Array:

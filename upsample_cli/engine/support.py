@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.engine import cores
-from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.borders import joined, padded_tile
 from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.routes.plain import Route
@@ -74,6 +74,10 @@ class DeviceSupport:
     def empty(self, shape: tuple[int, ...], dtype: Dtype) -> Pixels:
         """CPU memory for pixels that the device computes."""
         return np.empty(shape, dtype)
+
+    def joined(self, pieces: Sequence[Pixels], axis: int) -> Pixels:
+        """Pixels next to each other along an axis, rows (0) or columns (1)."""
+        return joined(pieces, axis)
 
     def compute(self, route: Route, rows: Pixels, tile: Tile, border: Border, out: Pixels, *, stride: int) -> None:  # noqa: ARG002
         """Enlarge a tile.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
-from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.borders import joined, padded_tile
 from upsample_cli.engine.exact import FLOAT64, Arithmetic, Dtype, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pytorch import torch_dtype, torch_layer
@@ -89,6 +89,10 @@ class TorchSupport(DeviceSupport):
     def empty_for_transfer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """CPU memory for pixels that are copied to or from the device."""
         return torch.empty(shape, dtype=dtype)
+
+    def joined(self, pieces: Sequence[Pixels], axis: int) -> Pixels:
+        """See `DeviceSupport`."""
+        return joined(pieces, axis, empty=self._empty_like(pieces[0]))
 
     def compute(self, route: Route, rows: Pixels, tile: Tile, border: Border, out: Pixels, *, stride: int) -> None:
         """See `DeviceSupport`."""

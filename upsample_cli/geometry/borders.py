@@ -6,8 +6,8 @@ from typing import Literal
 
 from upsample_cli.errors import UsageError
 
-Border = Literal["replicate", "reflect", "zeros"]
-BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
+Border = Literal["replicate", "reflect", "wrap", "zeros"]
+BORDERS: tuple[Border, ...] = ("replicate", "reflect", "wrap", "zeros")
 
 
 def border_named(name: str) -> Border:
@@ -25,17 +25,34 @@ def border_named(name: str) -> Border:
 def source_index(index: int, length: int, border: Border) -> int | None:
     """The index of the sample that is used at an index inside or outside an axis; None for zero.
 
-    Outside, that is the sample at the edge, or the mirror image about it.
+    Outside, that is the sample at the edge, the mirror image about it, or the next copy of the axis ("wrap").
 
     >>> [source_index(-2, 3, border) for border in BORDERS], source_index(1, 3, "zeros")
-    ([0, 2, None], 1)
+    ([0, 2, 1, None], 1)
     """
     last = length - 1
     if 0 <= index <= last:
         return index
     if border == "zeros":
         return None
+    if border == "wrap":
+        return index % length
     if border == "replicate" or last == 0:
         return min(max(index, 0), last)
     folded = index % (2 * last)
     return min(folded, 2 * last - folded)
+
+
+def wrapped_runs(first: int, last: int, length: int) -> list[tuple[int, int]]:
+    """The runs (start, stop) of an axis that are, one after the other, its samples `first` to `last` with "wrap".
+
+    >>> wrapped_runs(-1, 5, 4), wrapped_runs(-2, 1, 1)
+    ([(3, 4), (0, 4), (0, 1)], [(0, 1), (0, 1), (0, 1)])
+    """
+    runs = []
+    while first < last:
+        start = first % length
+        stop = min(length, start + last - first)
+        runs.append((start, stop))
+        first += stop - start
+    return runs

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from upsample_cli.geometry.borders import wrapped_runs
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -19,6 +21,7 @@ class Span:
         start, stop: the core, half open.
         length: of the whole axis.
         halo: samples needed on each side of the core.
+        wraps: whether the axis repeats itself. Then nothing is missing, and a halo may extend beyond the axis.
 
     >>> span = Span(start=0, stop=4, length=5, halo=1)
     >>> span.first, span.last, span.missing_before, span.missing_after
@@ -29,16 +32,24 @@ class Span:
     stop: int
     length: int
     halo: int
+    wraps: bool = False
 
     @property
     def first(self) -> int:
         """First sample to read: the start of the halo, or of the axis."""
-        return max(0, self.start - self.halo)
+        first = self.start - self.halo
+        return first if self.wraps else max(0, first)
 
     @property
     def last(self) -> int:
         """End (exclusive) of the samples to read."""
-        return min(self.length, self.stop + self.halo)
+        last = self.stop + self.halo
+        return last if self.wraps else min(self.length, last)
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """The samples to read, as runs (start, stop) of the axis; more than one only if they wrap."""
+        return wrapped_runs(self.first, self.last, self.length)
 
     @property
     def missing_before(self) -> int:
@@ -85,6 +96,7 @@ class Plan:
         height, width: size of the input image, in pixels.
         halo: input pixels that the kernel needs around a core.
         tile_height, tile_width: size of a tile's core, in pixels; the last tiles may be smaller.
+        wraps: whether the image repeats itself in both directions.
     """
 
     height: int
@@ -92,6 +104,7 @@ class Plan:
     halo: int
     tile_height: int
     tile_width: int
+    wraps: bool = False
 
     @property
     def is_one_band(self) -> bool:
@@ -100,14 +113,14 @@ class Plan:
 
     def bands(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles of each band from left to right, bands from top to bottom. Every pixel is in exactly one core."""
-        columns = spans(self.width, self.tile_width, self.halo)
-        for rows in spans(self.height, self.tile_height, self.halo):
+        columns = spans(self.width, self.tile_width, self.halo, wraps=self.wraps)
+        for rows in spans(self.height, self.tile_height, self.halo, wraps=self.wraps):
             yield tuple(Tile(rows, span) for span in columns)
 
 
-def spans(length: int, step: int, halo: int = 0) -> list[Span]:
+def spans(length: int, step: int, halo: int = 0, *, wraps: bool = False) -> list[Span]:
     """An axis cut into runs of `step` samples; the last may be shorter."""
-    return [Span(start, min(start + step, length), length, halo) for start in range(0, length, step)]
+    return [Span(start, min(start + step, length), length, halo, wraps) for start in range(0, length, step)]
 
 
 def plan_for_budget(

@@ -231,7 +231,8 @@ class Source(Protocol):
     def read_rows(self, top: int, bottom: int) -> Rows:
         """Read rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
 
-        `top` must not decrease from call to call; consecutive calls may overlap by a few rows (the halo).
+        `top` must not decrease from call to call, except once after the first call; consecutive calls may overlap by
+        a few rows (the halo). Sources that decode rows in order start again for it.
         """
         ...
 

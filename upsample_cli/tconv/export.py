@@ -166,6 +166,7 @@ def _python(layer: Interpolation) -> bytes:
         border = f"""
 # The bare layer is darker at the rim: it takes 0 outside. The same everywhere as F.interpolate, rim included, is:
 # nn.Sequential(nn.ReplicationPad{layer.axes}d({layer.pad_width}), nn.{layer.replicate_layer}) with the same weight.
+# For a seamless texture, which must stay seamless, take nn.CircularPad{layer.axes}d({layer.pad_width}) instead.
 """
     return f"""\
 import torch

@@ -12,7 +12,7 @@ from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, warn
-from upsample_cli.geometry.borders import border_named
+from upsample_cli.geometry.borders import BORDERS, border_named
 from upsample_cli.tconv.shape import size_text
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ BorderName = Annotated[
     str | None,
     typer.Option(
         metavar="MODE",
-        help="What to take as outside the input: zeros, replicate or reflect. Default: zeros, or with --factor "
-        "replicate.",
+        help=f"What to take as outside the input: {', '.join(BORDERS)} (wrap repeats it). Default: zeros, or with "
+        "--factor replicate.",
     ),
 ]
 Tile = Annotated[

@@ -49,7 +49,7 @@ def apply(
     Args:
         filled: the layer and its weights.
         samples: (channels, *sizes), whole numbers of at most 32 bits, or floating point.
-        border: the samples outside the input: "zeros" as in the plain layer, "replicate" or "reflect".
+        border: the samples outside the input: "zeros" as in the plain layer, or one of the other `BORDERS`.
         tile: side of the tiles in input samples; None for a fast size. The result does not depend on it.
         limits: the smallest and the largest result for whole numbers; by default those of the dtype.
 

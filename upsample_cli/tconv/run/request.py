@@ -27,7 +27,7 @@ class Request:
         weights: `PATH` or `PATH:KEY`; by default the kernel is linear on every axis.
         groups: groups of the weights.
         axes: number of axes of an array; by default all.
-        border: "zeros", "replicate" or "reflect"; by default "replicate" with a factor, otherwise "zeros".
+        border: the samples outside the input; by default "replicate" with a factor, otherwise "zeros".
         tile: side of the tiles in input samples.
         overwrite: replace an existing output.
     """
