@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from upsample_cli.cli.tconv import app
 from upsample_cli.errors import GeometryError, OutputExistsError, UpsampleError, UsageError
 from upsample_cli.tconv.explain.animation import write_animation
-from upsample_cli.tconv.explain.example import example
+from upsample_cli.tconv.explain.example import MOST_INPUTS, MOST_OUTPUTS, MOST_TAPS, example
 from upsample_cli.tconv.explain.explain import WAYS, compare, explain
+from upsample_cli.tconv.explain.forward import FORWARD_WAYS, explain_forward
 from upsample_cli.tconv.explain.grids import parse_grid
+from upsample_cli.tconv.explain.image import kept_cells, write_image
 
 X = np.array([[0.0, 1], [2, 3]])
 
@@ -92,18 +94,89 @@ def test_small_layers_give_torchs_values_and_refusals(case):
     assert np.array_equal(sum(canvas for _, _, canvas in explanation.contributions), explanation.canvas)
 
 
+@st.composite
+def forward_cases(draw):
+    axes = draw(st.integers(1, 3))
+    spans = {"sizes": (1, 4), "kernel_size": (1, 3), "stride": (1, 3), "padding": (0, 2), "dilation": (1, 2)}
+    each = {name: tuple(draw(st.integers(*span)) for _ in range(axes)) for name, span in spans.items()}
+    return each, (draw(st.integers(1, 2)), draw(st.integers(1, 2))), draw(st.integers(0, 99))
+
+
+@given(case=forward_cases())
+@settings(deadline=None, max_examples=200)
+def test_small_convolutions_give_torchs_values_and_refusals(case):
+    each, channels, seed = case
+    sizes, kernel_size = each.pop("sizes"), each.pop("kernel_size")
+    generator = np.random.default_rng(seed)
+    x = generator.integers(-5, 6, (channels[0], *sizes)).astype(float)
+    kernel = generator.integers(-5, 6, (channels[1], channels[0], *kernel_size)).astype(float)
+    convolve = getattr(torch.nn.functional, f"conv{len(sizes)}d")
+    try:
+        expected = convolve(torch.from_numpy(x)[None], torch.from_numpy(kernel), **each)[0].numpy()
+    except RuntimeError:
+        with pytest.raises(GeometryError):
+            explain_forward(x, kernel, **each, axes=len(sizes))
+        return
+    if max(x.size / MOST_INPUTS, kernel.size / MOST_TAPS, expected.size / MOST_OUTPUTS) > 1:
+        with pytest.raises(UsageError, match="are not a small example"):
+            explain_forward(x, kernel, **each, axes=len(sizes))
+        return
+    forward = explain_forward(x, kernel, **each, axes=len(sizes))
+    assert set(forward.outputs) == set(FORWARD_WAYS)
+    for name in FORWARD_WAYS:
+        assert np.array_equal(forward.outputs[name], expected), name
+    spans = [dilation * (taps - 1) + 1 for dilation, taps in zip(each["dilation"], kernel_size, strict=True)]
+    rests = zip(sizes, each["padding"], spans, each["stride"], strict=True)
+    if expected.size <= MOST_INPUTS and all((n + 2 * p - span) % step == 0 for n, p, span, step in rests):
+        back = explain(example(expected, kernel, **each, axes=len(sizes)))
+        assert np.array_equal(forward.matrix, back.matrix)  # so one is the transpose of the other
+
+
+@pytest.mark.parametrize("channels", [(1, 1), (2, 2)])
+def test_three_axes_give_torchs_values_and_are_drawn_by_depth(tmp_path, channels):
+    x, kernel = integer_arrays(3, (2, 2, 2), (2, 1, 2), channels)
+    explanation = explain(example(x, kernel, stride=2, padding=(1, 0, 0), axes=3))
+    right = torch.nn.functional.conv_transpose3d(
+        torch.from_numpy(x)[None], torch.from_numpy(kernel), stride=2, padding=(1, 0, 0)
+    )
+    for name in WAYS:
+        assert np.array_equal(explanation.outputs[name], right[0].numpy()), name
+    kept = kept_cells(explanation)
+    depth = explanation.canvas.shape[1]
+    assert [cells is not None for cells in kept] == [False, True, True, False] * (len(kept) // depth)
+    assert depth == 4
+    write_image(explanation, tmp_path / "steps.png")
+    write_animation(explanation, tmp_path / "steps.gif")
+    assert len(list(frames_of(tmp_path / "steps.gif"))) == 8 * channels[0] + 1
+
+
+def test_the_textbook_convolution_is_printed(capsys, monkeypatch):
+    arguments = ["explain", "--conv", "--input", "[[0,1,2],[3,4,5],[6,7,8]]", "--kernel", "[[1,2],[3,4]]"]
+    status, output, _ = call(capsys, monkeypatch, *arguments)
+    assert status == 0
+    assert output.count("  27 37\n  57 67\n") == 3
+    assert "  1 2 0 3 4 0 0 0 0     0\n" in output
+    _, document, _ = call(capsys, monkeypatch, *arguments, "--json")
+    assert json.loads(document)["output"] == [[[27, 37], [57, 67]]]
+    status, _, errors = call(capsys, monkeypatch, *arguments, "--picture", "never.png")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "drawings show the transposed convolution" in errors
+    status, _, errors = call(capsys, monkeypatch, "explain", "--conv", "--output-padding", "1")
+    assert (status, errors.count("\n")) == (2, 1)
+
+
 def test_a_mismatch_is_an_error():
     """The control of the command's own comparison: off by one, off by a little, and a result of another shape."""
     shown = example(X, X, stride=2)
     outputs = explain(shown).outputs
-    assert compare(outputs, shown) == 0
+    assert compare(outputs, X, X) == 0
     for spoilt in (outputs["layer"] + 1, outputs["layer"] + 1e-9, outputs["layer"][:, :-1]):
         with pytest.raises(UpsampleError, match="the ways disagree"):
-            compare(outputs | {"layer": spoilt}, shown)
+            compare(outputs | {"layer": spoilt}, X, X)
     broken = explain(example(X / 3, X / 7, stride=2))
     assert broken.largest_difference < 1e-12
     with pytest.raises(UpsampleError, match="the ways disagree"):
-        compare(broken.outputs | {"matrix": broken.outputs["matrix"] + 1e-9}, broken.example)
+        compare(broken.outputs | {"matrix": broken.outputs["matrix"] + 1e-9}, X / 3, X / 7)
 
 
 def test_default_channels_follow_the_help_text():
@@ -168,7 +241,7 @@ def test_json_has_every_step(tconv_here):
         (("--stride", "x"), "--stride x is not a whole number"),
         (("--stride", "1,2,3"), "stride has 3 numbers for 2 axes"),
         (("--input", "[1, 2]", "--kernel", "[[1]]"), "an input of shape"),
-        (("--kernel", "[[[[[1]]]]]"), "a kernel with 5 levels of brackets"),
+        (("--kernel", "[[[[[[1]]]]]]"), "a kernel with 6 levels of brackets"),
         (("--channels", "1,2,3"), "--channels 1,2,3 are not two numbers"),
         (("--channels", "0"), "channels 0,0 are too few"),
         (("--channels", "999999,999999"), "999999 to 999999 channels are not a small example"),

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.options import check_picture, settings_given, whole_numbers
-from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
+from upsample_cli.cli.tconv.explain_text import print_forward, print_steps
+from upsample_cli.cli.tconv.options import check_picture, refuse_output_padding, settings_given, whole_numbers
+from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
-    from upsample_cli.tconv.explain.explain import Explanation
     from upsample_cli.tconv.explain.grids import Grid
-
-_MOST_MATRIX_COLUMNS = 40
 
 InputArray = Annotated[
     str | None,
@@ -41,8 +36,14 @@ Stride = Annotated[
     ),
 ]
 Padding = Annotated[str, options.setting_option(help="Samples to crop from each end of the output.")]
-OutputPadding = Annotated[str, options.setting_option(help="More samples to compute at the end of each axis.")]
+OutputPadding = Annotated[
+    str | None, options.setting_option(help="More samples to compute at the end of each axis. Default 0.")
+]
 Dilation = Annotated[str, options.setting_option(help="Distance between neighbouring taps of the kernel.")]
+Conv = Annotated[bool, typer.Option("--conv", help="Explain the ordinary convolution with these settings instead.")]
+Axes = Annotated[
+    int | None, options.number_option(help="1, 2 or 3. Default: that of the kernel, of which two can be channels.")
+]
 Channels = Annotated[
     str | None,
     typer.Option(
@@ -72,9 +73,11 @@ def explain_command(
     kernel: KernelArray = None,
     stride: Stride = "1",
     padding: Padding = "0",
-    output_padding: OutputPadding = "0",
+    output_padding: OutputPadding = None,
     dilation: Dilation = "1",
     channels: Channels = None,
+    conv: Conv = False,
+    axes: Axes = None,
     image: Picture = None,
     animation: Animation = None,
     html: Html = None,
@@ -91,6 +94,7 @@ def explain_command(
       tconv explain --stride 2 --animate steps.gif
       tconv explain --stride 2 --html page.html
       tconv explain --input "[1, 2, 3]" --kernel "[0.5, 1, 0.5]" --stride 2
+      tconv explain --conv --input "[0, 1, 2, 3]" --kernel "[1, 2]"
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
@@ -103,17 +107,22 @@ def explain_command(
     if html is not None:
         with called("output", "html"):
             check_writable(html, overwrite=overwrite)
-    from upsample_cli.tconv.explain.example import example
-    from upsample_cli.tconv.explain.explain import as_json, explain
     from upsample_cli.tconv.explain.grids import parse_grid
 
-    given = example(
-        parse_grid(_default(kernel, "[0, 1, 2]") if input_ is None else input_, "--input"),
-        parse_grid(_default(input_, "[0, 1]") if kernel is None else kernel, "--kernel"),
-        channels=None if channels is None else _pair(channels),
-        **settings,
-    )
-    explanation = explain(given)
+    given = parse_grid(_default(kernel, "[0, 1, 2]") if input_ is None else input_, "--input")
+    taps = parse_grid(_default(input_, "[0, 1]") if kernel is None else kernel, "--kernel")
+    several = None if channels is None else _pair(channels)
+    if conv:
+        refuse_output_padding(settings, conv=True)
+        if image or animation or html:
+            raise UsageError("drawings show the transposed convolution", "leave out --conv, or the drawing")
+        _explain_forward(given, taps, as_document=as_document, channels=several, axes=axes, **settings)
+        return
+    from upsample_cli.tconv.explain.example import example
+    from upsample_cli.tconv.explain.explain import as_json, explain
+
+    shown = example(given, taps, channels=several, axes=axes, **settings)
+    explanation = explain(shown)
     if image is not None:
         from upsample_cli.tconv.explain.image import write_image
 
@@ -128,7 +137,7 @@ def explain_command(
         from upsample_cli.tconv.explain.page import write_page
 
         with called("output", "html"):
-            write_page(given, html, overwrite=overwrite)
+            write_page(shown, html, overwrite=overwrite)
     if as_document:
         written = {
             name: None if path is None else str(path)
@@ -136,9 +145,19 @@ def explain_command(
         }
         print_document(as_json(explanation) | written)
     else:
-        _print_steps(explanation)
+        print_steps(explanation)
         print_written(image, animation, verb="drawn")
         print_written(html)
+
+
+def _explain_forward(given: Grid, taps: Grid, *, as_document: bool, **settings: Any) -> None:
+    from upsample_cli.tconv.explain.forward import explain_forward, forward_json
+
+    forward = explain_forward(given, taps, **settings)
+    if as_document:
+        print_document(forward_json(forward))
+    else:
+        print_forward(forward)
 
 
 def _default(other: str | None, line: str) -> str:
@@ -153,106 +172,3 @@ def _pair(text: str) -> tuple[int, int]:
     if len(numbers) != 2:
         raise UsageError(f"--channels {text} are not two numbers", "write --channels 2,3: in, then out")
     return numbers[0], numbers[1]
-
-
-def _print_steps(explanation: Explanation) -> None:
-    from upsample_cli.tconv.explain.explain import WAYS
-
-    steps = {"broadcast": _print_contributions, "insertion": _print_insertion, "matrix": _print_matrix}
-    console, shown = result_console(), explanation.example
-    console.print(str(shown.layer), style="bold")
-    _print_row(console, [("input X", shown.input), ("kernel K", _as_planes(shown.kernel))])
-    for number, (name, meaning) in enumerate(WAYS.items()):
-        console.print(f"\n({'abcde'[number]}) {meaning}", style="bold")
-        if name in steps:
-            steps[name](console, explanation)
-        elif name == "autograd":
-            console.print("the gradient of <conv(y, K), X> with respect to y, which has the output's size")
-        _print_row(console, [("output", explanation.outputs[name])])
-    difference = explanation.largest_difference
-    agreement = f"to {difference:.1g}" if difference else "exactly"
-    console.print(f"\nall five agree {agreement}", style="bold green")
-
-
-def _print_contributions(console: Console, explanation: Explanation) -> None:
-    _print_row(console, explanation.titled)
-    _print_row(console, [("their sum", explanation.canvas)])
-    if explanation.crops:
-        padding = [axis.padding for axis in explanation.example.layer.each_axis]
-        console.print(f"padding {_plain(padding)} crops that much at each end")
-
-
-def _print_insertion(console: Console, explanation: Explanation) -> None:
-    axes = explanation.example.layer.each_axis
-    zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
-    end = [axis.output_padding for axis in axes]
-    console.print(
-        f"stride - 1 = {_plain(zeros)} zeros between samples; dilation*(kernel_size-1) - padding = {_plain(around)} "
-        "around" + (f"; output_padding {_plain(end)} more at the end" if any(end) else "")
-    )
-    _print_row(console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))])
-
-
-def _plain(numbers: list[int]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else ",".join(str(number) for number in numbers)
-
-
-def _as_planes(kernel: Grid) -> Grid:
-    """Reshape a kernel: (in, out, *size) -> (in * out, *size)."""
-    return kernel.reshape(-1, *kernel.shape[2:])
-
-
-def _print_matrix(console: Console, explanation: Explanation) -> None:
-    rows, columns = explanation.matrix.shape
-    console.print(
-        f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
-        f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"
-    )
-    if max(rows, columns) > _MOST_MATRIX_COLUMNS:
-        console.print("(too large to print; --json has it)")
-        return
-    _print_row(console, [("C", explanation.matrix[None])])
-    _print_row(console, [("C^T", explanation.matrix.T[None]), ("X", explanation.example.input.reshape(1, -1, 1))])
-
-
-def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
-    """Print titled arrays side by side, as many as fit into the width, with channels below each other."""
-    blocks = [_block(title, array) for title, array in parts]
-    while blocks:
-        count, width = 0, 0
-        limit = min(console.width, 120)
-        while count < len(blocks) and (not count or width + len(blocks[count][0]) <= limit):
-            width += len(blocks[count][0]) + 3
-            count += 1
-        taken, blocks = blocks[:count], blocks[count:]
-        for number in range(max(len(block) for block in taken)):
-            line = taken[0][0].blank_copy()
-            for block in taken:
-                line.append(block[number] if number < len(block) else " " * len(block[0])).append("   ")
-            line.rstrip()
-            console.print(line)
-
-
-def _block(title: str, array: Grid) -> list[Text]:
-    """A title and rows of numbers, all lines with the same length; zeros are dimmed."""
-    from rich.text import Text
-
-    from upsample_cli.tconv.explain.grids import number_text
-
-    planes = array if array.ndim == 3 else array[:, None]
-    texts = [[[number_text(value) for value in row] for row in plane] for plane in planes]
-    cell = max(len(text) for plane in texts for row in plane for text in row)
-    lines = [Text(title, style="italic")]
-    for number, plane in enumerate(texts):
-        if number:
-            lines.append(Text())
-        for row in plane:
-            line = Text()
-            for column, text in enumerate(row):
-                line.append(" " if column else "  ")
-                line.append(text.rjust(cell), style="dim" if text == "0" else "")
-            lines.append(line)
-    width = max(len(line) for line in lines)
-    for line in lines:
-        line.pad_right(width - len(line))
-    return lines

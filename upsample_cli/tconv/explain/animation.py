@@ -13,6 +13,7 @@ from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.explain.drawing import Box, Colour, Drawing, Panel, Row, Words, arranged, painted
 from upsample_cli.tconv.explain.explain import Explanation
+from upsample_cli.tconv.explain.grids import as_planes
 from upsample_cli.tconv.explain.image import kept_cells, planes
 
 _FRAME_MS, _LAST_MS = 1000, 3000
@@ -57,30 +58,29 @@ def write_animation(explanation: Explanation, path: Path, *, overwrite: bool = F
 def _frames(explanation: Explanation) -> Iterator[Sequence[Row]]:
     """A frame for each input sample, and one for the output."""
     shown, kept = explanation.example, kept_cells(explanation)
-    sums = np.cumsum([canvas for _, _, canvas in explanation.contributions], axis=0)
-    placed = np.array([canvas for _, _, canvas in explanation.contributions])
+    placed = np.array([as_planes(canvas) for _, _, canvas in explanation.contributions])
+    sums = np.cumsum(placed, axis=0)
     scale = float(np.abs(sums).max())
     words = "the frame is the output: padding crops the rest" if explanation.crops else "the sum is the output"
     for number, ((title, canvas), (index, _, _)) in enumerate(
         zip(explanation.titled, explanation.contributions, strict=True)
     ):
         channel, place = index[0], index[1:]
-        marked = (0, *place) if len(place) == 1 else (place[0], place[1])
+        marked = (0, place[0]) if len(place) == 1 else (place[-2], place[-1])
+        shown_in = channel * shown.input.shape[1] + place[0] if len(place) == 3 else channel
         inputs = [
-            Panel(name, plane, marked=marked if at == channel else None)
+            Panel(name, plane, marked=marked if at == shown_in else None)
             for at, (name, plane) in enumerate(planes("input X", shown.input))
         ]
         kernels = [Panel(name, plane) for name, plane in planes("kernel K", shown.kernel[channel])]
         steps = [
-            Panel(name, plane, kept, scale, widest=widest[:, at])
-            for title, array, widest in (
-                (f"{title}, times K", canvas, placed),
-                ("output, the sum so far", sums[number], sums),
-            )
-            for at, (name, plane) in enumerate(planes(title, array))
+            Panel(name, widest[number, at], kept[at], scale, widest=widest[:, at])
+            for words_of, widest in ((f"{title}, times K", placed), ("output, the sum so far", sums))
+            for at, (name, _) in enumerate(planes(words_of, canvas))
         ]
         yield [(str(shown.layer), [*inputs, *kernels]), (words, steps)]
-    outputs = [Panel(name, plane, kept, scale) for name, plane in planes("output Y", explanation.canvas)]
+    results = zip(planes("output Y", explanation.canvas), kept, strict=True)
+    outputs = [Panel(name, plane, cells, scale) for (name, plane), cells in results]
     inputs = [Panel(name, plane) for name, plane in planes("input X", shown.input)]
     kernels = [Panel(name, plane) for name, plane in planes("kernel K", shown.kernel[0])]
     yield [(str(shown.layer), [*inputs, *kernels]), (words, outputs)]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import UpsampleError
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.explain.example import Example, Sizes
 from upsample_cli.tconv.explain.grids import Grid, number_text
 
@@ -92,7 +94,7 @@ def explain(example: Example) -> Explanation:
     contributions = tuple(_contributions(example))
     canvas = np.sum([canvas for _, _, canvas in contributions], axis=0)
     inserted, flipped = _inserted(example), _flipped(example.kernel)
-    matrix = _conv_matrix(example)
+    matrix = conv_matrix(example.layer.each_axis, example.kernel, example.input.shape[1:], example.output_sizes)
     shape = (example.kernel.shape[1], *example.output_sizes)
     outputs = {
         "broadcast": canvas[example.kept],
@@ -100,24 +102,24 @@ def explain(example: Example) -> Explanation:
         "matrix": (matrix.T @ example.input.reshape(-1)).reshape(shape),
         **_torch_outputs(example),
     }
-    difference = compare(outputs, example)
+    difference = compare(outputs, example.input, example.kernel)
     return Explanation(example, contributions, canvas, inserted, flipped, matrix, outputs, difference)
 
 
-def compare(outputs: dict[str, Grid], example: Example) -> float:
+def compare(outputs: dict[str, Grid], input_: Grid, kernel: Grid) -> float:
     """The largest difference between two outputs.
 
-    An output is a sum of at most `input.size * kernel.size` products. Another order of addition changes it by at most
+    An output is a sum of at most `input_.size * kernel.size` products. Another order of addition changes it by at most
     that many roundings of the largest sum of magnitudes. Whole numbers must be equal, because sums below 2**53 are not
     rounded.
 
     Raises:
         UpsampleError: if the difference is larger than this, or the shapes differ.
     """
-    reference = outputs["broadcast"]
-    largest = float(np.abs(example.input).sum() * np.abs(example.kernel).max())
-    whole = all(np.array_equal(array, np.rint(array)) for array in (example.input, example.kernel))
-    allowed = 0.0 if whole and largest < 2**53 else example.input.size * example.kernel.size * 2**-52 * largest
+    reference = next(iter(outputs.values()))
+    largest = float(np.abs(input_).sum() * np.abs(kernel).max())
+    whole = all(np.array_equal(array, np.rint(array)) for array in (input_, kernel))
+    allowed = 0.0 if whole and largest < 2**53 else input_.size * kernel.size * 2**-52 * largest
     difference = 0.0
     for name, output in outputs.items():
         if output.shape != reference.shape:
@@ -177,20 +179,24 @@ def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
     return result
 
 
-def _conv_matrix(example: Example) -> Grid:
-    """The matrix of the ordinary convolution with the same settings: columns are output samples, rows input samples."""
-    axes, (into, out) = example.layer.each_axis, example.kernel.shape[:2]
-    rows, columns = example.input.shape, (out, *example.output_sizes)
-    matrix = np.zeros((*rows, *columns))
-    for index, tap in product(np.ndindex(rows[1:]), np.ndindex(example.kernel.shape[2:])):
+def conv_matrix(axes: Sequence[LayerAxis], kernel: Grid, rows: Sizes, columns: Sizes) -> Grid:
+    """The matrix of an ordinary convolution from sizes `columns` to sizes `rows`.
+
+    Args:
+        axes: the settings along each axis, which a transposed convolution may share.
+        kernel: (channels of the rows, channels of the columns, *kernel_size).
+        rows, columns: sizes without channels.
+    """
+    matrix = np.zeros((kernel.shape[0], *rows, kernel.shape[1], *columns))
+    for index, tap in product(np.ndindex(rows), np.ndindex(kernel.shape[2:])):
         seen = tuple(
             sample * axis.stride + number * axis.dilation - axis.padding
             for axis, sample, number in zip(axes, index, tap, strict=True)
         )
-        if all(0 <= place < size for place, size in zip(seen, example.output_sizes, strict=True)):
-            for i, o in product(range(into), range(out)):
-                matrix[(i, *index, o, *seen)] += example.kernel[(i, o, *tap)]
-    return matrix.reshape(example.input.size, -1)
+        if all(0 <= place < size for place, size in zip(seen, columns, strict=True)):
+            for one, other in np.ndindex(kernel.shape[:2]):
+                matrix[(one, *index, other, *seen)] += kernel[(one, other, *tap)]
+    return matrix.reshape(kernel.shape[0] * prod(rows), -1)
 
 
 def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
@@ -199,13 +205,12 @@ def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
     kernel, x = (torch.from_numpy(array.copy()) for array in (example.kernel, example.input[None]))
     shown = example.layer
     settings: dict[str, Any] = {name: getattr(shown, name) for name in ("stride", "padding", "dilation")}
-    convolve = torch.nn.functional.conv1d if shown.axes == 1 else torch.nn.functional.conv2d
+    convolve: Any = getattr(torch.nn.functional, f"conv{shown.axes}d")
     blank = torch.zeros(1, shown.out_channels or 1, *example.output_sizes, dtype=torch.float64, requires_grad=True)
     # If output_padding is at least the stride, the convolution has more outputs than the input has samples.
     inputs: tuple[Any, ...] = (..., *(slice(size) for size in example.input.shape[1:]))
     (gradient,) = torch.autograd.grad(convolve(blank, kernel, **settings)[inputs], blank, grad_outputs=x)
-    kind: Any = torch.nn.ConvTranspose1d if shown.axes == 1 else torch.nn.ConvTranspose2d
-    layer = kind(
+    layer = getattr(torch.nn, shown.name)(
         shown.in_channels or 1,
         shown.out_channels or 1,
         example.kernel.shape[2:],

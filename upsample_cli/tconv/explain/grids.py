@@ -54,6 +54,16 @@ def _values(node: ast.expr) -> Any:
     raise ValueError
 
 
+def as_planes(array: Grid) -> Grid:
+    """Rows and columns for each channel and, with three axes, for each depth: (channels, *sizes) -> (planes, h, w).
+
+    >>> as_planes(np.zeros((2, 5))).shape, as_planes(np.zeros((2, 3, 4, 5))).shape
+    ((2, 1, 5), (6, 4, 5))
+    """
+    rows = array.shape[-2] if array.ndim > 2 else 1
+    return array.reshape(-1, rows, array.shape[-1])
+
+
 def number_text(value: float) -> str:
     """A number with at most six digits, as short as possible.
 

@@ -9,7 +9,7 @@ import numpy as np
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.explain.drawing import Panel, Row, write_panels
 from upsample_cli.tconv.explain.explain import WAYS, Explanation
-from upsample_cli.tconv.explain.grids import Grid
+from upsample_cli.tconv.explain.grids import Grid, as_planes
 
 _MOST_CELLS = 20_000
 """The most cells of all panels together; an image with more is too large to look at."""
@@ -29,11 +29,17 @@ def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False
     write_panels(rows, path, overwrite=overwrite)
 
 
-def kept_cells(explanation: Explanation) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The rows and the columns (start, stop) of the canvas that padding leaves."""
-    shown = explanation.example
-    starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
-    return starts_and_stops[0] if shown.layer.axes == 2 else (0, 1), starts_and_stops[-1]
+Cells = tuple[tuple[int, int], tuple[int, int]]
+"""Rows and columns, each (start, stop)."""
+
+
+def kept_cells(explanation: Explanation) -> list[Cells | None]:
+    """What padding leaves of each plane of the canvas; None for a plane that it crops."""
+    parts = [(part.start, part.stop) for part in explanation.example.kept[1:]]
+    cells = ((0, 1), parts[0]) if len(parts) == 1 else (parts[-2], parts[-1])
+    depth = explanation.canvas.shape[1] if len(parts) == 3 else 1
+    first, last = parts[0] if len(parts) == 3 else (0, 1)
+    return [cells if first <= plane % depth < last else None for plane in range(len(explanation.canvas) * depth)]
 
 
 def _rows(explanation: Explanation) -> list[Row]:
@@ -50,8 +56,8 @@ def _rows(explanation: Explanation) -> list[Row]:
         (
             "sum; the frame is what padding leaves" if explanation.crops else "sum",
             [
-                Panel(title, plane, kept if explanation.crops else None, scale=largest)
-                for title, plane in planes("sum", explanation.canvas)
+                Panel(title, plane, cells if explanation.crops else None, scale=largest)
+                for (title, plane), cells in zip(planes("sum", explanation.canvas), kept, strict=True)
             ],
         ),
         (
@@ -75,9 +81,13 @@ def _rows(explanation: Explanation) -> list[Row]:
 
 
 def planes(title: str, array: Grid) -> list[tuple[str, Grid]]:
-    """A title and rows of numbers for each channel of an array (channels, *sizes)."""
-    several = array if array.ndim == 3 else array[:, None]
-    return [(title if len(several) == 1 else f"{title} #{number}", plane) for number, plane in enumerate(several)]
+    """A title and rows of numbers for each channel, and with three axes for each depth, of (channels, *sizes)."""
+    several, depth = as_planes(array), array.shape[1] if array.ndim == 4 else 1
+    names = []
+    for number in range(len(several)):
+        channel = f" #{number // depth}" if len(array) > 1 else ""
+        names.append(title + channel + (f" depth {number % depth}" if array.ndim == 4 else ""))
+    return list(zip(names, several, strict=True))
 
 
 def _panels(title: str, array: Grid, scale: float | None = None) -> list[Panel]:
