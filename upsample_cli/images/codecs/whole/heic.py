@@ -6,10 +6,13 @@ has for information only, does not count. Source: ISO/IEC 23008-12.
 
 from __future__ import annotations
 
+import os
+import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.avif import check_lists
+from upsample_cli.images.codecs.avif import boxes_in, check_lists
 from upsample_cli.images.codecs.avif_items import avif_parts
 from upsample_cli.images.codecs.readable import REDUCE
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
@@ -22,6 +25,7 @@ _MODES: dict[str, tuple[Colour, bool]] = {
     "RGB": ("rgb", False), "RGBA": ("rgb", True), "RGBa": ("rgb", True),
 }  # fmt: skip
 _PREMULTIPLIED = {"La", "RGBa"}
+_SIZE_PATH = (b"meta", b"iprp", b"ipco", b"ispe")
 _DECODER_BYTES = 8
 """Bytes per sample in the decoder: planes, and the image that is converted to RGB and turned. Measured."""
 
@@ -33,6 +37,8 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         ImageError: pillow-heif is not installed, or the image is damaged or of a kind that is not supported.
     """
     check_lists(file, name)
+    for size in _coded_sizes(file, _SIZE_PATH, 0, file.seek(0, os.SEEK_END)):
+        check_size(*size)  # libheif refuses pixels that exceed them, but not a crop of many
     image, count = _opened(file, name)
     width, height = image.size
     check_size(height, width)
@@ -64,6 +70,19 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         is_upright=True,
         decoding_bytes=height * width * layout.channels * _DECODER_BYTES,
     )
+
+
+def _coded_sizes(file: BinaryIO, path: tuple[bytes, ...], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Height and width of every coded image, before they are cropped and turned."""
+    for kind, at, stop in boxes_in(file, start, end):
+        if kind != path[0]:
+            continue
+        if len(path) > 1:
+            yield from _coded_sizes(file, path[1:], at + 4 * (kind == b"meta"), stop)
+        else:
+            file.seek(at + 4)
+            width, height = struct.unpack(">II", file.read(8))
+            yield height, width
 
 
 def _opened(file: BinaryIO, name: str) -> tuple[Any, int]:

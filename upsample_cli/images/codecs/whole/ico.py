@@ -80,14 +80,17 @@ def _png(data: bytes, name: str, check_size: CheckSize, losses: list[Loss]) -> W
 
 
 def _bitmap(data: bytes, name: str, check_size: CheckSize, losses: list[Loss]) -> Whole:
-    size, width, doubled, bits = struct.unpack_from("<IiixxH", data)
+    size, width, doubled, bits, used = struct.unpack_from("<IiixxH16xI", data)
     height = doubled // 2
     check_size(height, width)
     if size != _DIB_BYTES or bits not in _BITS:
         raise ImageError(name, "is an icon with a bitmap of an unusual kind", CONVERT, kind="unsupported")
-    if len(data) < _DIB_BYTES + height * ((width * bits + 31) // 32 * 4):
+    colours = min(used, 256) or 1 << bits if bits <= 8 else used
+    mask_at = _DIB_BYTES + 4 * colours + height * ((width * bits + 31) // 32 * 4)
+    if len(data) < mask_at:
         raise ValueError("truncated")
-    dib = _Dib(height, width, bits, data)
+    end = mask_at + height * ((width + 31) // 32 * 4)
+    dib = _Dib(height, width, bits, data[:end].ljust(end, b"\0"))  # Pillow finds the mask from the end; some have none
 
     def decode(_losses: set[Loss]) -> Rows:
         rows = _decoded(dib, bits)

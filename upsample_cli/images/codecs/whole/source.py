@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from importlib import import_module
 from typing import BinaryIO
@@ -39,7 +40,10 @@ def open_whole(file: BinaryIO, name: str, fmt: ReadFormat, *, max_pixels: int, i
 
     with readable(name, fmt):
         module = import_module(f"upsample_cli.images.codecs.whole.{fmt.name}")
-        found: Whole = module.read_header(file, name, check_size)
+        try:
+            found: Whole = module.read_header(file, name, check_size)
+        except (struct.error, IndexError) as error:
+            raise ValueError("truncated") from error
         check_size(found.height, found.width)
         return _source(found, file, name, fmt, is_one)
 
