@@ -89,6 +89,15 @@ def test_a_format_that_is_only_read_cannot_be_the_output(name):
         assert ".png" in ended.err or "png, " in ended.err
 
 
+def test_outputs_cannot_be_named_like_a_format_that_is_only_read():
+    ended = upsample("shots", "--name", "{stem}.TGA")
+    assert ended.status == 2
+    assert "is the name of a TGA file, which is not written; end --name in {ext}" in ended.err
+    ended = upsample("shots", "-o", "all.tga")
+    assert ended.status == 2
+    assert "named like an image" in ended.err
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 def test_without_the_extra_heic_in_a_folder_is_counted_and_the_extra_is_named(is_there, monkeypatch):
     for module in (formats, __import__("upsample_cli.cli.report.summary", fromlist=["x"])):

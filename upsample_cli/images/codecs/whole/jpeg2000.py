@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.codecs.readable import CONVERT, REDUCE
-from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import Depth, Layout, Rows
 
 _START, _KINDS_AT = b"\xff\x4f\xff\x51", 42
-_MOST_CHANNELS, _MOST_BITS = 64, 16
+_MOST_CHANNELS, _MOST_BITS = 8, 16
 _LEAST_TILE_PIXELS, _FREE_TILES = 1024, 64
 _DECODER_BYTES = 12
 """Bytes per sample in OpenJPEG: 32-bit numbers of the image and of a tile that may be as large, and its code blocks."""
@@ -229,7 +229,8 @@ def _rows(stored: Rows, bits: int, layout: Layout, is_sycc: bool, is_premultipli
 
     if is_sycc:
         stored = stored.copy()
-        stored[..., :3] = _rgb_of_sycc(stored[..., :3], bits)
+        for top in range(0, len(stored), BAND_ROWS):
+            stored[top : top + BAND_ROWS, :, :3] = _rgb_of_sycc(stored[top : top + BAND_ROWS, :, :3], bits)
     rows: Rows = scaled(stored, bits).astype(layout.dtype, copy=False)
     if is_premultiplied:
         rows = rows.copy()

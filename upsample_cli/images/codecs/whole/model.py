@@ -9,6 +9,9 @@ from typing import Any
 from upsample_cli.errors import Loss
 from upsample_cli.images.model import ColourSpace, Frames, Layout, Rows
 
+BAND_ROWS = 256
+"""Rows to convert at once where the conversion needs more bytes than its result."""
+
 CheckSize = Callable[[int, int], None]
 """Refuses an image of (height, width) that is too large, before a library reads the file."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources, resource
 from upsample_cli.images.model import Colour, ColourSpace, Depth, Layout, Rows
@@ -24,6 +24,8 @@ _OTHER_MODES = {0: "a bitmap", 2: "a palette", 7: "several inks", 9: "Lab colour
 _DUOTONE = 8
 _PROFILE, _VERSION_INFO = 0x040F, 0x0421
 _RAW, _PACKED = 0, 1
+_COPIES = 2
+"""Copies of the samples besides the rows: planes as stored, and planes together."""
 _DEEP_LAYERS = {b"Lr16", b"Lr32", b"Layr"}
 _LONG_BLOCKS = _DEEP_LAYERS | {b"LMsk", b"Mt16", b"Mt32", b"Mtrn", b"Alph", b"FMsk", b"lnk2", b"FEid", b"FXid", b"PxSD"}
 """Blocks whose length is a 64-bit number in a PSB."""
@@ -89,7 +91,7 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         colour=ColourSpace(gamma=100000) if head.bits == 32 and profile is None and colour != "cmyk" else None,
         aspect=found.aspect,
         losses=(*_losses(head, layers, head.channels - layout.channels), *lost_resources(lost)),
-        decoding_bytes=head.channels * head.height * head.row_bytes,
+        decoding_bytes=_COPIES * layout.channels * head.height * head.row_bytes,
     )
 
 
@@ -218,8 +220,10 @@ def _take_off_white(rows: Rows, full: int, white: int) -> None:
     """Recover colour that Photoshop has laid over white where it is transparent, in place."""
     import numpy as np
 
-    alpha = rows[..., -1:].astype(np.float64) / full
-    with np.errstate(all="ignore"):
-        colour = (rows[..., :-1] - white * (1 - alpha)) / alpha
-    colour = np.where(alpha > 0, colour, white)
-    rows[..., :-1] = colour if rows.dtype.kind == "f" else np.floor(colour + 0.5).clip(0, full).astype(rows.dtype)
+    for top in range(0, len(rows), BAND_ROWS):
+        band = rows[top : top + BAND_ROWS]
+        alpha = band[..., -1:].astype(np.float64) / full
+        with np.errstate(all="ignore"):
+            colour = (band[..., :-1] - white * (1 - alpha)) / alpha
+        colour = np.where(alpha > 0, colour, white)
+        band[..., :-1] = colour if rows.dtype.kind == "f" else np.floor(colour + 0.5).clip(0, full).astype(rows.dtype)
