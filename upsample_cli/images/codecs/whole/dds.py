@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import CONVERT
-from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.model import Layout, Rows
 
 _HEAD_BYTES, _MORE_BYTES, _BLOCK = 128, 20, 4
@@ -89,7 +89,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     is_cube = caps & _CUBE or (more is not None and more[2] & _CUBE_OF_MORE)
     lost = "of the faces of its cube" if is_cube else "of its images" if more is not None and more[3] > 1 else ""
     losses = (Loss("frames", f"{lost}, the first is read"),) if lost else ()
-    return Whole(height, width, layout, decode, losses=losses, lossless=not pixels.blocks)
+    return Whole(
+        height, width, layout, decode, losses=losses, lossless=not pixels.blocks, decoding_bytes=size_bytes * 2
+    )
 
 
 def _of_old(head: bytes, flags: int, code: bytes) -> _Pixels | None:
@@ -141,7 +143,11 @@ def _of_masks(data: bytes, pixels: _Pixels, height: int) -> Rows:
 
     from upsample_cli.images.codecs.bmp import Channel
 
-    stored = np.zeros((len(data) // (pixels.bits // 8), 4), np.uint8)
-    stored[:, : pixels.bits // 8] = np.frombuffer(data, np.uint8).reshape(len(stored), -1)
-    numbers = stored.view("<u4").reshape(height, -1)
-    return np.stack([Channel(mask).levels(numbers, pixels.layout) for mask in pixels.masks], axis=2)
+    stored = np.frombuffer(data, np.uint8).reshape(height, -1, pixels.bits // 8)
+    rows: Rows = np.empty((*stored.shape[:2], len(pixels.masks)), pixels.layout.dtype)
+    for top in range(0, height, BAND_ROWS):
+        band = stored[top : top + BAND_ROWS]
+        numbers = np.pad(band, ((0, 0), (0, 0), (0, 4 - pixels.bits // 8))).view("<u4")[..., 0]
+        for channel, mask in enumerate(pixels.masks):
+            rows[top : top + BAND_ROWS, :, channel] = Channel(mask).levels(numbers, pixels.layout)
+    return rows

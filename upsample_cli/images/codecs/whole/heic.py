@@ -26,8 +26,6 @@ _MODES: dict[str, tuple[Colour, bool]] = {
 }  # fmt: skip
 _PREMULTIPLIED = {"La", "RGBa"}
 _SIZE_PATH = (b"meta", b"iprp", b"ipco", b"ispe")
-_DECODER_BYTES = 8
-"""Bytes per sample in the decoder: planes, and the image that is converted to RGB and turned. Measured."""
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
@@ -68,7 +66,7 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         lossless=False,
         frames=Frames(count, "views") if count > 1 else None,
         is_upright=True,
-        decoding_bytes=height * width * layout.channels * _DECODER_BYTES,
+        decoding_bytes=height * width * layout.channels * depth // 8,  # the planes before they become RGB; measured
     )
 
 

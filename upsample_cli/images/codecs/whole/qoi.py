@@ -39,4 +39,6 @@ def read_header(file: BinaryIO, _name: str, check_size: CheckSize) -> Whole:
         return rows
 
     colour = ColourSpace(gamma=100000) if space == _LINEAR else None
-    return Whole(height, width, Layout("rgb", channels == 4), decode, colour=colour)
+    return Whole(
+        height, width, Layout("rgb", channels == 4), decode, colour=colour, decoding_bytes=height * width * channels
+    )

@@ -16,6 +16,8 @@ _HEAD_BYTES, _FOOTER_BYTES, _SIGNATURE = 18, 26, b"TRUEVISION-XFILE.\0"
 _KIND_OF_ALPHA_AT, _USEFUL_ALPHA, _PREMULTIPLIED = 494, 3, 4
 _MAPPED, _COLOUR, _GREY, _PACKED = 1, 2, 3, 8
 _MOST_PIXELS_OF_A_PACKET = 128
+_DECODER_BYTES = 10
+"""Bytes per pixel in Pillow: the image, its conversion, and the rows before they are an array. Measured."""
 _GREY_LAYOUT, _GREY_ALPHA = Layout("grey"), Layout("grey", alpha=True)
 _RGB, _RGB_ALPHA = Layout("rgb"), Layout("rgb", alpha=True)
 _LAYOUTS = {
@@ -64,7 +66,7 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
 
     lost = ["the text in its header"] * (text_bytes > 0) + ["its extension area"] * extension.is_there
     losses = (Loss("metadata", f"{' and '.join(lost)}, which outputs do not have, is left out"),) if lost else ()
-    return Whole(height, width, layout, decode, losses=losses)
+    return Whole(height, width, layout, decode, losses=losses, decoding_bytes=height * width * _DECODER_BYTES)
 
 
 def _extension(file: BinaryIO) -> _Extension:
