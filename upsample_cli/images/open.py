@@ -113,9 +113,6 @@ def _refusing(error: ImageError) -> ReadBox:
 
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
-    if is_tiff(file.read(HEAD_BYTES)):
-        refuse_raw(file, name)
-    file.seek(0)
     try:
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
@@ -221,6 +218,7 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
         from upsample_cli.images.codecs.tiff.reader import open_tiff
         from upsample_cli.images.open_pages import one_page
 
+        refuse_raw(file, name)
         if frame is not None and frame > 1:
             return one_page(file, name, frame, max_pixels=max_pixels)
         source = open_tiff(file, name, max_pixels=max_pixels)

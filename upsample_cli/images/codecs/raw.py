@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.metadata import ifd
 
 DEVELOP = "develop it first, for example with darktable or RawTherapee, or with dcraw or rawpy in a script"
@@ -41,7 +43,8 @@ def refuse_raw(file: BinaryIO, name: str) -> None:
     Raises:
         ImageError: it is a RAW file.
     """
-    with suppress(ValueError):  # a damaged TIFF; its reader says what is wrong
+    # Of a damaged TIFF, its reader says what is wrong.
+    with readable(name, FORMATS["tiff"]), suppress(ValueError):
         if (kind := _raw_kind(ifd.tiff_in_file(file))) is not None:
             raise ImageError(name, f"is a camera's RAW ({kind}), which is not supported", DEVELOP, kind="unsupported")
 
