@@ -94,11 +94,12 @@ def test_a_heic_of_8_bits_is_read_with_its_alpha(mode, layout):
 
 
 @NEEDS_HEIF
-def test_a_heic_of_10_bits_becomes_16_bits_in_the_whole_range():
-    deep = (SMOOTH.astype(np.uint16) << 8) | 255
+@pytest.mark.parametrize(("mode", "layout"), [("RGB;16", Layout("rgb", depth=16)), ("L;16", Layout("grey", depth=16))])
+def test_a_heic_of_10_bits_becomes_16_bits_in_the_whole_range(mode, layout):
+    deep = (SMOOTH[..., : layout.channels].astype(np.uint16) << 8) | 255
     deep[:8, :8], deep[-8:, -8:] = 0, 65535
-    rows, source = read(heic(deep, "RGB;16"))
-    assert source.info.layout == Layout("rgb", depth=16)
+    rows, source = read(heic(deep, mode))
+    assert source.info.layout == layout
     assert (rows[2, 2] == 0).all()
     assert (rows[-2, -2] == 65535).all()
     assert np.abs(rows.astype(int) - deep)[8:-8, 8:-8].max() <= 65535 / 1023 * 2
@@ -251,6 +252,11 @@ def test_transparency_of_a_psd_is_taken_off_white(layers):
     np.testing.assert_array_equal(rows[..., 3], alpha)
     assert np.abs(rows[..., :3].astype(int) - RGB).max() <= 2
     assert source.info.layout.alpha
+
+
+def test_colour_of_a_psd_that_is_not_laid_over_white_stays():
+    rows, _ = read(psd(planes_of(RGBA), 3, layers=-1))
+    np.testing.assert_array_equal(rows, RGBA)
 
 
 def test_a_channel_of_a_psd_that_is_not_transparency_is_a_loss():

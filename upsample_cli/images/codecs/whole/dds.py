@@ -69,7 +69,8 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     more = struct.unpack("<5I", file.read(_MORE_BYTES)) if flags & _FOUR_CODE and code == b"DX10" else None
     pixels = _of_old(head, flags, code) if more is None else _of_dxgi(more)
     if pixels is None or caps & _VOLUME:
-        kind = "a volume" if caps & _VOLUME else f"pixels of the kind {more[0] if more else code.decode('latin-1')!r}"
+        coded = more[0] if more else code.decode("latin-1") if flags & _FOUR_CODE else "a palette or unusual masks"
+        kind = "a volume" if caps & _VOLUME else f"pixels of the kind {coded!r}"
         raise ImageError(name, f"is a DDS with {kind}, which is not supported", CONVERT, kind="unsupported")
     at, layout = _HEAD_BYTES + _MORE_BYTES * (more is not None), pixels.layout
     size_bytes = pixels.size_bytes(height, width)

@@ -21,7 +21,7 @@ from upsample_cli.images.metadata.exif import without_orientation, without_prefi
 from upsample_cli.images.model import Colour, Depth, Frames, Layout, Rows
 
 _MODES: dict[str, tuple[Colour, bool]] = {
-    "L": ("grey", False), "LA": ("grey", True), "La": ("grey", True),
+    "L": ("grey", False), "I": ("grey", False), "LA": ("grey", True), "La": ("grey", True),
     "RGB": ("rgb", False), "RGBA": ("rgb", True), "RGBa": ("rgb", True),
 }  # fmt: skip
 _PREMULTIPLIED = {"La", "RGBa"}

@@ -130,7 +130,7 @@ def _size(head: bytes, name: str, check_size: CheckSize) -> _Size:
         raise ValueError("truncated")
     depths = {kind[0] for kind in kinds}
     if any(kind[1:] != (1, 1) for kind in kinds):
-        raise _unsupported(name, "channels of different sizes (subsampled colour)", CONVERT)
+        raise _unsupported(name, "subsampled channels", CONVERT)
     if len(depths) > 1 or max(depths) >= _MOST_BITS:
         raise _unsupported(name, "signed numbers, more than 16 bits per channel, or channels of different depths")
     return _Size(bottom - top, right - left, count, depths.pop() + 1)

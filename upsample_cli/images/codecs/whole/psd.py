@@ -217,11 +217,17 @@ def _planes(file: BinaryIO, at: int, head: _Head, count: int) -> list[bytes]:
 
 
 def _take_off_white(rows: Rows, full: int, white: int) -> None:
-    """Recover colour that Photoshop has laid over white where it is transparent, in place."""
+    """Recover colour that Photoshop has laid over white where it is transparent, in place.
+
+    Other programs store colour as it is. Then it is farther from white somewhere than its alpha allows.
+    """
     import numpy as np
 
-    for top in range(0, len(rows), BAND_ROWS):
-        band = rows[top : top + BAND_ROWS]
+    bands = [rows[top : top + BAND_ROWS] for top in range(0, len(rows), BAND_ROWS)]
+    step = 1 / 256 if rows.dtype.kind == "f" else 1.0
+    if not all((np.abs(band[..., :-1] - float(white)) <= band[..., -1:] + step).all() for band in bands):
+        return
+    for band in bands:
         alpha = band[..., -1:].astype(np.float64) / full
         with np.errstate(all="ignore"):
             colour = (band[..., :-1] - white * (1 - alpha)) / alpha
