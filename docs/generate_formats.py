@@ -311,8 +311,8 @@ Since then libtiff decodes LZW, and has not crashed. With Lab, 16-bit animations
 2000 tiles among the files, 24,456 inputs in 500 s on a busy machine had one finding: a JPEG XR tile whose codestream
 asked for 80 PiB. Damaged JPEG XR tiles later crashed its decoder, so TIFFs in JPEG XR are refused by name.
 
-Formats that are only read, and nothing else: 213,678 inputs in 3,450 s on a busy machine, 7.7 minutes of processor time,
-had no finding, with pillow-heif 1.8.1 and imagecodecs 2026.3.6.
+Formats that are only read, and nothing else: 213,678 inputs in 3,450 s on a busy machine, 7.7 minutes of processor
+time, had no finding, with pillow-heif 1.8.1 and imagecodecs 2026.3.6.
 
 Known limits: the size of LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
 
