@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from support.corpus import good_files, mutated
+from support.read_only import read_only_files
 from support.reading import exercise, peak_bytes
 
 from upsample_cli.errors import UpsampleError
@@ -38,7 +39,7 @@ def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> N
     """Mutate and read files until the time is up; each finding is a file in `found` and a line in `reports`."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     warnings.simplefilter("error")  # an unexpected line on stderr is a finding too
-    random_, files = random.Random(seed), good_files()
+    random_, files = random.Random(seed), good_files() | read_only_files()
     with (found / "crash.txt").open("a") as log:
         faulthandler.enable(log)
         counts: Counter[str] = Counter()

@@ -23,6 +23,7 @@ FAILURES = {
     "unreadable": "the input cannot be opened or read",
     "not-an-image": "the input is empty, a folder, a link or a file in an unknown format",
     "unsupported": "the input is valid but uses a feature that is not supported",
+    "no-package": "the input needs a package that is not installed",
     "damaged": "the input is damaged or truncated",
     "too-large": "the input is larger than a limit allows",
     "no-memory": "the input does not fit into memory",
@@ -45,7 +46,7 @@ FAILURES = {
 }
 """The meaning of each failure code. Codes are stable: new ones may be added, and existing ones keep their meaning."""
 
-_TRANSIENT = {"changed", "exists", "unwritable", "no-space", "no-memory", "killed", "cluster"}
+_TRANSIENT = {"changed", "exists", "unwritable", "no-space", "no-memory", "killed", "cluster", "no-package"}
 
 LOSSES = {
     "alpha": "transparency is removed or becomes on or off",

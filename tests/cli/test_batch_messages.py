@@ -88,16 +88,16 @@ def test_files_of_other_formats_in_a_folder_are_counted(count):
     Path("in/sub").mkdir(parents=True)
     for index in range(count):
         save(f"in/{index}.png", (3, 2), "L")
-    for name in ("a.HEIC", "b.heic", "c.svg", "sub/d.cr2", "notes.txt", ".e.heic"):
+    for name in ("a.EXR", "b.exr", "c.svg", "sub/d.cr2", "notes.txt", ".e.exr"):
         Path("in", name).write_bytes(b"not looked into")
-    message = "3 files of other formats: .heic 2, .svg 1"
+    message = "3 files of other formats: .exr 2, .svg 1"
     ended = upsample("in", "-n")
     assert message in ended.err + ended.out
     ended = upsample("in", "-n", "-r", "--json")
-    assert ended.document["other_formats"] == {".heic": 2, ".svg": 1, ".cr2": 1}
+    assert ended.document["other_formats"] == {".exr": 2, ".svg": 1, ".cr2": 1}
     assert "formats" not in upsample("in", "-o", "out", "-q").err
     assert "other_formats" not in upsample("in/0.png", "-n", "--json").document
-    for name in ("a.HEIC", "b.heic", "c.svg"):
+    for name in ("a.EXR", "b.exr", "c.svg"):
         Path("in", name).unlink()
     ended = upsample("in", "-n")
     assert "formats" not in ended.err + ended.out
@@ -105,10 +105,10 @@ def test_files_of_other_formats_in_a_folder_are_counted(count):
 
 def test_a_folder_with_only_other_formats_is_an_error_that_counts_them():
     Path("in").mkdir()
-    Path("in/a.heic").write_bytes(b"")
+    Path("in/a.exr").write_bytes(b"")
     ended = upsample("in")
     assert (ended.status, ended.out) == (2, "")
-    assert "no images in in, but 1 file of other formats: .heic 1; name images" in ended.err
+    assert "no images in in, but 1 file of other formats: .exr 1; name images" in ended.err
 
 
 def test_stopping_a_single_image_is_one_line():

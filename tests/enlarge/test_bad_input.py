@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import corpus
 from support.corpus import HEIGHT, RGB, WIDTH, good_files, mutated, png, saved, tiff, truncated
+from support.read_only import read_only_files
 from support.reading import exercise, peak_bytes
 from support.running import names, save, tree, upsample, upsample_process
 
@@ -23,7 +24,7 @@ from upsample_cli.errors import ImageError, UpsampleError
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.open import open_image, read_header
 
-GOOD = good_files()
+GOOD = good_files() | read_only_files()
 LONGEST_S, MOST_BYTES = 5.0, 300 << 20
 HUGE = 2**31 - 1
 

@@ -28,11 +28,20 @@ def test_avif_is_recognized_by_any_of_its_brands(head):
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        ftyp("heic", "mif1", "heic"), ftyp("mif1", "mif1", "heic"), ftyp("mif1", "miaf", behind=item(b"hvc1")),
+        ftyp("hevx"), ftyp("msf1", "hevc"),
+    ],
+)  # fmt: skip
+def test_heic_is_recognized_by_its_brands_or_items(head):
+    assert format_of_content(head, "a").name == "heic"
+
+
+@pytest.mark.parametrize(
     ("head", "title", "next_step"),
     [
-        (ftyp("heic", "mif1", "heic"), "HEIC", "heif-convert"), (ftyp("mif1", "mif1", "heic"), "HEIC", "heif-convert"),
-        (ftyp("mif1", "miaf", behind=item(b"hvc1")), "HEIC", "heif-convert"), (ftyp("hevx"), "HEIC", "convert"),
-        (ftyp("msf1", "hevc"), "HEIC", "convert"), (ftyp("mif1"), "HEIF", "convert"),
+        (ftyp("mif1"), "HEIF", "convert"),
         (ftyp("mif1", "jpeg"), "HEIF with JPEG", "convert"), (ftyp("crx ", "isom"), "CR3", "develop"),
         (ftyp("isom", "iso2", "avc1", "mp41"), "MP4", "ffmpeg"), (ftyp("qt  ", "qt  "), "QuickTime", "ffmpeg"),
         (ftyp("mp42", "isom"), "MP4", "ffmpeg"), (ftyp("zzzz"), "'zzzz'", "check the file"),

@@ -243,8 +243,8 @@ def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
     [
         (b"Dear diary, today", "is not an image in a format we know"),
         (b"%PDF-1.7\n", "is PDF, which is not supported"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not supported"),
-        (b"8BPS\0\1", "is Photoshop, which is not supported"),
+        (b"8BPS\0\1", "is truncated"),
+        (b"v/1\1\2\0\0\0", "is OpenEXR, which is not supported"),
         (b"\xff\xd8\xff", "is truncated"),
         (b"\x89PNG\r\n\x1a\n", "is damaged"),
         (b"RIFF\x04\0\0\0WEBP", "is damaged"),

@@ -140,7 +140,6 @@ def test_three_channels_without_a_photometric_tag_are_rgb():
 
 REFUSED = {
     "a transparency mask": {"bits": 1, "photometric": 4},
-    r"raw data of a camera \(CFA\)": {"bits": 16, "photometric": 32803},
     "LogLuv light": {"bits": 16, "samples": 3, "photometric": 32845},
     "ITU Lab colours": {"samples": 3, "photometric": 10},
     "complex numbers": {"bits": 64, "t339": (SHORT, 6)},

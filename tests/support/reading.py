@@ -25,6 +25,12 @@ from upsample_cli.images.save import open_sink
 MAX_PIXELS = 1_000_000
 
 
+class _Named(io.BytesIO):
+    """A file in memory with a name, which a TGA needs."""
+
+    name = "bad.tga"
+
+
 def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, ImageInfo]:
     """All rows of an image in memory, read in one piece, and its header."""
     with open_image(io.BytesIO(data), **settings) as source:
@@ -34,8 +40,8 @@ def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, ImageInfo]:
 def exercise(data: bytes, target: str = "png") -> np.ndarray:
     """Run an image through everything but the layer: plan, open, read all rows, write small ones. Returns its rows."""
     options = Options(max_pixels=MAX_PIXELS, format=target)
-    job = plan_job(Path("bad"), options, source_stream=io.BytesIO(data))
-    with open_image(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
+    job = plan_job(Path("bad"), options, source_stream=_Named(data))
+    with open_image(_Named(data), max_pixels=MAX_PIXELS) as source:
         info = source.info
         assert (info.height, info.width) == (job.height, job.width)
         bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]

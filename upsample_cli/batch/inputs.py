@@ -12,7 +12,7 @@ from pathlib import Path
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.exclude import Exclusion, is_litter
 from upsample_cli.errors import Failure, UsageError
-from upsample_cli.images.formats import format_of_path, other_format
+from upsample_cli.images.formats import is_input_name, other_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _images(
             unreadable.append(Found(Path(error.filename), folder, failure))
             continue
         for entry in shown:
-            if format_of_path(entry.name) is not None and not _is_folder(entry):
+            if is_input_name(entry.name) and not _is_folder(entry):
                 yield Found(here / entry.name, folder)
             elif (extension := other_format(entry.name)) is not None and not _is_folder(entry):
                 other_formats[extension] += 1

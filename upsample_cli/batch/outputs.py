@@ -11,7 +11,7 @@ from pathlib import Path
 from upsample_cli.atomic.folders import Place, is_link
 from upsample_cli.batch.inputs import Found, is_folder
 from upsample_cli.errors import Setting, UsageError, joined
-from upsample_cli.images.formats import format_of_path
+from upsample_cli.images.formats import is_input_name
 
 _GIVE_FOLDER = ("give ", Setting("output"), " a folder")
 
@@ -97,7 +97,7 @@ def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
         return Outputs(file=path)
     if os.path.lexists(path):
         raise UsageError(f"{output} is a file, and there are several images to write", _GIVE_FOLDER)
-    if format_of_path(path) is not None:
+    if is_input_name(path):
         raise UsageError(
             f"{output} is named like an image, and there are several to write",
             joined(_GIVE_FOLDER, f"; if it is to be one, write {output}/"),

@@ -68,6 +68,7 @@ def run_upsample(request: Request) -> int:
         reporters = stack.enter_context(open_reporters(report, request.options, **files))
         bars = Bars(messages, is_shown=not request.quiet)
         session = Session(request, start_s, reporters, bars, unfinished=len(entries))
+        session.announce(jobs)
         try:
             if request.dry_run:
                 for entry in entries:

@@ -15,6 +15,7 @@ from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
+from upsample_cli.cli.report.chosen import chosen_formats
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
@@ -45,6 +46,7 @@ class Session:
     journal: Journal = field(default_factory=NullJournal)
     unfinished: int = 0
     device: str = field(init=False)
+    _announced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.device = self.request.options.device
@@ -71,6 +73,13 @@ class Session:
             cluster=request.cluster,
             warn=partial(self.reporters.report.message, "warning", "yellow"),
         )
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Say once which formats outputs get that nobody chose."""
+        for line in chosen_formats(jobs, self.request.options):
+            if line not in self._announced and not self.request.quiet:
+                self.reporters.report.message("note", "bold", line)
+            self._announced.add(line)
 
     def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
         """Enlarge the planned images and report their results."""

@@ -88,7 +88,10 @@ Version = Annotated[
 ]
 Format = Annotated[
     str | None,
-    _output_option(metavar="EXT", help=f"Output format: {', '.join(FORMATS)}. Default: the input's."),
+    _output_option(
+        metavar="EXT",
+        help=f"Output format: {', '.join(FORMATS)}. Default: the input's; png or tiff for one that is only read.",
+    ),
 ]
 Quality = Annotated[
     int | None,

@@ -88,6 +88,7 @@ class _Watch:
         self.session.unfinished = len(found)
         for entries in self._rounds(found):
             jobs = [entry.job for entry in entries if entry.job is not None]
+            self.session.announce(jobs)
             self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
         self.session.unfinished = 0  # two names of one file give only one result

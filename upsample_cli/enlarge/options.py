@@ -16,6 +16,7 @@ from upsample_cli.geometry.borders import BORDERS, Border
 from upsample_cli.geometry.output_size import OutputSize, Size, factor_text, parsed_factor
 from upsample_cli.geometry.print_size import checked_dpi, parsed_print
 from upsample_cli.images.formats import Format, check_quality, format_named, format_of_path
+from upsample_cli.images.input_formats import read_only_format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.images.model import Depth
@@ -121,6 +122,12 @@ class Options:
         if self.frame is not None and self.frame < 1:
             raise UsageError(f"there is no frame {self.frame}", "frames and pages are counted from 1")
         check_template(self.name)
+        if (read_only := read_only_format((template_suffix(self.name) or "").lower())) is not None:
+            cause = (
+                Setting("name", repr(self.name)),
+                f" is the name of a {read_only.title} file, which is not written",
+            )
+            raise UsageError(cause, ("end ", Setting("name"), " in {ext}"))
         if self.tile is not None and self.tile < 1:
             raise UsageError(f"a tile of {self.tile} pixels holds nothing", ("give ", Setting("tile", 1), " or more"))
         if self.format is not None:

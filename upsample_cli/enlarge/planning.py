@@ -21,9 +21,11 @@ from upsample_cli.images.formats import (
     Format,
     check_output_size,
     check_quality,
+    default_format,
     format_named,
     format_of_path,
 )
+from upsample_cli.images.input_formats import read_only_format
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo
@@ -158,7 +160,7 @@ def check_run_space(jobs: Sequence[Job]) -> None:
 
 
 def output_format(info: ImageInfo, output: Path | None, options: Options) -> Format:
-    """The requested format, otherwise the format of the output's name, otherwise the format of the input.
+    """The requested format, otherwise the format of the output's name, otherwise `default_format`.
 
     Raises:
         UsageError: if the output's extension is not that of an image format, or is that of another.
@@ -176,12 +178,15 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
     if output is not None and output.suffix:
         if announced is None:
             known = ", ".join(fmt.extensions[0] for fmt in FORMATS.values())
+            read_only = read_only_format(output.suffix.lower())
             cause = f"{output}: {output.suffix!r} is not the extension of an image format"
+            if read_only is not None:
+                cause = f"{output}: {read_only.title} is read and not written"
             raise UsageError(cause, (f"use one of {known}, or add ", Setting("format")))
         return announced
     if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
         return announced
-    return FORMATS[info.format]
+    return default_format(info.format, info.layout)
 
 
 def output_name(image: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from upsample_cli.images.input_formats import ReadFormat
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
 MetadataKind = Literal[
@@ -26,13 +27,12 @@ def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class Format(ReadFormat):
     """One image format as this package writes it.
 
     Args:
-        name: the key in `FORMATS`.
-        title: the name for people.
-        extensions: lower case, with the dot; the first is used for outputs.
+        name, title: see `ReadFormat`.
+        extensions: as in `ReadFormat`; the first is used for outputs.
         pillow_name: Pillow's name of the format.
         layouts: the layouts that the sink of this package writes.
         holds: the parts of `Metadata` that it keeps. "comments" are all texts with the keyword `COMMENT`, "comment" is
@@ -51,9 +51,6 @@ class Format:
         frames: the kinds of `Frames` that one file can hold.
     """
 
-    name: str
-    title: str
-    extensions: tuple[str, ...]
     pillow_name: str
     layouts: frozenset[Layout]
     holds: frozenset[MetadataKind]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import FORMATS, Format
+from upsample_cli.images.input_formats import READ_ONLY, ReadFormat, has_extra, read_only_format
 from upsample_cli.images.model import Layout
 
 __all__ = [
@@ -14,18 +15,21 @@ __all__ = [
     "Format",
     "check_output_size",
     "check_quality",
+    "default_format",
     "format_named",
     "format_of_path",
+    "is_input_name",
     "other_format",
+    "read_format",
 ]
 
 _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
 
 _OTHER_NAMES = """
-    heic heif hif heics heifs avci jxl jp2 j2k j2c jpx jpf jpc jph jxr wdp hdp jls jxs qoi tga exr hdr pfm phm pcx dcx
-    sgi rgb rgba bw ras dds ktx ktx2 ico cur icns xbm xpm wbmp dib flif bpg fits fit fts dcm djvu djv
-    svg svgz eps ai wmf emf cdr psd psb xcf kra ora afphoto clip procreate
+    heics heifs avci jxl jph jxr wdp hdp jls jxs exr pfm phm pcx dcx
+    sgi rgb rgba bw ras ktx ktx2 icns xbm xpm wbmp dib flif bpg fits fit fts dcm djvu djv
+    svg svgz eps ai wmf emf cdr xcf kra ora afphoto clip procreate
     3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f
 """
 _OTHER_EXTENSIONS = frozenset(f".{name}" for name in _OTHER_NAMES.split())
@@ -40,17 +44,57 @@ def format_of_path(path: str | Path) -> Format | None:
     >>> format_of_path("notes.txt") is None
     True
     """
-    return _BY_EXTENSION.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  called for each file of a batch; a Path is slow
+    return _BY_EXTENSION.get(_extension(path))
+
+
+def _extension(path: str | Path) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122  called for each file of a batch; a Path is slow
+
+
+def is_input_name(path: str | Path) -> bool:
+    """Whether a file has the extension of a format that is read here. HEIC is, if the extra package is there.
+
+    >>> is_input_name("a.JPG"), is_input_name("a.tga"), is_input_name("a.svg"), is_input_name("notes.txt")
+    (True, True, False, False)
+    """
+    extension = _extension(path)
+    return extension in _BY_EXTENSION or _is_read_only(extension)
+
+
+def _is_read_only(extension: str) -> bool:
+    fmt = read_only_format(extension)
+    return fmt is not None and (fmt.name != "heic" or has_extra())
 
 
 def other_format(path: str | Path) -> str | None:
     """The extension of an image in a format that is not read here; None for any other file.
 
-    >>> other_format("IMG_1.HEIC"), other_format("a.png"), other_format("notes.txt")
-    ('.heic', None, None)
+    >>> other_format("logo.SVG"), other_format("a.png"), other_format("notes.txt")
+    ('.svg', None, None)
     """
-    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122  see above
-    return extension if extension in _OTHER_EXTENSIONS else None
+    extension = _extension(path)
+    is_known = extension in _OTHER_EXTENSIONS or read_only_format(extension) is not None
+    return extension if is_known and not _is_read_only(extension) else None
+
+
+def read_format(name: str) -> ReadFormat:
+    """The format with a name, as in `ImageInfo.format`."""
+    return FORMATS.get(name) or READ_ONLY[name]
+
+
+def default_format(name: str, layout: Layout) -> Format:
+    """The format of an output if the user does not choose one: that of the input.
+
+    For an input that is only read, it is PNG, or TIFF for pixels that PNG cannot hold: nothing is lost.
+
+    Args:
+        name: format of the input.
+        layout: layout of the input.
+
+    >>> [default_format(*of).name for of in (("gif", _RGB), ("heic", _RGB), ("hdr", Layout("rgb", depth=32)))]
+    ['gif', 'png', 'tiff']
+    """
+    return FORMATS.get(name) or FORMATS["png" if layout in FORMATS["png"].layouts else "tiff"]
 
 
 def format_named(name: str) -> Format:
@@ -65,7 +109,11 @@ def format_named(name: str) -> Format:
     key = name.strip().lower()
     found = FORMATS.get(key) or _BY_EXTENSION.get("." + key.removeprefix("."))
     if found is None:
-        raise UsageError(f"no image format is called {name!r}", "choose one of " + ", ".join(FORMATS))
+        read_only = READ_ONLY.get(key) or read_only_format("." + key.removeprefix("."))
+        cause = (
+            f"no image format is called {name!r}" if read_only is None else f"{read_only.title} is read and not written"
+        )
+        raise UsageError(cause, "choose one of " + ", ".join(FORMATS))
     return found
 
 

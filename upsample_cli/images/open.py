@@ -1,9 +1,10 @@
 """Read headers and rows of images.
 
 TIFF is read a strip or a tile at a time (`tiff.reader`), PNG, PNM and BMP of bit masks by rows (`png.reader`, `pnm`,
-`bmp`). Other formats, and interlaced PNG, are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow
-would cut to 8 bits, into an array. Bands are cut out of it and turned when they are read, so there is never a second
-whole copy. The reader of a format is imported with the first such image.
+`bmp`). Formats that are only read are decoded when their first row is read (`whole`). Other formats, and interlaced
+PNG, are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array.
+Bands are cut out of it and turned when they are read, so there is never a second whole copy. The reader of a format is
+imported with the first such image.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
+from upsample_cli.images.codecs.raw import refuse_raw
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.decode import OpenedByPillow, decoded_source, is_png_by_rows, png_source
 from upsample_cli.images.frame_sources import frame_sources, source_of
 from upsample_cli.images.header import as_frame, header_of, no_frame, of_frame
+from upsample_cli.images.input_formats import READ_ONLY
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
@@ -191,8 +194,15 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """A source for a TIFF or PNM; None for formats that Pillow reads. The file's position is moved."""
+    """A source for a TIFF, a PNM or a format that is only read; None for others. The file's position is moved."""
     source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
+    if format_name in READ_ONLY:
+        from upsample_cli.images.codecs.whole.source import open_whole
+
+        if frame is not None and frame > 1:
+            raise no_frame(name, frame, 1)
+        file.seek(0)
+        return open_whole(file, name, READ_ONLY[format_name], max_pixels=max_pixels, is_one=frame is not None)
     if format_name == "pnm":
         if frame is not None and frame > 1:
             raise no_frame(name, frame, 1)
@@ -208,6 +218,7 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
         from upsample_cli.images.codecs.tiff.reader import open_tiff
         from upsample_cli.images.open_pages import one_page
 
+        refuse_raw(file, name)
         if frame is not None and frame > 1:
             return one_page(file, name, frame, max_pixels=max_pixels)
         source = open_tiff(file, name, max_pixels=max_pixels)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.raw import refuse_raw
 from upsample_cli.images.codecs.readable import CONVERT, readable
 from upsample_cli.images.codecs.tiff.pages import Page, first_pages, pages_of
 from upsample_cli.images.codecs.tiff.reader import open_page, opened_tiff
@@ -74,8 +75,9 @@ def first_readable(file: BinaryIO, name: str, error: ImageError, *, max_pixels: 
         error: the error of page 1.
 
     Raises:
-        ImageError: `error`, if no page can be read.
+        ImageError: `error`, if no page can be read, or the file is a RAW.
     """
+    refuse_raw(file, name)
     with readable(name, _TIFF):
         _, frames = pages_of(file, name)
         pages = first_pages(file, name)

@@ -13,6 +13,7 @@ from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result, Status
+from upsample_cli.images.input_formats import EXTRA, READ_ONLY, has_extra
 
 STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")
 
@@ -131,12 +132,14 @@ def _common(folder: Path | None, other: Path) -> Path | None:
 def counted_formats(other_formats: Counter[str]) -> str:
     """A short text about the number of images in unsupported formats.
 
-    >>> counted_formats(Counter({".svg": 1, ".heic": 2}))
-    '3 files of other formats: .heic 2, .svg 1'
+    >>> counted_formats(Counter({".svg": 1, ".cr2": 2}))
+    '3 files of other formats: .cr2 2, .svg 1'
     """
     count = other_formats.total()
     named = ", ".join(f"{extension} {number:,}" for extension, number in other_formats.most_common())
-    return f"{count:,} {'file' if count == 1 else 'files'} of other formats: {named}"
+    is_heic = not has_extra() and any(name in other_formats for name in READ_ONLY["heic"].extensions)
+    advice = f"; for HEIC, {EXTRA}" if is_heic else ""
+    return f"{count:,} {'file' if count == 1 else 'files'} of other formats: {named}{advice}"
 
 
 def cause_of(result: Result) -> str:

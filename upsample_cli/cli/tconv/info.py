@@ -14,7 +14,7 @@ from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.images.formats import FORMATS
+from upsample_cli.images.formats import FORMATS, read_format
 from upsample_cli.images.model import Layout
 from upsample_cli.images.streams import NAME, image_input, spooled
 from upsample_cli.text import parse_quantity
@@ -131,7 +131,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
     info, metadata = about.info, about.metadata
     yield (
         "format",
-        FORMATS[info.format].title
+        read_format(info.format).title
         + (" without loss" if info.lossless else "")
         + (f", chroma {_SUBSAMPLINGS[info.jpeg_subsampling]}" if info.jpeg_subsampling in _SUBSAMPLINGS else ""),
     )

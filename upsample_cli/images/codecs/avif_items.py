@@ -1,4 +1,4 @@
-"""Read the metadata items of an AVIF: colour as code numbers, and items and properties that outputs do not get.
+"""Read the metadata items of an AVIF or HEIC: colour as code numbers, and items and properties that outputs do not get.
 
 Sources: ISO/IEC 14496-12 (boxes), 23008-12 (items and properties) and 23000-22; the AVIF specification, 1.1.
 """
@@ -15,9 +15,11 @@ from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.color.coded import is_srgb
 from upsample_cli.images.model import ColourSpace
 
-_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
+_ALPHAS = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _XMP = b"application/rdf+xml"
-_PLAIN_PROPERTIES = {b"ispe", b"pixi", b"av1C", b"colr", b"auxC", b"irot", b"imir", b"a1op", b"a1lx", b"lsel", b"free"}
+_PLAIN_PROPERTIES = {
+    b"ispe", b"pixi", b"av1C", b"hvcC", b"colr", b"auxC", b"irot", b"imir", b"a1op", b"a1lx", b"lsel", b"free",
+}  # fmt: skip
 _SEQUENCE = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"av01")
 _BEFORE_BOXES = {b"stsd": 8, b"av01": 78}
 _MOST_BOX_BYTES = 1 << 18  # longer lists are refused by `avif.check_lists`
@@ -58,15 +60,19 @@ class _Meta:
         return found
 
 
-def avif_parts(file: BinaryIO) -> AvifParts:
-    """Read the header; malformed boxes are ignored. The file's position is moved."""
+def avif_parts(file: BinaryIO, *, crops: bool = False) -> AvifParts:
+    """Read the header of an AVIF or another HEIF; malformed boxes are ignored. The file's position is moved.
+
+    Args:
+        crops: the decoder applies the crop that a file asks for.
+    """
     size_bytes = file.seek(0, 2)
     meta = next((span for kind, *span in boxes_in(file, 0, size_bytes) if kind == b"meta"), None)
     try:
         read = _read_meta(file, meta[0] + 4, meta[1]) if meta else _Meta()
         found = list(read.properties_of(read.primary))
         codes = _codes(file, found) or _codes(file, list(_sequence_boxes(file, 0, size_bytes, _SEQUENCE)))
-        aspect, lost = _transformed(file, found)
+        aspect, lost = _transformed(file, found, crops=crops)
         return AvifParts(codes, aspect, (*lost, *_left_out(file, read, found)))
     except (struct.error, IndexError):
         return AvifParts(losses=(Loss("metadata", "everything in the file other than its pixels is damaged"),))
@@ -146,14 +152,16 @@ def _codes(file: BinaryIO, properties: list[tuple[bytes, _Span]]) -> ColourSpace
     return None
 
 
-def _transformed(file: BinaryIO, properties: list[tuple[bytes, _Span]]) -> tuple[tuple[int, int] | None, list[Loss]]:
+def _transformed(
+    file: BinaryIO, properties: list[tuple[bytes, _Span]], *, crops: bool
+) -> tuple[tuple[int, int] | None, list[Loss]]:
     """The aspect ratio of pixels as `Metadata.aspect`, and the loss of a crop, which is not applied."""
     aspect, losses = None, list[Loss]()
     for kind, (at, stop) in properties:
         if kind == b"pasp":
             across, down = struct.unpack(">II", _body(file, at, stop)[:8])
             aspect = (down, across) if across != down and 0 < across < 2**31 and 0 < down < 2**31 else None
-        elif kind == b"clap":
+        elif kind == b"clap" and not crops:
             losses.append(
                 Loss("metadata", "the crop that the file asks for (clap) is left out; the whole image is read")
             )
@@ -187,7 +195,7 @@ def _left_out(file: BinaryIO, meta: _Meta, properties: list[tuple[bytes, _Span]]
 
 def _is_alpha(file: BinaryIO, meta: _Meta, item: int) -> bool:
     spans = (span for kind, span in meta.properties_of(item) if kind == b"auxC")
-    return any(_body(file, at, stop)[4:].startswith(_ALPHA) for at, stop in spans)
+    return any(_body(file, at, stop)[4:].startswith(_ALPHAS) for at, stop in spans)
 
 
 def _names(kinds: set[bytes]) -> str:

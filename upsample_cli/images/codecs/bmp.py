@@ -67,7 +67,7 @@ def open_bmp(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | No
     check_pixels(name, head.height, head.width, max_pixels)
     if file.seek(0, 2) < head.data_at + head.height * head.row_bytes:
         raise OSError("truncated")
-    channels = [_Channel(mask) for mask in head.masks if mask]
+    channels = [Channel(mask) for mask in head.masks if mask]
     if not all(channel.is_contiguous for channel in channels) or sum(head.masks) > _together(head.masks):
         raise ImageError(name, "is a BMP whose bit masks overlap or have gaps", CONVERT, kind="unsupported")
     profile, losses = colour_of(file)
@@ -80,7 +80,7 @@ def open_bmp(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | No
 
     def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
         stored = _stored(file, head, top, bottom)[:, left:right]
-        kept = [_Channel(mask) for mask in masks[: layout.channels]]
+        kept = [Channel(mask) for mask in masks[: layout.channels]]
         return np.stack([channel.levels(stored, layout) for channel in kept], axis=2)
 
     info = ImageInfo("bmp", head.height, head.width, layout, tuple(losses), lossless=True)
@@ -111,7 +111,7 @@ def _together(masks: tuple[int, ...]) -> int:
     return masks[0] | masks[1] | masks[2] | masks[3]
 
 
-class _Channel:
+class Channel:
     """The bits of one channel."""
 
     def __init__(self, mask: int) -> None:

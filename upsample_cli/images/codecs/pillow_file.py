@@ -18,7 +18,7 @@ from upsample_cli.images.codecs.jpeg_markers import JpegHead, jpeg_head
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.webp import webp_size
-from upsample_cli.images.format_table import Format
+from upsample_cli.images.format_table import FORMATS, Format
 from upsample_cli.images.limits import check_pixels
 
 
@@ -45,7 +45,7 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         ImageError: the format is unknown, or the image is damaged or too large.
     """
     head = file.read(HEAD_BYTES)
-    fmt = format_of_content(head, name)
+    fmt = FORMATS[format_of_content(head, name).name]
     if fmt.name == "webp":
         check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates memory when it is created
     with readable(name, fmt):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from upsample_cli.errors import MORE_MEMORY, ImageError
-from upsample_cli.images.format_table import Format
+from upsample_cli.images.input_formats import ReadFormat
 from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError
 from upsample_cli.images.metadata.ifd import OVERLAP
 from upsample_cli.images.model import Rows
@@ -38,7 +38,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
 
 
 @contextmanager
-def readable(name: str, fmt: Format) -> Iterator[None]:
+def readable(name: str, fmt: ReadFormat) -> Iterator[None]:
     """Turn an exception of a decoder into an `ImageError`. On damaged files Pillow can raise almost any exception.
 
     Raises:
@@ -62,7 +62,7 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
         raise _damaged(name, fmt, error) from error
 
 
-def readable_box(read_box: ReadBox, name: str, fmt: Format) -> ReadBox:
+def readable_box(read_box: ReadBox, name: str, fmt: ReadFormat) -> ReadBox:
     """Reads boxes inside `readable`."""
 
     def read(top: int, bottom: int, left: int, right: int) -> Rows:
@@ -72,7 +72,7 @@ def readable_box(read_box: ReadBox, name: str, fmt: Format) -> ReadBox:
     return read
 
 
-def _damaged(name: str, fmt: Format, error: Exception) -> ImageError:
+def _damaged(name: str, fmt: ReadFormat, error: Exception) -> ImageError:
     for phrase, cause, next_step in _PHRASES:
         if phrase in str(error):
             return ImageError(name, cause, next_step, kind="damaged" if next_step == COPY else "unsupported")

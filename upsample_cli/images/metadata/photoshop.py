@@ -90,6 +90,11 @@ def read_resources(block: bytes) -> Resources:
     )
 
 
+def resource(block: bytes, code: int) -> bytes | None:
+    """The data of the first resource with a code, or None."""
+    return next((data for found, data in _resources(block) if found == code), None)
+
+
 def _resources(block: bytes) -> Iterator[tuple[int | None, bytes]]:
     """Code and data of each resource. At a damaged one, the code is None, and the iteration ends."""
     at = 0

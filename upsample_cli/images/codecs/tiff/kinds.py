@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.levels import as_numbers, make_straight, scaled
 from upsample_cli.images.model import FIRST_IS_PREVIEW, LAB_COLOURS, Colour, Depth, Layout, Rows
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
-_ABOVE_ALPHA = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _OTHER_YCBCR = Loss("colour", "its YCbCr is read as BT.601 in its whole range, although it states another coding")
 _BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
@@ -70,11 +70,11 @@ class TiffKind:
             losses: losses are added here if straight alpha cannot represent the pixels.
         """
         if self.palette is not None:
-            colours: Rows = self.palette[_as_numbers(stored[..., 0])]
-            alpha = _scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
+            colours: Rows = self.palette[as_numbers(stored[..., 0])]
+            alpha = scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
             return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
         with np.errstate(all="ignore"):  # 64-bit numbers beyond the range of float32 become infinite
-            rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
+            rows = scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
             full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
             with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
@@ -82,9 +82,7 @@ class TiffKind:
         if self.signed:
             rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # from signed numbers to an offset
         if self.associated:
-            if _exceeds_alpha(rows[..., :-1], rows[..., -1:]):
-                losses.add(_ABOVE_ALPHA)
-            rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
+            make_straight(rows, losses)
         return rows
 
 
@@ -209,43 +207,3 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
     text = f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"
     losses = [Loss("channels", text)] if unread else []
     return (None, False, losses) if found is None else (count + found, meanings[found] == _ASSOCIATED, losses)
-
-
-def _as_numbers(stored: NDArray[Any]) -> NDArray[Any]:
-    """Convert bool (single bits) to numbers. numpy would treat a bool array used as an index as a mask."""
-    return stored.view(np.uint8) if stored.dtype == bool else stored
-
-
-def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Scale whole numbers of `bits` bits to the full range of 8 or 16 bits, rounded half up. Floats do not change."""
-    if not bits:
-        return stored
-    stored = _as_numbers(stored)
-    if bits in {8, 16}:
-        return stored
-    most, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16
-    scaled: NDArray[Any] = ((stored.astype(np.uint32) * np.iinfo(dtype).max + most // 2) // most).astype(dtype)
-    return scaled
-
-
-def _exceeds_alpha(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
-    """Whether premultiplied colour is larger than alpha somewhere, so that straight alpha cannot represent it.
-
-    Floating point can represent it except where alpha is 0.
-    """
-    if colour.dtype.kind == "f":
-        return bool(((colour != 0) & (alpha == 0)).any())
-    return bool((colour > alpha).any())
-
-
-def _straight(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Divide colour by alpha. Where alpha is 0, colour becomes 0."""
-    if colour.dtype.kind == "f":
-        with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
-            quotient: NDArray[Any] = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha != 0)
-        return quotient
-    full = np.uint64(np.iinfo(colour.dtype).max)
-    divisor = np.maximum(alpha, 1).astype(np.uint64)
-    rounded = (2 * full * colour + divisor) // (2 * divisor)
-    straight: NDArray[Any] = np.where(alpha == 0, 0, np.minimum(rounded, full)).astype(colour.dtype)
-    return straight

@@ -1,0 +1,73 @@
+"""Radiance HDR (RGBE), decoded by imagecodecs: light in floating point, as stored.
+
+Source: Greg Ward, "Real Pixels", and the file formats of Radiance.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from typing import BinaryIO
+
+from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.readable import CONVERT
+from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.model import ColourSpace, Layout, Rows
+
+_HEAD_BYTES = 1 << 16
+_SIZE = re.compile(rb"([-+][XY])[ ]+(\d{1,9})[ ]+([-+][XY])[ ]+(\d{1,9})\n")
+_RGBE = b"32-bit_rle_rgbe"
+_MOST_PIXELS_OF_A_BYTE = 64
+_LINEAR = 100000
+_NOT_APPLIED = {b"EXPOSURE": "exposure", b"COLORCORR": "colour correction", b"PIXASPECT": "proportion of its pixels"}
+
+
+def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
+    """The image in `file`.
+
+    Raises:
+        ImageError: it is not stored as red, green and blue from top to bottom.
+        ValueError: the file is damaged or truncated.
+    """
+    text, separator, rest = file.read(_HEAD_BYTES).partition(b"\n\n")
+    size = _SIZE.match(rest)
+    if not separator or size is None:
+        raise ValueError("truncated" if len(text) + len(rest) < _HEAD_BYTES else "its header makes no sense")
+    values = dict(line.split(b"=", 1) for line in text.split(b"\n")[1:] if b"=" in line and line[:1] != b"#")
+    if (stored := values.get(b"FORMAT", _RGBE).strip()) != _RGBE:
+        cause = f"holds pixels of the kind {stored.decode('latin-1')[:40]!r}, which is not supported"
+        raise ImageError(name, cause, CONVERT, kind="unsupported")
+    if (size[1], size[3]) != (b"-Y", b"+X"):
+        raise ImageError(name, "is stored turned or mirrored, which is not supported", CONVERT, kind="unsupported")
+    height, width = int(size[2]), int(size[4])
+    check_size(height, width)
+    at = len(text) + len(separator) + size.end()
+    if height * width > _MOST_PIXELS_OF_A_BYTE * (file.seek(0, os.SEEK_END) - at):
+        raise ValueError("truncated")
+
+    def decode(_losses: set[Loss]) -> Rows:
+        import numpy as np
+        from imagecodecs import rgbe_decode
+
+        file.seek(at)
+        rows: Rows = np.zeros((height, width, 3), np.float32)
+        rgbe_decode(file.read(), header=False, rle=True, out=rows)
+        return rows
+
+    colour = ColourSpace(gamma=_LINEAR, chromaticities=_chromaticities(values.get(b"PRIMARIES", b"")))
+    lost = [f"the {what} that its header states is not applied" for key, what in _NOT_APPLIED.items() if key in values]
+    losses = tuple(Loss("metadata", text) for text in lost)
+    return Whole(height, width, Layout("rgb", depth=32), decode, colour=colour, losses=losses)
+
+
+def _chromaticities(text: bytes) -> tuple[int, ...] | None:
+    """White, red, green and blue as in `ColourSpace`; the file has white last. None for those of sRGB."""
+    try:
+        numbers = [float(part) for part in text.split()]
+    except ValueError:
+        return None
+    if len(numbers) != 8 or not all(math.isfinite(number) and 0 < number < 10 for number in numbers):
+        return None
+    scaled = [round(number * 100000) for number in numbers]
+    return (*scaled[6:], *scaled[:6])

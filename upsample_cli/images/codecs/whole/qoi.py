@@ -1,0 +1,44 @@
+"""QOI, the "Quite OK Image Format", decoded by imagecodecs. Source: the QOI specification, 1.0."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO
+
+from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.model import ColourSpace, Layout, Rows
+
+_HEAD_BYTES, _END = 14, bytes(7) + b"\1"
+_MOST_PIXELS_OF_A_BYTE = 62
+_LINEAR = 1
+
+
+def read_header(file: BinaryIO, _name: str, check_size: CheckSize) -> Whole:
+    """The image in `file`.
+
+    Raises:
+        ValueError: the file is damaged or truncated.
+    """
+    width, height, channels, space = struct.unpack(">4xIIBB", file.read(_HEAD_BYTES))
+    check_size(height, width)
+    if channels not in {3, 4} or space > _LINEAR:
+        raise ValueError("its header makes no sense")
+    size_bytes = file.seek(0, os.SEEK_END) - _HEAD_BYTES - len(_END)
+    file.seek(-len(_END), os.SEEK_END)
+    # The decoder fills what is missing with the last pixel.
+    if height * width > _MOST_PIXELS_OF_A_BYTE * size_bytes or file.read() != _END:
+        raise ValueError("truncated")
+
+    def decode(_losses: set[Loss]) -> Rows:
+        from imagecodecs import qoi_decode
+
+        file.seek(0)
+        rows: Rows = qoi_decode(file.read())
+        return rows
+
+    colour = ColourSpace(gamma=100000) if space == _LINEAR else None
+    return Whole(
+        height, width, Layout("rgb", channels == 4), decode, colour=colour, decoding_bytes=height * width * channels
+    )
