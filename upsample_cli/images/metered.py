@@ -47,17 +47,13 @@ class MeteredFile:
         self._file, self._name, self._timeout_s = file, name, timeout_s
         self._end_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._bytes_left = self._calls_left = 0
-        self._is_counting = False
+        self._is_counting = self._is_measured = False
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count the reads inside the `with` block, starting at zero."""
-        at = self._file.tell()
-        size_bytes = self._file.seek(0, os.SEEK_END)
-        self._file.seek(at)
-        self._bytes_left = _BASE_BYTES + _TIMES_READ * size_bytes
-        self._calls_left = _BASE_CALLS + size_bytes // _BYTES_PER_CALL
-        self._is_counting = True
+        self._bytes_left, self._calls_left = _BASE_BYTES, _BASE_CALLS
+        self._is_counting, self._is_measured = True, False
         try:
             yield
         finally:
@@ -92,10 +88,21 @@ class MeteredFile:
     def _count(self, size_bytes: int) -> None:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
+        if (self._bytes_left < 0 or self._calls_left < 0) and not self._is_measured:
+            self._add_for_size()
         if self._bytes_left < 0 or self._calls_left < 0:
             raise ImageError(self._name, "is damaged: its header is too long or refers to itself", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
             raise timeout_error(self._name, self._timeout_s or 0)
+
+    def _add_for_size(self) -> None:
+        """Raise the limits by what the size of the file allows. Most headers are read before it must be known."""
+        at = self._file.tell()
+        size_bytes = self._file.seek(0, os.SEEK_END)
+        self._file.seek(at)
+        self._bytes_left += _TIMES_READ * size_bytes
+        self._calls_left += size_bytes // _BYTES_PER_CALL
+        self._is_measured = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO
+from functools import lru_cache
+from io import BytesIO
+from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
+from upsample_cli.images.codecs.jpeg_markers import JPEG_START, essential_head
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
@@ -29,8 +32,7 @@ from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource
 
-if TYPE_CHECKING:
-    pass
+_KNOWN_HEADERS = 256
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -111,11 +113,11 @@ def _refusing(error: ImageError) -> ReadBox:
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
+        if (known := _known_header(file, max_pixels, frame)) is not None:
+            return known
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
-        opened = open_with_pillow(file, name, max_pixels=max_pixels)
-        first = header_of(opened, file, name)
-        return OpenedByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+        return _opened_by_pillow(file, name, max_pixels, frame)
     except ImageError as error:
         file.seek(0)
         if frame is not None or not is_tiff(file.read(HEAD_BYTES)):
@@ -123,6 +125,33 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
         from upsample_cli.images.open_pages import first_readable
 
         return first_readable(file, name, error, max_pixels=max_pixels)
+
+
+def _opened_by_pillow(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> OpenedByPillow:
+    opened = open_with_pillow(file, name, max_pixels=max_pixels)
+    first = header_of(opened, file, name)
+    return OpenedByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+
+
+def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedByPillow | None:
+    """A JPEG whose header is short, as of another file that has the same header; None for other images.
+
+    In a folder of thumbnails, most headers are the same.
+    """
+    start = file.read(HEAD_BYTES)
+    file.seek(0)
+    head = essential_head(start) if start.startswith(JPEG_START) else None
+    if head is None:
+        return None
+    try:
+        return _opened_head(head, max_pixels, frame)
+    except ImageError:
+        return None  # opened as any other image, it raises the error with its name
+
+
+@lru_cache(maxsize=_KNOWN_HEADERS)
+def _opened_head(head: bytes, max_pixels: int, frame: int | None) -> OpenedByPillow:
+    return _opened_by_pillow(BytesIO(head), "", max_pixels, frame)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:
