@@ -10,24 +10,21 @@ from typing import BinaryIO
 from upsample_cli.atomic.files import check_replaceable
 from upsample_cli.atomic.folders import Place
 from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.enlarge.decided import decided
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.enlarge.options import Options
-from upsample_cli.enlarge.resolve import check_strict, resolve
 from upsample_cli.errors import OutputExistsError, Setting, UsageError
 from upsample_cli.geometry.output_size import OutputSize, factor_text
 from upsample_cli.images.formats import (
     FORMATS,
     Format,
-    check_output_size,
-    check_quality,
     format_named,
     format_of_path,
 )
-from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo
-from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
+from upsample_cli.images.space import check_space, disk_of, free_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 
@@ -68,19 +65,7 @@ def plan_job(
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
-    resolved = resolve(image, info, metadata, format_, options, output)
-    check_all_frames(str(image), resolved.frames, info.height, info.width, options.max_pixels)
-    if options.linear_light:
-        from upsample_cli.images.color.light import light_of  # imports numpy
-
-        light_of(image, info.layout, metadata.icc_profile)
-    check_strict(image, resolved.warnings, options)
-    check_quality(format_, options.quality)
-    check_output_size(image, format_, *resolved.size, resolved.layout)
-    least_bytes = least_output_bytes(
-        format_, *resolved.size, resolved.layout,
-        frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
-    )  # fmt: skip
+    resolved, least_bytes = decided(image, info, metadata, format_, options, output)
     return Job(image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place)
 
 

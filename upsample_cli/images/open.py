@@ -63,7 +63,7 @@ def read_header(
         ImageError: the file cannot be read, is not an image, is too large, or does not have this frame.
     """
     name = shown_name(path)
-    with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
+    with opened_file(path, timeout_s) as file, header_read(file):
         found = _first_look(file, name, max_pixels, frame)
         header = found if isinstance(found, RegionSource) else found.header
     return header.info, header.metadata
@@ -111,10 +111,15 @@ def _refusing(error: ImageError) -> ReadBox:
 
 
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
+    if (known := _known_header(file, max_pixels, frame)) is not None:
+        return known
+    with quiet_pillow():
+        return _opened(file, name, max_pixels, frame)
+
+
+def _opened(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
-        if (known := _known_header(file, max_pixels, frame)) is not None:
-            return known
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
         return _opened_by_pillow(file, name, max_pixels, frame)
@@ -151,7 +156,8 @@ def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedB
 
 @lru_cache(maxsize=_KNOWN_HEADERS)
 def _opened_head(head: bytes, max_pixels: int, frame: int | None) -> OpenedByPillow:
-    return _opened_by_pillow(BytesIO(head), "", max_pixels, frame)
+    with quiet_pillow():
+        return _opened_by_pillow(BytesIO(head), "", max_pixels, frame)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:
