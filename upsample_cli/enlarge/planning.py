@@ -80,9 +80,10 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
         OutputExistsError: if it exists and `options.overwrite` is not set.
         ImageError: if it is a folder, or the free space is less than the output needs.
     """
-    is_there = os.path.lexists(job.output)
+    path = os.fspath(job.output)
+    is_there = os.path.lexists(path)
     # A path with ".." may lead to an existing file only after a missing folder in the path has been created.
-    if is_there or ".." in job.output.parts:
+    if is_there or (".." in path and ".." in job.output.parts):
         if is_same_file(job.output, job.input):
             raise UsageError(f"{job.output} is the input itself", ("give another ", Setting("output")))
         _check_kernel_stays(job, options)
@@ -116,12 +117,14 @@ def check_run_space(jobs: Sequence[Job]) -> None:
     Raises:
         UsageError: if they do; the message says how much is needed and how much is free.
     """
-    folders: dict[Path, int] = {}
+    folders: dict[str, int] = {}
     for job in jobs:
-        folders[job.output.parent] = folders.get(job.output.parent, 0) + job.least_bytes
+        if job.least_bytes:
+            name = os.path.dirname(job.output)  # noqa: PTH120  a Path is slow
+            folders[name] = folders.get(name, 0) + job.least_bytes
     disks: dict[int, tuple[int, Path]] = {}
-    for folder, needed_bytes in folders.items():
-        if needed_bytes and (disk := disk_of(folder)) is not None:
+    for folder, needed_bytes in ((Path(name), needed_bytes) for name, needed_bytes in folders.items()):
+        if (disk := disk_of(folder)) is not None:
             disks[disk] = (disks.get(disk, (0, folder))[0] + needed_bytes, folder)
     for needed_bytes, folder in disks.values():
         free = free_bytes(folder)
@@ -179,12 +182,11 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     """
     wanted = options.output_size
     output_height, output_width = wanted.of(height, width)
-    parent = os.path.basename(os.path.dirname(image))  # noqa: PTH119, PTH120
     fields = NameFields(
         stem=image.stem,
         ext=output_suffix(image, fmt),
         factor=_factor_field(wanted, output_width / width),
-        parent=parent if parent not in {"", ".."} else image.parent.resolve().name,
+        parent=_name_of_folder(image) if "parent" in options.name else "",
         index=index,
         width=output_width,
         height=output_height,
@@ -192,6 +194,11 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     )
     is_default = wanted.is_size and options.name == DEFAULT_NAME
     return named(SIZE_NAME if is_default else options.name, fields, image)
+
+
+def _name_of_folder(image: Path) -> str:
+    name = image.parent.name
+    return name if name not in {"", ".."} else image.parent.resolve().name
 
 
 def _kernel_field(kernel: str) -> str:
@@ -210,6 +217,6 @@ def _factor_field(wanted: OutputSize, scale: float) -> int | str:
 
 def output_suffix(image: Path, format_: Format) -> str:
     """The extension of an output, with its dot: the input's if it fits. A PBM becomes grey, so ".pbm" does not fit."""
-    if image.suffix.lower() == ".pbm" and format_.name == "pnm":
-        return ".pgm"
-    return image.suffix if format_of_path(image) is format_ else format_.extensions[0]
+    if format_of_path(image) is not format_:
+        return format_.extensions[0]
+    return ".pgm" if image.suffix.lower() == ".pbm" else image.suffix

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import ImageError, Setting
@@ -27,11 +27,9 @@ def timeout_error(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
     return ImageError(path, cause, "give it more seconds", kind="timeout", limit_s=timeout_s)
 
 
-@contextmanager
-def header_read(file: BinaryIO) -> Iterator[None]:
+def header_read(file: BinaryIO) -> AbstractContextManager[None]:
     """Limit the reads of a `MeteredFile` inside the `with` block. More reads raise `ImageError`."""
-    with cast("MeteredFile", file).counting():
-        yield
+    return cast("MeteredFile", file).counting()
 
 
 class MeteredFile:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
-from upsample_cli.images.codecs.jpeg_markers import JPEG_START, essential_head
+from upsample_cli.images.codecs.jpeg_markers import JPEG_START, KNOWN_HEADS, essential_head
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
@@ -31,8 +31,6 @@ from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource
-
-_KNOWN_HEADERS = 256
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -139,10 +137,7 @@ def _opened_by_pillow(file: BinaryIO, name: str, max_pixels: int, frame: int | N
 
 
 def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedByPillow | None:
-    """A JPEG whose header is short, as of another file that has the same header; None for other images.
-
-    In a folder of thumbnails, most headers are the same.
-    """
+    """A JPEG whose header is short: it is read once for all files that have the same. None for other images."""
     start = file.read(HEAD_BYTES)
     file.seek(0)
     head = essential_head(start) if start.startswith(JPEG_START) else None
@@ -154,7 +149,7 @@ def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedB
         return None  # opened as any other image, it raises the error with its name
 
 
-@lru_cache(maxsize=_KNOWN_HEADERS)
+@lru_cache(maxsize=KNOWN_HEADS)
 def _opened_head(head: bytes, max_pixels: int, frame: int | None) -> OpenedByPillow:
     with quiet_pillow():
         return _opened_by_pillow(BytesIO(head), "", max_pixels, frame)

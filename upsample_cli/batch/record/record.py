@@ -94,12 +94,14 @@ class Record:
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of the outputs of an input."""
+        if self._db is None:
+            return []
         condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
-        return next(iter(self._rows("output = ?", self._key(path))), None)
+        return None if self._db is None else next(iter(self._rows("output = ?", self._key(path))), None)
 
     def holds_failures(self) -> bool:
         """Whether there are failures that are retried only on request."""

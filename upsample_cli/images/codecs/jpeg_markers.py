@@ -9,11 +9,15 @@ Source: ITU-T T.81, annex B (markers).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.readable import CONVERT, COPY
+
+KNOWN_HEADS = 256
+"""How many heads to remember. In a folder of thumbnails, most are the same."""
 
 JPEG_START = b"\xff\xd8\xff"
 START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
@@ -23,6 +27,7 @@ EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 _END = 0xD9
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN = bytes((0xFF, START_OF_SCAN))
 _DESCRIBING = {*FRAMES, JPEG_LS, COMMENT_MARKER, START_OF_SCAN}
 _PLACES = b"MPF\0"
 """The start of a segment that lists the places of further images."""
@@ -145,6 +150,12 @@ def essential_head(start: bytes) -> bytes | None:
     Returns:
         None if not all of them are in `start`, or if one refers to other places in the file.
     """
+    scan_at = start.find(_SCAN)  # in most files this is the scan; in others, the segments before it are incomplete
+    return _essential(start[: scan_at + 2 + int.from_bytes(start[scan_at + 2 : scan_at + 4], "big")])
+
+
+@lru_cache(maxsize=KNOWN_HEADS)
+def _essential(start: bytes) -> bytes | None:
     kept = [start[:2]]
     for marker, at, size_bytes in head_segments(BytesIO(start)):
         end = at + size_bytes
