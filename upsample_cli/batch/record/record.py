@@ -107,6 +107,19 @@ class Record:
         """Whether there are failures that are retried only on request."""
         return bool(self._read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Journal`. Rows of images that have started are in the file when the block ends."""
+        try:
+            self._write("BEGIN")
+            yield
+        finally:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._db is not None and self._db.in_transaction:  # SQLite may have rolled it back, on a full disk
+            self._write("COMMIT")
+
     def started(self, job: Job) -> None:
         """Record that an image is about to start.
 
@@ -150,6 +163,8 @@ class Record:
     def close(self) -> None:
         """Close and unlock the record."""
         if self._db is not None:
+            with suppress(RecordError):
+                self._commit()  # an interrupt may have come between
             with suppress(sqlite3.Error):  # committed rows are safe, and the next run finds them
                 self._db.close()
             self._db = None
