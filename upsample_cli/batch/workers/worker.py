@@ -17,6 +17,7 @@ from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
+from upsample_cli.atomic.folders import folder_kept_open
 from upsample_cli.batch.carry import Carrier
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.engine.cores import use_cores
@@ -66,7 +67,7 @@ def work(connection: Connection[Any, Any]) -> None:
         try:
             options, device = assignment.carrier.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
-            with quiet_pillow():  # once, not for each image
+            with quiet_pillow(), folder_kept_open():  # once, not for each image
                 while (job := jobs.get()) is not None and not stop.is_set():
                     result = assignment.carrier.carry_out(
                         job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
