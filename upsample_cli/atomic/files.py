@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.folders import Folder, Place, opened_folder
-from upsample_cli.atomic.opened import Source, has_acl, remove_acl
+from upsample_cli.atomic.opened import Source, as_path, has_acl, remove_acl
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.atomic.temporaries import new_token, temporary_name
 from upsample_cli.errors import (
@@ -109,7 +109,7 @@ def new_file(
     follow = follow and place is None
     target = _target(path, place, follow=follow)
     try:
-        with opened_folder(target.parent, place, Path(sources[0]) if place is not None else None) as folder:
+        with opened_folder(target.parent, place, as_path(sources[0]) if place is not None else None) as folder:
             old = _replaced(folder, target.name, path, overwrite=overwrite, follow=follow)
             if old is not None:
                 check_inputs_stay(target, sources)
@@ -138,7 +138,7 @@ def new_file(
 
 def _target(path: str | os.PathLike[str], place: Place | None, *, follow: bool) -> Path:
     if place is not None:
-        return Path(path)
+        return as_path(path)
     if follow:
         return Path(os.path.realpath(path))
     return Path(os.path.realpath(Path(path).parent), Path(path).name)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.atomic.opened import opened
 from upsample_cli.enlarge.computing import engine_settings
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import check_strict
@@ -117,10 +116,10 @@ def enlarge_image(
             losses = tuple(dict.fromkeys((*losses, *more)))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
-    result = replace(
-        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note()
+    outcome = Outcome(
+        "written", losses, None, time.perf_counter() - start_s, settings.device, engine, aten.import_note()
     )
-    return result.ended("written", elapsed_s=time.perf_counter() - start_s)
+    return Result.of(job, outcome)
 
 
 def _check_header(job: Job, info: ImageInfo) -> None:

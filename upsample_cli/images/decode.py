@@ -71,8 +71,10 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
     elif opened.format.name == "jpeg":
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:
-            info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-            return source_of(replace(header, info=info), decoded.read_box)
+            if decoded.losses:
+                info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
+                header = replace(header, info=info)
+            return source_of(header, decoded.read_box)
         file.seek(0)
         image, is_cut = open_with_pillow(file, name, max_pixels=max_pixels).image, decoded.is_cut
         image.fp = file  # Pillow opened only its header
