@@ -173,7 +173,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     def output_of(row: Row) -> Path:
         """The path of the output in this run, if the input has not changed since the row was written."""
         size = {"height": row.height, "width": row.width}
-        return file or Path(folder, output_name(found.path, FORMATS[row.format], options, index=index, **size))
+        return file or folder / output_name(found.path, FORMATS[row.format], options, index=index, **size)
 
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:

@@ -19,7 +19,7 @@ from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
-from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored
+from upsample_cli.batch.record.row import COLUMNS, Row, checked, row_of, stored
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
@@ -171,10 +171,9 @@ class Record:
 
     def _unfinished(self) -> list[tuple[str, str]]:
         """(output, token) of the images that killed runs left unfinished, in folders that this run writes to."""
-        found = self._read(f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
+        statement = f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}"
         with self._checking():
-            for row in found:
-                check(row)
+            found = [checked(row) for row in self._read(statement)]
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
         # Our runs record real paths only. A path that contains a link or ".." was planted.
