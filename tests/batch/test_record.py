@@ -1,9 +1,11 @@
 """The record: valid whenever its process is killed, also during a commit, and locked while the process runs."""
 
+import contextlib
 import errno
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -155,3 +157,33 @@ def test_an_sqlite_lock_error_is_not_another_run_either(in_tmp_path):
     error.sqlite_errorname = "SQLITE_IOERR_LOCK"
     with pytest.raises(RecordError, match="its disk has no locks"), record_errors(Path("r")):
         raise error
+
+
+def test_rows_of_a_block_are_in_the_file_when_it_ends_also_by_an_interrupt(tmp_path):
+    """The wal file is copied while the record is open, as a kill would leave it."""
+
+    def committed():
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        for path in tmp_path.glob(f"{RECORD_NAME}*"):
+            (copy / path.name).write_bytes(path.read_bytes())
+        with contextlib.closing(sqlite3.connect(copy / RECORD_NAME)) as db:
+            return db.execute("SELECT count(*) FROM images").fetchone()[0]
+
+    record = Record(tmp_path / RECORD_NAME, Options())
+    record.begin()
+    names = [tmp_path / f"{index}.png" for index in range(5)]
+    with record.together():
+        for name in names[:2]:
+            record.started(job_of(tmp_path / "in.png", name, 3, 5))
+        assert committed() == 0  # the control: they are written together
+    assert committed() == 2
+    with contextlib.suppress(KeyboardInterrupt), record.together():
+        record.started(job_of(tmp_path / "in.png", names[2], 3, 5))
+        raise KeyboardInterrupt
+    assert committed() == 3
+    record._write("BEGIN")  # an interrupt came before the block was entered
+    record.started(job_of(tmp_path / "in.png", names[3], 3, 5))
+    record.close()
+    assert committed() == 4

@@ -1,7 +1,9 @@
 """The order of events in a run with any executor: one result each, a journal, few in flight. No torch, no pixels."""
 
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 
 import pytest
 from support.jobs import job_of
@@ -59,7 +61,12 @@ class Written:
     token = "0123abcd"
 
     def __init__(self):
-        self.lines = []
+        self.lines, self.blocks = [], 0
+
+    @contextmanager
+    def together(self):
+        self.blocks += 1
+        yield
 
     def started(self, job):
         self.lines.append(("started", job.input.name))
@@ -89,6 +96,12 @@ def ending(monkeypatch):
                 executors[-1].end(name, errors.get(name))
             return self.items.pop(0)
 
+        def get_nowait(self):
+            if not self.items:
+                raise Empty
+            return self.items.pop(0)
+
+    monkeypatch.setattr("upsample_cli.batch.run._GROUP_S", 0)
     monkeypatch.setattr("upsample_cli.batch.run.SimpleQueue", Queue)
 
     def start(entries, *, slots=2, journal=None, **keywords):
@@ -232,3 +245,35 @@ def test_a_result_that_arrives_with_the_signal_is_not_lost(ending, monkeypatch):
         all(found.append(result.input.name) is None for result in results)
     assert found == ["a", "b"]
     assert ("written", "b") in journal.lines
+
+
+def test_small_images_that_end_together_are_recorded_together(ending, monkeypatch):
+    journal = Written()
+    executor, results = ending([entry(str(index), 128) for index in range(200)], slots=1, journal=journal)
+
+    def rest(_seconds):  # what ends while the run waits for more
+        for name in list(executor.flying)[:20]:
+            executor.end(name)
+
+    monkeypatch.setattr("upsample_cli.batch.run.time.sleep", rest)
+    assert [result.status for result in results] == ["written"] * 200
+    assert journal.blocks < 2 * 200 / 10
+    large = Written()
+    assert len(list(ending([entry(str(index)) for index in range(20)], journal=large)[1])) == 20
+    assert large.blocks == 2 * 20  # the control: a large image does not wait for others
+
+
+def test_results_that_end_together_with_an_error_are_not_lost(ending, monkeypatch):
+    journal = Written()
+    executor, results = ending([entry(str(index), 128) for index in range(40)], slots=1, journal=journal)
+
+    def rest(_seconds):
+        for name in list(executor.flying)[:3]:
+            executor.end(name, DeviceError("gone") if name == "2" else None)
+
+    monkeypatch.setattr("upsample_cli.batch.run.time.sleep", rest)
+    found = []
+    with pytest.raises(DeviceError):
+        all(found.append(result.input.name) is None for result in results)
+    assert found == ["0", "1", "3"]
+    assert {name for kind, name in journal.lines if kind == "written"} == {"0", "1", "3"}

@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.folders import Folder, Place, opened_folder
-from upsample_cli.atomic.opened import Source, has_acl, remove_acl
+from upsample_cli.atomic.opened import Source, as_path, has_acl, remove_acl
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.atomic.temporaries import new_token, temporary_path
+from upsample_cli.atomic.temporaries import new_token, temporary_name
 from upsample_cli.errors import (
     FREE_SPACE,
     ImageError,
@@ -27,7 +27,7 @@ from upsample_cli.errors import (
     joined,
 )
 
-_unfinished: set[Path] = set()  # changed by atomic operations only: threads and signal handlers share it
+_unfinished: set[str] = set()  # changed by atomic operations only: threads and signal handlers share it
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 
@@ -109,14 +109,14 @@ def new_file(
     follow = follow and place is None
     target = _target(path, place, follow=follow)
     try:
-        with opened_folder(target.parent, place, Path(sources[0]) if place is not None else None) as folder:
+        with opened_folder(target.parent, place, as_path(sources[0]) if place is not None else None) as folder:
             old = _replaced(folder, target.name, path, overwrite=overwrite, follow=follow)
             if old is not None:
                 check_inputs_stay(target, sources)
             is_kept = old is not None and permissions.is_kept(old, sources)
             old_has_acl = old is not None and has_acl(folder.path / target.name)
             mode = 0o600 if is_kept else permissions.new_mode(sources, folder.status("."))
-            with _temporary(folder, temporary_path(folder.path / target.name, token or new_token()).name) as name:
+            with _temporary(folder, temporary_name(target.name, token or new_token())) as name:
                 file = os.fdopen(_created(folder, name, mode), "w+b")
                 try:
                     yield file
@@ -138,7 +138,7 @@ def new_file(
 
 def _target(path: str | os.PathLike[str], place: Place | None, *, follow: bool) -> Path:
     if place is not None:
-        return Path(path)
+        return as_path(path)
     if follow:
         return Path(os.path.realpath(path))
     return Path(os.path.realpath(Path(path).parent), Path(path).name)
@@ -169,7 +169,7 @@ def remove_unfinished() -> None:
     for temporary in list(_unfinished):
         _unfinished.discard(temporary)  # first, so that the writer can tell why its file is missing
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)  # noqa: PTH108
 
 
 def _replaced(
@@ -213,7 +213,7 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
 
 @contextmanager
 def _temporary(folder: Folder, name: str) -> Iterator[str]:
-    path = folder.path / name
+    path = os.path.join(folder.path, name)  # noqa: PTH118
     _unfinished.add(path)  # before it exists: a signal may arrive at any moment
     try:
         yield name
@@ -232,7 +232,7 @@ def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], wri
 
 
 def _check_not_stopped(folder: Folder, name: str) -> None:
-    if folder.path / name not in _unfinished:
+    if os.path.join(folder.path, name) not in _unfinished:  # noqa: PTH118
         raise Interrupted
 
 

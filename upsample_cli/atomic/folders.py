@@ -102,12 +102,34 @@ class Folder:
         if self.descriptor is None:
             return self.path.is_dir()
         try:
-            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
-        except FileNotFoundError:
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def _at(self, name: str) -> str | Path:
         return name if self.descriptor is not None else self.path / name
+
+
+class _Kept:
+    """The folder that `folder_kept_open` keeps open, and for which path and place it was opened."""
+
+    stack: ExitStack | None = None
+    key: tuple[Path, Place] | None = None
+    folder: Folder | None = None
+
+
+@contextmanager
+def folder_kept_open() -> Iterator[None]:
+    """In the `with` block, the folder of an output stays open for the next output if that goes to the same folder.
+
+    Only one thread at a time may write outputs in it.
+    """
+    with ExitStack() as stack:
+        _Kept.stack = stack
+        try:
+            yield
+        finally:
+            _Kept.stack = _Kept.key = _Kept.folder = None
 
 
 @contextmanager
@@ -126,12 +148,28 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
     with ExitStack() as open_folders:
         if place is None or image is None:
             yield _opened(path, open_folders)
-            return
-        _make(place.named, [place.tree] if place.tree is not None and place.base == place.named else [])
-        folder = _opened(Path(os.path.realpath(place.named)), open_folders)
-        for shown, like in place.below(path, image):
-            folder = _opened_below(folder, shown, [like], open_folders)
-        yield folder
+        elif _Kept.stack is None:
+            yield _opened_place(path, place, image, open_folders)
+        else:
+            yield _kept_folder(_Kept.stack, path, place, image)
+
+
+def _kept_folder(stack: ExitStack, path: Path, place: Place, image: Path) -> Folder:
+    """The folder that is kept open; one that another path leads to now is opened again."""
+    if _Kept.folder is None or _Kept.key != (path, place) or not _Kept.folder.is_there():
+        _Kept.key = _Kept.folder = None
+        stack.close()
+        _Kept.folder = _opened_place(path, place, image, stack)
+        _Kept.key = path, place
+    return _Kept.folder
+
+
+def _opened_place(path: Path, place: Place, image: Path, open_folders: ExitStack) -> Folder:
+    _make(place.named, [place.tree] if place.tree is not None and place.base == place.named else [])
+    folder = _opened(Path(os.path.realpath(place.named)), open_folders)
+    for shown, like in place.below(path, image):
+        folder = _opened_below(folder, shown, [like], open_folders)
+    return folder
 
 
 def check_way(path: Path, place: Place) -> None:

@@ -31,6 +31,13 @@ class OpenedFile(os.PathLike[str]):
         return os.fspath(self.path)
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path as a `Path`. One that exists is used: making it again takes longer than opening a file."""
+    if isinstance(path, OpenedFile):
+        return path.path
+    return path if isinstance(path, Path) else Path(path)
+
+
 Source = str | os.PathLike[str]
 """A file that an output is made from: an `OpenedFile`, or a path if nobody can have replaced the file."""
 
@@ -38,7 +45,7 @@ Source = str | os.PathLike[str]
 def opened(path: str | os.PathLike[str], file: BinaryIO | int) -> OpenedFile:
     """An open file as an `OpenedFile`."""
     number = file if isinstance(file, int) else file.fileno()
-    return OpenedFile(Path(path), os.fstat(number), has_acl(number))
+    return OpenedFile(as_path(path), os.fstat(number), has_acl(number))
 
 
 def found(sources: Iterable[Source]) -> list[OpenedFile | None]:

@@ -43,14 +43,18 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
     '/big/.a.png.0123abcd.part'
     """
     target = Path(os.path.realpath(path))
+    return target.with_name(temporary_name(target.name, token))
+
+
+def temporary_name(name: str, token: str) -> str:
+    """`temporary_path` for a name in an open folder."""
     end = f".{token}.part"
-    name = target.name
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
         # Names with the same beginning must stay distinct.
         end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
     while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
         name = name[:-1]
-    return target.with_name(f".{name}{end}")
+    return f".{name}{end}"
 
 
 def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> None:

@@ -77,16 +77,15 @@ class Carrier:
         from upsample_cli.enlarge.run import enlarge_image  # imported with the first image
 
         start_s = time.perf_counter()
-        planned = Result.planned(job)
 
         def failed(failure: Failure) -> Result:
             failure = replace(failure, path=failure.path or str(job.input))
-            return planned.ended("failed", failure, elapsed_s=time.perf_counter() - start_s)
+            return Result.planned(job).ended("failed", failure, elapsed_s=time.perf_counter() - start_s)
 
         try:
             return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
         except OutputExistsError as error:
-            return existing(Entry(planned, job, self.is_alone), error)
+            return existing(Entry(Result.planned(job), job, self.is_alone), error)
         except (Interrupted, BrokenPipeError):
             raise
         except UpsampleError as error:

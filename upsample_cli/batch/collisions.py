@@ -65,9 +65,12 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: 
     for path in readers:
         similar.setdefault(_ALL.folded(path), []).append(path)
     for job in jobs:
-        path = _file_of(job.output, real_path)
-        if (reader := mounted.at(job.output)) is not None:
-            _refuse_reader(job, reader)
+        if os.path.lexists(job.output):
+            path = _file_of(job.output, real_path)
+            if (reader := mounted.at(job.output)) is not None:
+                _refuse_reader(job, reader)
+        else:
+            path = real_path(job.output)
         seen = similar.setdefault(_ALL.folded(path), [])
         for other in _same(path, seen, may_write) if seen else ():
             if other in readers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,9 @@ class Journal(Protocol):
     """
 
     token: str
+
+    def together(self) -> AbstractContextManager[None]:
+        """Record what happens in the `with` block in one step, at its end, which is faster than one by one."""
 
     def started(self, job: Job) -> None:
         """An image is about to be started."""

@@ -161,14 +161,17 @@ class Admission:
     """
 
     def __init__(self, slots: int, budget_bytes: int | None) -> None:
+        self.slots = slots
         self._work_left = float(slots + 1)
+        self._estimates: dict[Job, int] = {}
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
         self.in_flight = 0
 
     def takes(self, job: Job) -> bool:
         """Whether the image may start; if so, it counts from now on."""
-        taken = job_bytes(job)
+        taken = self._estimates.get(job) or job_bytes(job)
+        self._estimates[job] = taken
         if self.in_flight and (
             self._work_left < work(job)
             or (self._budget_bytes is not None and self._used_bytes + taken > self._budget_bytes)
@@ -179,7 +182,7 @@ class Admission:
 
     def leave(self, job: Job) -> None:
         """The image has ended."""
-        self._count(job, job_bytes(job), -1)
+        self._count(job, self._estimates.pop(job, 0) or job_bytes(job), -1)
 
     def _count(self, job: Job, taken: int, sign: int) -> None:
         self.in_flight += sign

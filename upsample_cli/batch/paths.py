@@ -5,6 +5,17 @@ from __future__ import annotations
 import os
 
 
+def name_at(path: str) -> int:
+    """Where the last part of a path starts. Faster than a `Path` or `os.path.split`.
+
+    >>> name_at("a/b.png"), name_at("b.png")
+    (2, 0)
+    """
+    if os.altsep is None:
+        return path.rfind(os.sep) + 1
+    return max(path.rfind(os.sep), path.rfind(os.altsep)) + 1
+
+
 class RealPaths:
     """Resolves the links in the folder part of paths, once per folder.
 
@@ -19,10 +30,12 @@ class RealPaths:
 
     def __call__(self, path: str | os.PathLike[str]) -> str:
         """The path with the links of its folder resolved."""
-        parent, name = os.path.split(path)
+        text = os.fspath(path)
+        at = name_at(text)
+        parent = text[:at]
         if parent not in self._folders:
-            self._folders[parent] = self.folder(parent)
-        return os.path.join(self._folders[parent], name)  # noqa: PTH118
+            self._folders[parent] = os.path.join(self.folder(parent), "")  # noqa: PTH118
+        return self._folders[parent] + text[at:]
 
     def folder(self, path: str) -> str:
         """A folder's path with its links resolved."""

@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.atomic.folders import Place, check_way
 from upsample_cli.batch.collisions import check_collisions
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.batch.outputs import Outputs
-from upsample_cli.batch.paths import RealPaths
+from upsample_cli.batch.paths import RealPaths, name_at
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.options import Options
@@ -116,25 +116,51 @@ class _Run:
     is_alone: bool
     timeout_s: float | None
     free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
-    check_way: Callable[[Path, Place], None] = field(default_factory=lambda: functools.lru_cache(check_way))
-    places: dict[tuple[Path | None, Path], Place | None] = field(default_factory=dict)
+    checked: dict[str, Place] = field(default_factory=dict)
+    targets: dict[tuple[str, Path | None], _Target] = field(default_factory=dict)
 
-    def place_of(self, found: Found) -> Place | None:
-        """See `Outputs.place_of`."""
-        key = found.folder, found.folder or found.path.parent
-        if key not in self.places:
-            self.places[key] = self.outputs.place_of(found, self.label)
-        return self.places[key]
+    def target_of(self, found: Found) -> _Target:
+        """Where the output of an input goes."""
+        path = os.fspath(found.path)
+        parent = path[: name_at(path)]
+        target = self.targets.get((parent, found.folder))
+        if target is None:
+            folder = self.outputs.folder_of(found, self.label)
+            is_there = os.path.realpath(folder) == os.path.realpath(parent)
+            target = _Target(folder, self.outputs.place_of(found, self.label), is_there)
+            self.targets[parent, found.folder] = target
+        return target
+
+    def check_way(self, output: Path, place: Place) -> None:
+        """See `folders.check_way`; each folder is checked once."""
+        path = os.fspath(output)
+        folder = path[: name_at(path)]
+        if self.checked.get(folder) is not place:
+            check_way(output.parent, place)
+            self.checked[folder] = place
+
+
+class _Target(NamedTuple):
+    """Where the outputs of a folder go.
+
+    Args:
+        folder: the folder of the outputs.
+        place: that folder as a `Place`; None if the user named the output itself.
+        is_there: it is the folder of the inputs.
+    """
+
+    folder: Path
+    place: Place | None
+    is_there: bool
 
 
 def _was_made_here(found: Found, run: _Run) -> bool:
     """Whether an image in an input folder is an output that an earlier run wrote there."""
     if run.resume is None or found.folder is None or found.failure is not None:
         return False
-    folder, record = run.outputs.folder_of(found, run.label), run.resume.record
-    if record.real_path(os.path.join(folder, found.path.name)) != record.real_path(found.path):  # noqa: PTH118
+    if not run.target_of(found).is_there:
         return False
-    row = record.of_output(found.path)
+    row = run.resume.record.of_output(found.path)
     return row is not None and row.status != "failed"
 
 
@@ -142,22 +168,21 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     if found.failure is not None:
         return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
-    folder = None if file else run.outputs.folder_of(found, run.label)
+    folder, place, _ = run.target_of(found)
 
     def output_of(row: Row) -> Path:
         """The path of the output in this run, if the input has not changed since the row was written."""
         size = {"height": row.height, "width": row.width}
-        return file or Path(folder or "", output_name(found.path, FORMATS[row.format], options, index=index, **size))
+        return file or folder / output_name(found.path, FORMATS[row.format], options, index=index, **size)
 
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        place = run.place_of(found)
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )
         if job.place is not None:
-            run.check_way(job.output.parent, job.place)  # before the record is read for a file behind a link
+            run.check_way(job.output, job.place)  # before the record is read for a file behind a link
     except ImageError as error:
         return Entry(Result(found.path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
@@ -22,6 +23,10 @@ class NullJournal:
     def __init__(self) -> None:
         self.token = new_token()
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """See `Journal`."""
+        return contextlib.nullcontext()
+
     def started(self, job: Job) -> None:
         """See `Journal`."""
 
@@ -31,6 +36,9 @@ class NullJournal:
 
 _POLL_S = 0.1
 """How often a waiting thread wakes up, in seconds. It runs signal handlers only then."""
+
+_MANY, _GROUP_S = 8, 0.01
+"""With this many images in flight for each slot, the results of so many seconds are recorded together."""
 
 InFlight = dict[Job, Future[Result]]
 
@@ -64,16 +72,24 @@ def run_entries(
         waiting = deque(sorted(jobs, key=lambda job: job.height * job.width, reverse=True))
         admission = Admission(executor.slots, budget_bytes)
         while waiting or admission.in_flight:
-            while (job := _next(waiting, admission)) is not None:
-                journal.started(job)
+            starting = list(iter(partial(_next, waiting, admission), None))
+            with journal.together():
+                for job in starting:
+                    journal.started(job)
+            for job in starting:
                 in_flight[job] = executor.submit(job)
                 in_flight[job].add_done_callback(partial(_put, ended, job))
-            job = _first(ended, on_wait)
-            admission.leave(job)
-            result = in_flight[job].result()
-            journal.ended(job, result)
-            del in_flight[job]
-            yield result
+            group = _ended_together(ended, admission, on_wait)
+            results = [(job, in_flight[job].result()) for job in group if in_flight[job].exception() is None]
+            with journal.together():
+                for job, result in results:
+                    journal.ended(job, result)
+            for job, result in results:
+                del in_flight[job]
+                yield result
+            for job in group:
+                if job in in_flight:
+                    in_flight[job].result()  # raises the exception that ends the run
     except KeyboardInterrupt:
         executor.close()
         yield from _left(in_flight, journal)
@@ -93,6 +109,19 @@ def _next(waiting: deque[Job], admission: Admission) -> Job | None:
 
 def _put(ended: SimpleQueue[Job], job: Job, _future: Future[Result]) -> None:
     ended.put(job)
+
+
+def _ended_together(ended: SimpleQueue[Job], admission: Admission, on_wait: Callable[[], None]) -> list[Job]:
+    """Wait for the next image that ends. If many small ones are in flight, take all that end in a short time."""
+    jobs = [_first(ended, on_wait)]
+    if admission.in_flight > _MANY * admission.slots:
+        time.sleep(_GROUP_S)
+        with contextlib.suppress(Empty):
+            while True:
+                jobs.append(ended.get_nowait())
+    for job in jobs:
+        admission.leave(job)
+    return jobs
 
 
 def _first(ended: SimpleQueue[Job], on_wait: Callable[[], None]) -> Job:

@@ -42,7 +42,7 @@ def settings_and_arithmetic(
         has_alpha=is_premultiplied(read, options),
         largest_amount=light.largest_amount if light else None,
     )
-    return replace(settings, kernel=kernel), arithmetic
+    return settings if kernel is settings.kernel else replace(settings, kernel=kernel), arithmetic
 
 
 def engine_settings(options: Options, kernel: KernelChoice) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from upsample_cli.atomic.folders import Place
 from upsample_cli.enlarge.resolve import Resolved
@@ -66,6 +66,19 @@ class Job:
         return (*self.resolved.warnings, *self.resolved.possible)
 
 
+class Outcome(NamedTuple):
+    """What a worker adds to a job that its run knows; see `Result`."""
+
+    status: Status
+    losses: tuple[Loss, ...]
+    failure: Failure | None
+    elapsed_s: float
+    device: str | None
+    engine: str | None
+    engine_note: str
+    frame: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """The result for one input.
@@ -106,6 +119,17 @@ class Result:
     def planned(cls, job: Job) -> Result:
         """The result of a job that has not run."""
         return cls(job.input, job.output, "planned", job.height, job.width, *job.size, job.losses)
+
+    @classmethod
+    def of(cls, job: Job, outcome: Outcome) -> Result:
+        """The result of a job, from the outcome that a worker sent."""
+        return cls(job.input, job.output, height=job.height, width=job.width,
+                   output_height=job.size[0], output_width=job.size[1], **outcome._asdict())  # fmt: skip
+
+    @property
+    def outcome(self) -> Outcome:
+        """The part of the result that is not known from the job."""
+        return Outcome(*(getattr(self, name) for name in Outcome._fields))
 
     def ended(self, status: Status, failure: Failure | None = None, *, elapsed_s: float = 0.0) -> Result:
         """The same result with its final status."""

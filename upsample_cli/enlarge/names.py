@@ -140,7 +140,17 @@ def named(template: str, fields: NameFields, image: Path) -> str:
 
 
 def _filled(template: str, fields: NameFields) -> str:
-    return template.format(**{name: getattr(fields, name) for name in NameFields.__slots__})
+    return template.format_map(_ByName(fields))
+
+
+class _ByName(dict[str, object]):
+    """Gives a template the fields that it names, and only these."""
+
+    def __init__(self, fields: NameFields) -> None:
+        self._fields = fields
+
+    def __missing__(self, name: str) -> object:
+        return getattr(self._fields, name)
 
 
 def _parts(name: str) -> list[str]:
@@ -152,7 +162,7 @@ def _fault(name: str) -> str | None:
     if "" in parts or "." in parts:
         return "has a part that is empty"
     try:
-        longest_bytes = max(len(os.fsencode(part)) for part in parts)
+        longest_bytes = max(map(len, map(os.fsencode, parts)))
     except UnicodeEncodeError:
         return "holds a character that no file name can hold"
     if longest_bytes > _LONGEST_PART_BYTES:

@@ -10,26 +10,23 @@ from typing import BinaryIO
 from upsample_cli.atomic.files import check_replaceable
 from upsample_cli.atomic.folders import Place
 from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.enlarge.decided import decided
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.enlarge.options import Options
-from upsample_cli.enlarge.resolve import check_strict, resolve
 from upsample_cli.errors import OutputExistsError, Setting, UsageError
 from upsample_cli.geometry.output_size import OutputSize, factor_text
 from upsample_cli.images.formats import (
     FORMATS,
     Format,
-    check_output_size,
-    check_quality,
     default_format,
     format_named,
     format_of_path,
 )
 from upsample_cli.images.input_formats import read_only_format
-from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo
-from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
+from upsample_cli.images.space import check_space, disk_of, free_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 
@@ -71,19 +68,7 @@ def plan_job(
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
-    resolved = resolve(image, info, metadata, format_, options, output)
-    check_all_frames(str(image), resolved.frames, info.height, info.width, options.max_pixels)
-    if options.linear_light:
-        from upsample_cli.images.color.light import light_of  # imports numpy
-
-        light_of(image, info.layout, metadata.icc_profile)
-    check_strict(image, resolved.warnings, options)
-    check_quality(format_, options.quality)
-    check_output_size(image, format_, *resolved.size, resolved.layout)
-    least_bytes = least_output_bytes(
-        format_, *resolved.size, resolved.layout,
-        frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
-    )  # fmt: skip
+    resolved, least_bytes = decided(image, info, metadata, format_, options, output)
     return Job(
         image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place, accessed_ns=accessed_ns
     )
@@ -107,9 +92,10 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
         OutputExistsError: if it exists and `options.overwrite` is not set.
         ImageError: if it is a folder, or the free space is less than the output needs.
     """
-    is_there = os.path.lexists(job.output)
+    path = os.fspath(job.output)
+    is_there = os.path.lexists(path)
     # A path with ".." may lead to an existing file only after a missing folder in the path has been created.
-    if is_there or ".." in job.output.parts:
+    if is_there or (".." in path and ".." in job.output.parts):
         if is_same_file(job.output, job.input):
             raise UsageError(f"{job.output} is the input itself", ("give another ", Setting("output")))
         _check_kernel_stays(job, options)
@@ -143,12 +129,14 @@ def check_run_space(jobs: Sequence[Job]) -> None:
     Raises:
         UsageError: if they do; the message says how much is needed and how much is free.
     """
-    folders: dict[Path, int] = {}
+    folders: dict[str, int] = {}
     for job in jobs:
-        folders[job.output.parent] = folders.get(job.output.parent, 0) + job.least_bytes
+        if job.least_bytes:
+            name = os.path.dirname(job.output)  # noqa: PTH120  a Path is slow
+            folders[name] = folders.get(name, 0) + job.least_bytes
     disks: dict[int, tuple[int, Path]] = {}
-    for folder, needed_bytes in folders.items():
-        if needed_bytes and (disk := disk_of(folder)) is not None:
+    for folder, needed_bytes in ((Path(name), needed_bytes) for name, needed_bytes in folders.items()):
+        if (disk := disk_of(folder)) is not None:
             disks[disk] = (disks.get(disk, (0, folder))[0] + needed_bytes, folder)
     for needed_bytes, folder in disks.values():
         free = free_bytes(folder)
@@ -209,12 +197,11 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     """
     wanted = options.output_size
     output_height, output_width = wanted.of(height, width)
-    parent = os.path.basename(os.path.dirname(image))  # noqa: PTH119, PTH120
     fields = NameFields(
         stem=image.stem,
         ext=output_suffix(image, fmt),
         factor=_factor_field(wanted, output_width / width),
-        parent=parent if parent not in {"", ".."} else image.parent.resolve().name,
+        parent=_name_of_folder(image) if "parent" in options.name else "",
         index=index,
         width=output_width,
         height=output_height,
@@ -222,6 +209,11 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     )
     is_default = wanted.is_size and options.name == DEFAULT_NAME
     return named(SIZE_NAME if is_default else options.name, fields, image)
+
+
+def _name_of_folder(image: Path) -> str:
+    name = image.parent.name
+    return name if name not in {"", ".."} else image.parent.resolve().name
 
 
 def _kernel_field(kernel: str) -> str:
@@ -240,6 +232,6 @@ def _factor_field(wanted: OutputSize, scale: float) -> int | str:
 
 def output_suffix(image: Path, format_: Format) -> str:
     """The extension of an output, with its dot: the input's if it fits. A PBM becomes grey, so ".pbm" does not fit."""
-    if image.suffix.lower() == ".pbm" and format_.name == "pnm":
-        return ".pgm"
-    return image.suffix if format_of_path(image) is format_ else format_.extensions[0]
+    if format_of_path(image) is not format_:
+        return format_.extensions[0]
+    return ".pgm" if image.suffix.lower() == ".pbm" else image.suffix

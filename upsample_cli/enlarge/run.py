@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -16,7 +15,7 @@ from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.atomic.opened import opened
 from upsample_cli.atomic.permissions import follow
 from upsample_cli.enlarge.computing import engine_settings
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import check_strict
@@ -144,11 +143,11 @@ def enlarge_image(
             losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, input_file, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
-    result = replace(
-        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note(),
-        frame=options.frame,
+    outcome = Outcome(
+        "written", losses, None, time.perf_counter() - start_s, settings.device, engine, aten.import_note(),
+        options.frame,
     )  # fmt: skip
-    return result.ended("written", elapsed_s=time.perf_counter() - start_s)
+    return Result.of(job, outcome)
 
 
 def _followed(job: Job, options: Options, input_file: BinaryIO, file: BinaryIO) -> tuple[Loss, ...]:

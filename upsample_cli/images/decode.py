@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from upsample_cli.images.codecs.pillow_file import Opened
+from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable_box
 from upsample_cli.images.frame_sources import one_frame, source_of
@@ -71,9 +71,13 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
     elif opened.format.name == "jpeg":
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:
-            info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-            return source_of(replace(header, info=info), decoded.read_box)
-        image.fp, is_cut = file, decoded.is_cut  # Pillow opened only its header
+            if decoded.losses:
+                info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
+                header = replace(header, info=info)
+            return source_of(header, decoded.read_box)
+        file.seek(0)
+        image, is_cut = open_with_pillow(file, name, max_pixels=max_pixels).image, decoded.is_cut
+        image.fp = file  # Pillow opened only its header
     elif header.reading.drops_low_byte:
         from upsample_cli.images.codecs.png.deep import decoded_png
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import ImageError, Setting
@@ -27,11 +27,9 @@ def timeout_error(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
     return ImageError(path, cause, "give it more seconds", kind="timeout", limit_s=timeout_s)
 
 
-@contextmanager
-def header_read(file: BinaryIO) -> Iterator[None]:
+def header_read(file: BinaryIO) -> AbstractContextManager[None]:
     """Limit the reads of a `MeteredFile` inside the `with` block. More reads raise `ImageError`."""
-    with cast("MeteredFile", file).counting():
-        yield
+    return cast("MeteredFile", file).counting()
 
 
 class MeteredFile:
@@ -47,17 +45,13 @@ class MeteredFile:
         self._file, self._name, self._timeout_s = file, name, timeout_s
         self._end_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._bytes_left = self._calls_left = 0
-        self._is_counting = False
+        self._is_counting = self._is_measured = False
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count the reads inside the `with` block, starting at zero."""
-        at = self._file.tell()
-        size_bytes = self._file.seek(0, os.SEEK_END)
-        self._file.seek(at)
-        self._bytes_left = _BASE_BYTES + _TIMES_READ * size_bytes
-        self._calls_left = _BASE_CALLS + size_bytes // _BYTES_PER_CALL
-        self._is_counting = True
+        self._bytes_left, self._calls_left = _BASE_BYTES, _BASE_CALLS
+        self._is_counting, self._is_measured = True, False
         try:
             yield
         finally:
@@ -92,10 +86,21 @@ class MeteredFile:
     def _count(self, size_bytes: int) -> None:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
+        if (self._bytes_left < 0 or self._calls_left < 0) and not self._is_measured:
+            self._add_for_size()
         if self._bytes_left < 0 or self._calls_left < 0:
             raise ImageError(self._name, "is damaged: its header is too long or refers to itself", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
             raise timeout_error(self._name, self._timeout_s or 0)
+
+    def _add_for_size(self) -> None:
+        """Raise the limits by what the size of the file allows. Most headers are read before it must be known."""
+        at = self._file.tell()
+        size_bytes = self._file.seek(0, os.SEEK_END)
+        self._file.seek(at)
+        self._bytes_left += _TIMES_READ * size_bytes
+        self._calls_left += size_bytes // _BYTES_PER_CALL
+        self._is_measured = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

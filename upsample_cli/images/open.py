@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO
+from functools import lru_cache
+from io import BytesIO
+from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
+from upsample_cli.images.codecs.jpeg_markers import JPEG_START, KNOWN_HEADS, essential_head
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.raw import refuse_raw
@@ -31,9 +34,6 @@ from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource
-
-if TYPE_CHECKING:
-    pass
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -64,7 +64,7 @@ def read_header(
         ImageError: the file cannot be read, is not an image, is too large, or does not have this frame.
     """
     name = shown_name(path)
-    with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
+    with opened_file(path, timeout_s) as file, header_read(file):
         found = _first_look(file, name, max_pixels, frame)
         header = found if isinstance(found, RegionSource) else found.header
     return header.info, header.metadata
@@ -112,13 +112,18 @@ def _refusing(error: ImageError) -> ReadBox:
 
 
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
+    if (known := _known_header(file, max_pixels, frame)) is not None:
+        return known
+    with quiet_pillow():
+        return _opened(file, name, max_pixels, frame)
+
+
+def _opened(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
-        opened = open_with_pillow(file, name, max_pixels=max_pixels)
-        first = header_of(opened, file, name)
-        return OpenedByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+        return _opened_by_pillow(file, name, max_pixels, frame)
     except ImageError as error:
         file.seek(0)
         if frame is not None or not is_tiff(file.read(HEAD_BYTES)):
@@ -126,6 +131,31 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
         from upsample_cli.images.open_pages import first_readable
 
         return first_readable(file, name, error, max_pixels=max_pixels)
+
+
+def _opened_by_pillow(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> OpenedByPillow:
+    opened = open_with_pillow(file, name, max_pixels=max_pixels)
+    first = header_of(opened, file, name)
+    return OpenedByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+
+
+def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedByPillow | None:
+    """A JPEG whose header is short: it is read once for all files that have the same. None for other images."""
+    start = file.read(HEAD_BYTES)
+    file.seek(0)
+    head = essential_head(start) if start.startswith(JPEG_START) else None
+    if head is None:
+        return None
+    try:
+        return _opened_head(head, max_pixels, frame)
+    except ImageError:
+        return None  # opened as any other image, it raises the error with its name
+
+
+@lru_cache(maxsize=KNOWN_HEADS)
+def _opened_head(head: bytes, max_pixels: int, frame: int | None) -> OpenedByPillow:
+    with quiet_pillow():
+        return _opened_by_pillow(BytesIO(head), "", max_pixels, frame)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:

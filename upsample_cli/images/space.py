@@ -82,7 +82,9 @@ def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | No
     Raises:
         ImageError: the free space is too small; the message says how much is needed and how much is free.
     """
-    there = free(output.parent) if needed_bytes else None
+    if not needed_bytes:
+        return
+    there = free(output.parent)
     if there is not None and needed_bytes > there:
         cause = f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there"
         raise ImageError(output, cause, FREE_SPACE, kind="no-space")

@@ -19,7 +19,7 @@ from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
-from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored
+from upsample_cli.batch.record.row import COLUMNS, Row, checked, row_of, stored
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
@@ -94,16 +94,31 @@ class Record:
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of the outputs of an input."""
+        if self._db is None:
+            return []
         condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
-        return next(iter(self._rows("output = ?", self._key(path))), None)
+        return None if self._db is None else next(iter(self._rows("output = ?", self._key(path))), None)
 
     def holds_failures(self) -> bool:
         """Whether there are failures that are retried only on request."""
         return bool(self._read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Journal`. Rows of images that have started are in the file when the block ends."""
+        try:
+            self._write("BEGIN")
+            yield
+        finally:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._db is not None and self._db.in_transaction:  # SQLite may have rolled it back, on a full disk
+            self._write("COMMIT")
 
     def started(self, job: Job) -> None:
         """Record that an image is about to start.
@@ -148,16 +163,17 @@ class Record:
     def close(self) -> None:
         """Close and unlock the record."""
         if self._db is not None:
+            with suppress(RecordError):
+                self._commit()  # an interrupt may have come between
             with suppress(sqlite3.Error):  # committed rows are safe, and the next run finds them
                 self._db.close()
             self._db = None
 
     def _unfinished(self) -> list[tuple[str, str]]:
         """(output, token) of the images that killed runs left unfinished, in folders that this run writes to."""
-        found = self._read(f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
+        statement = f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}"
         with self._checking():
-            for row in found:
-                check(row)
+            found = [checked(row) for row in self._read(statement)]
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
         # Our runs record real paths only. A path that contains a link or ".." was planted.

@@ -13,7 +13,7 @@ from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.row import Row
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Job, Result, Status
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, ImageError, Setting, Text, UsageError, joined, listed
 from upsample_cli.images.formats import format_of_path
@@ -60,9 +60,9 @@ class Resume:
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return replace(_result(row, image, output), was_done=True).ended("skipped")
+                return _result(row, image, output, "skipped")
             if not is_written and not self._may_pass(row):
-                return _result(row, image, output).ended("failed", row.failure)
+                return _result(row, image, output, "failed")
         return None
 
     def _may_pass(self, row: Row) -> bool:
@@ -134,9 +134,10 @@ def has_time(failure: Failure | None, timeout_s: float | None) -> bool:
     return timeout_s is None or failure.limit_s is None or timeout_s > failure.limit_s
 
 
-def _result(row: Row, image: Path, output: Path) -> Result:
+def _result(row: Row, image: Path, output: Path, status: Status) -> Result:
     sizes = row.height, row.width, row.output_height, row.output_width
-    return Result(image, output, "planned", *sizes)
+    failure = row.failure if status == "failed" else None
+    return Result(image, output, status, *sizes, failure=failure, was_done=status == "skipped")
 
 
 def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, int], options: Options) -> bool:

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from upsample_cli.atomic.temporaries import is_token
 from upsample_cli.batch.plain import failure_in_json
@@ -60,17 +60,17 @@ class Row:
     token: str
 
 
-def row_of(found: sqlite3.Row, folder: str) -> Row | None:
+def row_of(read: sqlite3.Row, folder: str) -> Row | None:
     """Convert a row of the file; None if it names a format that this version does not know.
 
     Args:
-        found: the row, with `COLUMNS`.
+        read: the row, with `COLUMNS`.
         folder: folder of the record. Paths of outputs are relative to it.
 
     Raises:
         ValueError: if a column has a value that upsample never writes. The message is the name of the column.
     """
-    check(found)
+    found = checked(read)
     if found["status"] == "failed" and not found["failure"]:
         raise ValueError("failure")
     if found["format"] not in FORMATS:
@@ -94,15 +94,17 @@ def row_of(found: sqlite3.Row, folder: str) -> Row | None:
     )
 
 
-def check(found: sqlite3.Row) -> None:
-    """Refuse a row, or a part of one, that upsample did not write.
+def checked(read: sqlite3.Row) -> dict[str, Any]:
+    """The values of a row, or a part of one, by column. A row that upsample did not write is refused.
 
     Raises:
         ValueError: if it is refused. The message is the name of the column.
     """
-    for name in found.keys():  # noqa: SIM118  iterating a row gives its values
-        if not _CHECKS[name](found[name]):
+    found = dict(zip(read.keys(), read, strict=True))
+    for name, value in found.items():
+        if not _CHECKS[name](value):
             raise ValueError(name)
+    return found
 
 
 def stored(text: str) -> str | bytes:

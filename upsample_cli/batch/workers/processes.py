@@ -26,11 +26,13 @@ from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.workers.exits import failure_of_exit, how_ended, last_result
 from upsample_cli.batch.workers.started import Order, Worker, started_worker
 from upsample_cli.batch.workers.worker import Assignment
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
 from upsample_cli.images.metered import timeout_error
 
 _ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
+_MANY, _GROUP_S = 4, 0.003
+"""With this many images assigned to a worker, messages of so many seconds are handled together."""
 _EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
 _GROWTH_BYTES = 2**29  # a worker that has grown by this much since its first image is replaced
 
@@ -98,7 +100,10 @@ class ProcessExecutor:
             while self._closing_s is None or self._still_closing(self._closing_s):
                 self._assign()
                 connections = [worker.connection for worker in self._workers]
-                self._handle_messages(wait([self._wakeup_reader, *connections], self._wait_s()))
+                readable = wait([self._wakeup_reader, *connections], self._wait_s())
+                if max((len(worker.assigned) for worker in self._workers), default=0) > _MANY:
+                    time.sleep(_GROUP_S)  # more messages arrive
+                self._handle_messages(readable)
                 self._end_timed_out()
         except Exception as error:  # raised from the futures, as in a thread pool
             self._error = error
@@ -167,9 +172,9 @@ class ProcessExecutor:
     def _handle_rows(self, worker: Worker, rows: int) -> None:
         self._watcher.advanced(worker.assigned[0].job, rows)
 
-    def _handle_ended(self, worker: Worker, what: tuple[Result, int]) -> None:
-        result, held_bytes = what
-        self._end_first(worker, result)
+    def _handle_ended(self, worker: Worker, what: tuple[Outcome, int]) -> None:
+        outcome, held_bytes = what
+        self._end_first(worker, Result.of(worker.assigned[0].job, outcome))
         worker.base_bytes = worker.base_bytes or held_bytes
         if held_bytes > worker.base_bytes + _GROWTH_BYTES and not worker.is_old:
             worker.is_old = True

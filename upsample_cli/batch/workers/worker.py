@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
+from upsample_cli.atomic.folders import folder_kept_open
 from upsample_cli.batch.carry import Carrier
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.engine.cores import use_cores
@@ -51,7 +53,7 @@ def work(connection: Connection[Any, Any]) -> None:
     """Enlarge images until there are no more; the process ends here.
 
     It receives an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device),
-    ("rows", number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception).
+    ("rows", number), ("ended", (outcome, bytes of memory it holds)) for every job in order, ("raised", an exception).
     It also stops if the other end is closed: a worker does not outlive its run.
     """
     for number in signals.SIGNALS:
@@ -66,12 +68,12 @@ def work(connection: Connection[Any, Any]) -> None:
         try:
             options, device = assignment.carrier.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
-            with quiet_pillow():  # once, not for each image
+            with quiet_pillow(), folder_kept_open(), _memory_meter() as held_bytes:  # once, not for each image
                 while (job := jobs.get()) is not None and not stop.is_set():
                     result = assignment.carrier.carry_out(
                         job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
                     )
-                    connection.send(("ended", (result, _held_bytes())))
+                    connection.send(("ended", (result.outcome, held_bytes())))
         except Interrupted:
             raise
         except Exception as error:
@@ -117,10 +119,18 @@ def _prefer_for_oom_killer() -> None:
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
-def _held_bytes() -> int:
-    """Resident memory of this process; 0 if the system does not report it."""
+@contextlib.contextmanager
+def _memory_meter() -> Iterator[Callable[[], int]]:
+    """A function that returns the resident memory of this process; 0 if the system does not report it."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        file = Path("/proc/self/statm").open("rb", buffering=0)  # noqa: SIM115
     except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        yield lambda: 0
+        return
+    with file:
+
+        def held_bytes() -> int:
+            file.seek(0)
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        yield held_bytes

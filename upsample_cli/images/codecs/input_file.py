@@ -8,7 +8,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from upsample_cli.atomic.opened import open_at_once, open_no_link
@@ -47,8 +46,7 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
         yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
 
 
-@contextmanager
-def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
+def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
     """Open a regular file. Pass the open file, not its path, to all functions that must read the same file.
 
     Args:
@@ -59,14 +57,17 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Iterat
         ImageError: the file is missing, a folder, not a regular file, or not readable.
     """
     try:
-        _check_file(path, Path(path).stat(follow_symlinks=follow))
-        # Closed below, outside the handler for errors of opening.
-        file = open(os.fspath(path), "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
+        path = os.fspath(path)
+        _check_file(path, os.stat(path, follow_symlinks=follow))  # noqa: PTH116  a Path is slow
+        file = open(path, "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
-    with file:
+    try:
         _check_file(path, os.fstat(file.fileno()))  # the path may lead to another file by now
-        yield file
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -9,11 +9,17 @@ Source: ITU-T T.81, annex B (markers).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.readable import CONVERT, COPY
 
+KNOWN_HEADS = 256
+"""How many heads to remember. In a folder of thumbnails, most are the same."""
+
+JPEG_START = b"\xff\xd8\xff"
 START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
 APPLICATION = range(0xE0, 0xF0)
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -23,6 +29,10 @@ EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 _END = 0xD9
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN = bytes((0xFF, START_OF_SCAN))
+_DESCRIBING = {*FRAMES, JPEG_LS, COMMENT_MARKER, START_OF_SCAN}
+_PLACES = b"MPF\0"
+"""The start of a segment that lists the places of further images."""
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 _LOSSLESS, _LOSSLESS_ARITHMETIC = 0xC3, 0xCB
@@ -111,9 +121,13 @@ def head_segments(file: BinaryIO, at: int = 2) -> Iterator[Segment]:
         file: an open JPEG file.
         at: offset after the marker that starts an image.
     """
+    block, block_at = b"", 0
     while True:
-        file.seek(at)
-        head = file.read(4)
+        head = block[at - block_at : at - block_at + 4]
+        if len(head) < 4:
+            file.seek(at)
+            block, block_at = file.read(_BLOCK_BYTES), at
+            head = block[:4]
         if len(head) < 4:
             return
         marker = head[1]
@@ -131,6 +145,33 @@ def head_segments(file: BinaryIO, at: int = 2) -> Iterator[Segment]:
             if marker == START_OF_SCAN:
                 return
             at += 4 + size_bytes
+
+
+def essential_head(start: bytes) -> bytes | None:
+    """The segments that a JPEG's header is read from, without the tables of its encoder, as the head of a JPEG.
+
+    Args:
+        start: the first bytes of the file.
+
+    Returns:
+        None if not all of them are in `start`, or if one refers to other places in the file.
+    """
+    scan_at = start.find(_SCAN)  # in most files this is the scan; in others, the segments before it are incomplete
+    return _essential(start[: scan_at + 2 + int.from_bytes(start[scan_at + 2 : scan_at + 4], "big")])
+
+
+@lru_cache(maxsize=KNOWN_HEADS)
+def _essential(start: bytes) -> bytes | None:
+    kept = [start[:2]]
+    for marker, at, size_bytes in head_segments(BytesIO(start)):
+        end = at + size_bytes
+        if end > len(start) or start.startswith(_PLACES, at):
+            return None
+        if marker in APPLICATION or marker in _DESCRIBING:
+            kept.append(start[at - 4 : end])
+        if marker == START_OF_SCAN:
+            return b"".join(kept)
+    return None
 
 
 def _next_marker(file: BinaryIO, at: int) -> int:
