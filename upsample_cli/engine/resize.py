@@ -12,6 +12,7 @@ changes a result by at most a millionth of a level.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,8 +26,11 @@ from upsample_cli.engine.exact import FLOAT32, Arithmetic, finish, prepare
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
+from upsample_cli.engine.resize_compiled import CompiledResize, taps_of
+from upsample_cli.engine.routes.agreement import hard_tile
 from upsample_cli.engine.routes.select import no_compiled_route
-from upsample_cli.kernels.kernel import axis_of
+from upsample_cli.geometry.borders import Border
+from upsample_cli.kernels.kernel import Kernel, axis_of
 
 Window = tuple[list[Array], Array]
 
@@ -63,15 +67,88 @@ def resized_bands(
     if enlarged == size:
         return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
 
-    if settings.engine == "compiled":
-        raise no_compiled_route("its size is not a whole multiple")
+    if settings.engine != "layer":
+        try:
+            compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
+            on_route("compiled")
+            return compiled.bands(read_rows, stop)
+        except ValueError as error:
+            if settings.engine == "compiled":
+                raise no_compiled_route(str(error)) from None
+    return _by_products(read_rows, shape, size, settings, arithmetic, weigh, stop, on_route)
+
+
+@functools.lru_cache(maxsize=4)
+def _agreeing(
+    shape: tuple[int, int, int], size: tuple[int, int], kernel: Kernel, border: Border, arithmetic: Arithmetic, weigh: Filter
+) -> CompiledResize:
+    """The compiled sums for these sizes.
+
+    Raises:
+        ValueError: if they cannot be used, or give other pixels than the products of matrices on a hard tile.
+    """
+    compiled = _compiled(shape, size, kernel, border, arithmetic, weigh)
+    if not _agrees(kernel, border, arithmetic, shape[2], weigh):
+        raise ValueError("its pixels differ from those of the matrices on this machine")
+    return compiled
+
+
+def _compiled(
+    shape: tuple[int, int, int], size: tuple[int, int], kernel: Kernel, border: Border, arithmetic: Arithmetic, weigh: Filter
+) -> CompiledResize:
+    taps = axis_of(kernel)
+    if taps is None or not arithmetic.is_exact:
+        raise ValueError("its size is not a whole multiple, and its kernel is not a product of whole taps")
+    rows, columns = (
+        taps_of(behind_enlargement(reduced_axis(length * kernel.factor, made, weigh), length, taps, border), length)
+        for length, made in zip(shape, size, strict=False)
+    )
+    return CompiledResize(rows, columns, arithmetic, shape[2])
+
+
+@functools.lru_cache(maxsize=64)
+def _agrees(kernel: Kernel, border: Border, arithmetic: Arithmetic, channels: int, weigh: Filter) -> bool:
+    """Whether compiled sums and products of matrices give the same pixels on a tile of extremes, flat runs and noise."""
+    tile = hard_tile(kernel, arithmetic, channels)
+    size = (tile.shape[0] * kernel.factor * 3 // 4, tile.shape[1] * kernel.factor * 5 // 6)
+    compiled = _compiled(tile.shape, size, kernel, border, arithmetic, weigh)
+    settings = Settings(kernel, border, "cpu")
+
+    def rows(first: int, last: int) -> Array:
+        part: Array = tile[first:last]
+        return part
+
+    found, expected = (
+        np.concatenate(list(bands))
+        for bands in (
+            compiled.bands(rows),
+            _by_products(rows, tile.shape, size, settings, arithmetic, weigh),
+        )
+    )
+    return np.array_equal(found, expected)
+
+
+def _by_products(
+    read_rows: ReadRows,
+    shape: tuple[int, int, int],
+    size: tuple[int, int],
+    settings: Settings,
+    arithmetic: Arithmetic,
+    weigh: Filter,
+    stop: Event | None = None,
+    on_route: OnRoute = lambda _name: None,
+) -> Iterator[Array]:
+    """Reduce with products of matrices, in float64. They need no compiler, and are the reference for the compiled sums."""
 
     def read_numbers(first: int, last: int) -> Array:
         numbers: Array = prepare(read_rows(first, last), arithmetic)
         return numbers
 
     layer_pool()  # its threads compute the products
-    rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
+    factor = settings.kernel.factor
+    rows, columns = (
+        reduced_axis(length * factor, made, weigh) for length, made in zip(shape, size, strict=False)
+    )
     kernel = axis_of(settings.kernel)
     if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
         on_route("matrices")
