@@ -19,14 +19,17 @@ from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis
-from upsample_cli.engine.routes.compiled import float_division, instruction_sets, native
+from upsample_cli.engine.routes import compiled
 
 Array = NDArray[Any]
 
 _LINES = 8
-"""Rows of outputs that are computed together. Source: `resampled_lines` in native/resampling.h."""
+"""Rows of outputs that are computed together; see native/resample.h."""
 
-_INT32_BITS, _FLOAT32_BITS, _FLOAT64_BITS = 31, 24, 53
+_ROUNDING = {np.dtype(np.uint8): 2.0**-24, np.dtype(np.uint16): 2.0**-53}
+"""The largest relative error of a rounding in the type of the sums. Source: IEEE 754."""
+
+_MOST_TAPS = 1000
 _MOST_INPUT_BYTES = 2**24
 """The most bytes of input rows that a group of output rows may need. Stronger reductions read rows one after another
 with the matrices of `resize.py`."""
@@ -62,50 +65,37 @@ def taps_of(axis: Axis, length: int) -> Taps:
     ([0, 1, 2], [[12288.0, 4096.0], [8192.0, 8192.0], [4096.0, 12288.0]])
     """
     weights = axis.weights.reshape(-1, axis.span)[: axis.reduced]
+    firsts = axis.firsts.repeat(axis.weights.shape[1])[: axis.reduced]
     is_used = weights != 0
-    starts = is_used.argmax(axis=1)
-    count = int((axis.span - is_used[:, ::-1].argmax(axis=1) - starts).max())
-    starts = np.minimum(starts, axis.span - count)
-    firsts = axis.firsts.repeat(axis.weights.shape[1])[: axis.reduced] + starts
+    used = firsts + is_used.argmax(axis=1)
+    used = np.minimum.accumulate(used[::-1])[::-1]  # in order, although a weight that is rounded to zero may come first
+    count = int((firsts + axis.span - is_used[:, ::-1].argmax(axis=1) - used).max())
+    starts = np.minimum(used - firsts, axis.span - count)
     taken = np.take_along_axis(weights, starts[:, None] + np.arange(count), axis=1)
-    return Taps(firsts.astype(np.int32), taken, length)
-
-
-def _groups_of(rows: Taps) -> tuple[Array, Array]:
-    """For each group of output rows: its first input, and its weights, (groups, inputs, rows of a group)."""
-    count, taps = rows.weights.shape
-    missing = -count % _LINES
-    firsts = np.pad(rows.firsts, (0, missing), mode="edge").reshape(-1, _LINES)
-    weights = np.pad(rows.weights, ((0, missing), (0, 0))).reshape(-1, _LINES, taps)
-    starts = np.minimum.accumulate(firsts.min(axis=1)[::-1])[::-1]
-    span = int((firsts.max(axis=1) + taps - starts).max())
-    starts = np.minimum(starts, rows.length - span)
-    made = np.zeros((len(starts), span, _LINES))
-    places = (firsts - starts[:, None])[..., None] + np.arange(taps)
-    groups, lines, _ = np.indices(places.shape, sparse=True)
-    made[groups, places, lines] = weights
-    return starts.astype(np.int32), made
+    return Taps((firsts + starts).astype(np.int32), taken, length)
 
 
 class _Part(NamedTuple):
-    """A band to make: its groups of rows, and the input rows from `first` on that it needs."""
+    """A band to make: its rows, and the input rows from `first` on that it needs."""
 
-    groups: slice
+    made: slice
     first: int
     rows: Array
 
 
 class CompiledResize:
-    """Makes all rows of an image at another size.
+    """Makes all rows of an image at another size: the exact value, rounded half up.
 
-    Sums down the columns are int32 for 8-bit pixels without alpha, and float64 for all others. Sums along the rows are
-    float64, exact, and divided as `float_division` proves. For 8-bit pixels without alpha they are float32 first:
+    Sums are floats, float32 for 8-bit pixels. Let u be the largest relative error of a rounding: 2**-24 or 2**-53. Let
+    A be the largest sum of absolute products of pixels and weights, in levels. Weights, products and their additions
+    are rounded along each axis. With `taps` products for both axes together, each takes part in at most taps + 4
+    roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A < (taps + 5) * A * u, if taps < 1000.
 
-    Let u = 2**-24 be the largest relative error of a rounding, and A the largest sum of absolute products, divided by
-    the divisor. The sum down the columns and the weight are rounded to float32, then each of the `taps` products, and
-    each addition. So a sum is off by less than ((1 + u)**(taps + 3) - 1) * A, and adding 1/2 rounds once more. All
-    together is less than (taps + 5) * (A + 1) * u as long as taps < 2**10. A quotient farther than that from every
-    whole number is rounded down correctly. All others are computed again in float64.
+    With alpha, colour is a quotient c / a, and a pixel at the most: more is clipped. If c is off by e and a by f, and a
+    is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, and four roundings.
+
+    A quotient that is farther than this from every half is rounded correctly. All others are computed again in whole
+    numbers of 64 and 128 bits, which hold all sums.
 
     Args:
         rows, columns: the weights along both axes, which include the enlargement.
@@ -114,50 +104,51 @@ class CompiledResize:
         instructions: the instruction set; by default the fastest.
 
     Raises:
-        ValueError: if no instruction set is available, sums are too large to be exact, a group of rows needs too many
-            input rows, or there is alpha with neither one nor three colours.
+        ValueError: if no instruction set is available, weights are too large, an output needs too many input rows, or
+            there is alpha with neither one nor three colours.
     """
 
     def __init__(
         self, rows: Taps, columns: Taps, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None
     ) -> None:
-        instructions = instructions or next(iter(instruction_sets()), None)
+        instructions = instructions or next(iter(compiled.instruction_sets()), None)
         if instructions is None:
             raise ValueError("this package was not compiled for this processor")
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
-        self._firsts, self._row_weights = _groups_of(rows)
-        self._width, self._channels = columns.length, channels
-        self._dtype, self._has_alpha = arithmetic.pixel_dtype, arithmetic.has_alpha
-        self._size = len(rows.firsts), len(columns.firsts)
-        if self._inputs * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
+        self._rows, self._width, self._channels = rows, columns.length, channels
+        self._dtype, self._row_bytes = (
+            arithmetic.pixel_dtype,
+            len(columns.firsts) * channels * arithmetic.pixel_dtype.itemsize,
+        )
+        if self._most_inputs() * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
             raise ValueError("it is reduced too much")
         divisor, largest = arithmetic.divisor * WEIGHT_SUM**2, arithmetic.largest_pixel
+        taps = rows.weights.shape[1] + columns.weights.shape[1]
         reach = rows.reach * columns.reach
-        most = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
-        if most > 2**_FLOAT64_BITS:
-            raise ValueError("sums too large to be exact")
-        division = float_division(divisor, most, largest, 2 * largest * reach, _FLOAT64_BITS)
-        taps = columns.weights.shape[1]
-        uncertainty = (taps + 5) * (largest * reach / divisor + 1) * 2**-_FLOAT32_BITS
-        is_small = largest * rows.reach < 2**_INT32_BITS and uncertainty < 1 / 8
-        is_checked = self._dtype == np.uint8 and not arithmetic.has_alpha and is_small
-        self._kind = ("i" if is_checked else "d", self._inputs, taps)
+        error = (taps + 5) * _ROUNDING[self._dtype] * largest * reach / divisor
+        dividend = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
+        self.has_small_sums = dividend <= 2**53
+        """Whether float64 holds all sums, so that products of matrices are exact too."""
+        is_whole = largest**2 * rows.reach < 2**62 and columns.reach < 2**53 and divisor < 2**62
+        if not is_whole or error > 1 / 16 or taps > _MOST_TAPS:
+            raise ValueError("its weights are too large")
+        self._column_taps = columns.weights.shape[1]
+        self._make = partial(compiled.native.resample, instructions)
         self._settings = (
-            columns.firsts, columns.weights, divisor, uncertainty,
-            division.multiplies, division.alpha_multiplies, arithmetic.has_alpha,
+            columns.firsts, columns.weights, divisor, error, 3 * largest * error, arithmetic.has_alpha,
         )  # fmt: skip
-        self._make = partial(native.resample, instructions)
         self._without_alpha: CompiledResize | None = None
         if arithmetic.has_alpha and _is_flat(rows) and _is_flat(columns):
             self._without_alpha = CompiledResize(
                 rows, columns, replace(arithmetic, has_alpha=False), channels, instructions=instructions
             )
 
-    @property
-    def _inputs(self) -> int:
-        """The number of input rows of a group of output rows."""
-        return self._row_weights.shape[1]
+    def _most_inputs(self) -> int:
+        """The largest number of input rows of rows that are made together."""
+        firsts = self._rows.firsts
+        last = np.minimum(np.arange(len(firsts)) + _LINES - 1, len(firsts) - 1)
+        return int((firsts[last] - firsts).max() + self._rows.weights.shape[1])
 
     def bands(self, read_rows: ReadRows, stop: Event | None = None) -> Iterator[Array]:
         """Yield the rows of the output from top to bottom; see `resize.resized_bands`."""
@@ -166,26 +157,29 @@ class CompiledResize:
         return computed_ahead(self._made, taken) if len(parts) > 1 else map(self._made, taken)
 
     def _parts(self) -> Iterator[slice]:
-        """The groups of each band: several bands for each core, but small ones."""
-        groups, row_bytes = len(self._firsts), self._size[1] * self._channels * self._dtype.itemsize
-        step = max(1, min(_BAND_BYTES // (_LINES * row_bytes), -(-groups // core_count())))
-        for start in range(0, groups, step):
-            yield slice(start, min(start + step, groups))
+        """The rows of each band: at least one band for each core, and small ones."""
+        height = len(self._rows.firsts)
+        rows = min(_BAND_BYTES // self._row_bytes, -(-height // core_count()))
+        rows = max(_LINES, rows // _LINES * _LINES)
+        for start in range(0, height, rows):
+            yield slice(start, min(start + rows, height))
 
     def _taken(self, read_rows: ReadRows, parts: Sequence[slice], stop: Event | None) -> Iterator[_Part]:
         """The input rows of each band. Each row is read once."""
         rows, first, last = np.empty((0, self._width, self._channels), self._dtype), 0, 0
-        for groups in parts:
+        for made in parts:
             raise_if_set(stop)
-            start, end = int(self._firsts[groups.start]), int(self._firsts[groups.stop - 1]) + self._inputs
+            start, end = (
+                int(self._rows.firsts[made.start]),
+                int(self._rows.firsts[made.stop - 1] + self._rows.weights.shape[1]),
+            )
             kept = rows[start - first :]
             rows = np.concatenate([kept, read_rows(max(start, last), end)]) if end > last else kept
             first, last = start, end
-            yield _Part(groups, start, rows)
+            yield _Part(made, start, rows)
 
     def _made(self, part: _Part) -> Array:
-        height = min(part.groups.stop * _LINES, self._size[0]) - part.groups.start * _LINES
-        out = np.empty((height, self._size[1], self._channels), self._dtype)
+        out = np.empty((part.made.stop - part.made.start, len(self._settings[0]), self._channels), self._dtype)
         self._resample(part, out)
         return out
 
@@ -193,9 +187,9 @@ class CompiledResize:
         if self._without_alpha is not None and _has_one_alpha(part.rows):
             self._without_alpha._resample(part, out)
             return
-        firsts = (self._firsts[part.groups] - part.first).astype(np.int32)
-        shape = len(part.rows), part.rows.shape[1]
-        self._make(part.rows, *shape, out, *self._kind, firsts, self._row_weights[part.groups], *self._settings)
+        firsts, weights = self._rows.firsts[part.made] - np.int32(part.first), self._rows.weights[part.made]
+        taps = weights.shape[1], self._column_taps
+        self._make(part.rows, len(part.rows), self._width, out, *taps, firsts, weights, *self._settings)
 
 
 def _is_flat(taps: Taps) -> bool:

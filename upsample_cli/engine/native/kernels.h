@@ -19,9 +19,7 @@ constexpr Kernels kernels_named(const char *name)
              {'d', 1, 8, 0x1p53, enlarge_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, enlarge_tile<uint16_t, double>}},
             {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}},
-            {{'i', 1, resample::checked<uint8_t>},
-             {'d', 1, resample::exact<uint8_t>},
-             {'d', 2, resample::exact<uint16_t>}}};
+            {{1, resample::make_rows<uint8_t>}, {2, resample::make_rows<uint16_t>}}};
 }
 
 }  // namespace

@@ -1,69 +1,100 @@
 // Enlargement and reduction to any size in one step: each output is a sum over neighbouring rows and columns, with
 // weights of its own.
 //
-// Eight rows of outputs are computed together. The first step sums down the columns: it gives eight sums for each input
-// column, one for each row, side by side. The second step sums these along the row, so a vector has the same column of
-// eight rows. The last step turns the blocks of pixels around.
+// Eight rows of outputs are computed together, a chunk of columns at a time: sums down the columns for each of the eight
+// rows, turned around so that the eight rows are side by side, and sums of these along the row. The quotients are turned
+// back.
 //
-// Sums for 8-bit pixels without alpha are int32 after the first step. The second step is done in float32, with a proven
-// bound for its error. Where this bound does not decide how the quotient is rounded, it is done again in float64. All
-// other pixels have float64 sums. compiled_sizes.py checks that int32 and float64 hold all sums, so these are exact.
+// Sums are float32 for 8-bit pixels and float64 for 16-bit pixels. resize_compiled.py proves how far a quotient can be
+// off. If this does not decide how it is rounded, `Exact` computes it again in whole numbers.
 
 namespace {
 namespace resample {
 
-constexpr int lines = resampled_lines;
+constexpr int lines = 8;
+constexpr int together = block / lines;       // numbers that are rounded together
 constexpr Count chunk_numbers = 288;  // of a row of outputs at a time, so that the sums stay in the L1 cache
 
-template <class Number> constexpr int parts = lines / lanes<Number>;
-
-// The numbers of one column, one for each line.
-template <class Number> struct Lines {
-    Full<Number> part[parts<Number>];
-
-    static Lines loaded_from(const Number *from)
-    {
-        Lines made;
-        for (int at = 0; at < parts<Number>; at++)
-            made.part[at] = loaded<Full<Number>>(from + at * lanes<Number>);
-        return made;
-    }
-
-    void store_to(Number *to) const
-    {
-        for (int at = 0; at < parts<Number>; at++)
-            store(part[at], to + at * lanes<Number>);
-    }
-
-    void add(const Lines &numbers, Number weight)
-    {
-        for (int at = 0; at < parts<Number>; at++)
-            part[at] += numbers.part[at] * weight;
-    }
+// The type of sums; a number that leaves no bits for fractions when it is added; and four roundings of a quotient.
+template <class Pixel> struct Sums {
+    using Number = float;
+    static constexpr float magic = 0x1.8p23, division_error = 0x1p-14;
+};
+template <> struct Sums<uint16_t> {
+    using Number = double;
+    static constexpr double magic = 0x1.8p52, division_error = 0x1p-34;
 };
 
-// The smallest part of the inputs that contains all inputs of some outputs.
+template <class Number> using Whole = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
+
+// The smallest parts of the inputs that contain all inputs of some outputs.
 struct Span {
     Count first, last;
 
-    Span(const Resampling &work, Count start, Count stop)
+    Span(const int32_t *firsts, Count start, Count stop, Count taps)
     {
-        const auto [low, high] = std::minmax_element(work.column_firsts + start, work.column_firsts + stop);
+        const auto [low, high] = std::minmax_element(firsts + start, firsts + stop);
         first = *low;
-        last = *high + work.column_taps;
+        last = *high + taps;
     }
 };
 
+// One pixel in whole numbers.
+template <class Pixel> class Exact {
+public:
+    explicit Exact(const Resampling &work) : work(work) {}
+
+    Pixel operator()(Count row, Count column, Count channel) const
+    {
+        const Wide most = std::numeric_limits<Pixel>::max(), divisor = static_cast<int64_t>(work.divisor);
+        const Count alpha = work.channels - 1;
+        Wide dividend = sum(row, column, channel), by = divisor;
+        if (work.has_alpha && channel < alpha) {
+            by = sum(row, column, alpha);
+            if (by <= 0)
+                return 0;
+        }
+        dividend = 2 * dividend + by;
+        return dividend <= 0 ? 0 : std::min(most, dividend / (2 * by));
+    }
+
+private:
+    using Wide = __int128;
+
+    // With alpha, of colour times alpha.
+    Wide sum(Count row, Count column, Count channel) const
+    {
+        const Count alpha = work.channels - 1, row_numbers = work.source_width * work.channels;
+        const bool is_colour = work.has_alpha && channel < alpha;
+        const auto *pixels = static_cast<const Pixel *>(work.source) + work.row_firsts[row] * row_numbers
+                             + work.column_firsts[column] * work.channels;
+        const double *down = work.row_weights + row * work.row_taps;
+        const double *along = work.column_weights + column * work.column_taps;
+        Wide all = 0;
+        for (Count tap = 0; tap < work.column_taps; tap++, pixels += work.channels) {
+            int64_t added = 0;
+            for (Count above = 0; above < work.row_taps; above++) {
+                const Pixel *pixel = pixels + above * row_numbers;
+                added += static_cast<int64_t>(down[above]) * pixel[channel] * (is_colour ? pixel[alpha] : 1);
+            }
+            all += static_cast<Wide>(added) * static_cast<int64_t>(along[tap]);
+        }
+        return all;
+    }
+
+    const Resampling &work;
+};
+
 // Converts a part of an input row to numbers. With alpha, colour is multiplied by it.
-template <class Pixel, class Sum, int Alpha>
-void prepare(const Pixel *__restrict pixels, Count count, Sum *__restrict numbers)
+template <class Pixel, class Number, int Alpha>
+void prepare(const Pixel *__restrict pixels, Count count, Number *__restrict numbers)
 {
     if constexpr (Alpha == 0) {
         for (Count at = 0; at < count; at++)
             numbers[at] = pixels[at];
     } else {
         for (Count at = 0; at < count; at += Alpha) {
-            const Sum alpha = pixels[at + Alpha - 1];
+            const Number alpha = pixels[at + Alpha - 1];
             for (int channel = 0; channel < Alpha - 1; channel++)
                 numbers[at + channel] = pixels[at + channel] * alpha;
             numbers[at + Alpha - 1] = alpha;
@@ -71,288 +102,276 @@ void prepare(const Pixel *__restrict pixels, Count count, Sum *__restrict number
     }
 }
 
-// The sums down the columns, for each number of the prepared rows, which are `stride` numbers apart.
-template <class Sum>
-void add_rows(const Sum *prepared, Count stride, Count taps, Count count, const Sum *weights, Sum *__restrict sums)
+// The sums down the columns for one row of outputs. The prepared rows are `stride` numbers apart.
+template <class Number>
+void add_rows(const Number *prepared, Count stride, const double *weights, Count taps, Count count, Number *sums)
 {
-    constexpr int columns = 4;  // at a time
-    for (Count at = 0; at < count; at += columns) {
-        Lines<Sum> made[columns] = {};
+    constexpr int vectors = block / lanes<Number>;
+    for (Count at = 0; at < count; at += block) {
+        Full<Number> made[vectors] = {};
         for (Count tap = 0; tap < taps; tap++) {
-            const auto weight = Lines<Sum>::loaded_from(weights + tap * lines);
-            for (int column = 0; column < columns; column++)
-                made[column].add(weight, prepared[tap * stride + at + column]);
+            const Full<Number> weight = Full<Number>{} + static_cast<Number>(weights[tap]);
+            for (int vector = 0; vector < vectors; vector++)
+                made[vector] += loaded<Full<Number>>(prepared + tap * stride + at + vector * lanes<Number>) * weight;
         }
-        for (int column = 0; column < columns; column++)
-            made[column].store_to(sums + (at + column) * lines);
+        for (int vector = 0; vector < vectors; vector++)
+            store(made[vector], sums + at + vector * lanes<Number>);
     }
+}
+
+// Alternates the numbers of two vectors, beginning with the number `start` of each.
+template <int start, class Numbers, int... at>
+inline Numbers zipped(Numbers one, Numbers other, std::integer_sequence<int, at...>)
+{
+    constexpr int side = sizeof...(at);
+#if defined(__clang__)
+    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * side)...);
+#else
+    using Places = Vector<std::conditional_t<sizeof(one[0]) == 8, int64_t,
+                          std::conditional_t<sizeof(one[0]) == 4, int32_t,
+                          std::conditional_t<sizeof(one[0]) == 2, int16_t, int8_t>>>, side>;
+    return __builtin_shuffle(one, other, Places{(start + at / 2 + at % 2 * side)...});
+#endif
+}
+
+// Turns a square of numbers around: `from` and `to` are rows, and `step` numbers apart.
+template <int side, class Number> inline void turn(const Number *from, Count from_step, Number *to, Count to_step)
+{
+    using Numbers = Vector<Number, side>;
+    constexpr auto all = std::make_integer_sequence<int, side>();
+    Numbers made[side], before[side];
+    for (int row = 0; row < side; row++)
+        made[row] = loaded<Numbers>(from + row * from_step);
+    for (int done = 1; done < side; done *= 2) {
+        std::copy_n(made, side, before);
+        for (int pair = 0; pair < side / 2; pair++) {
+            made[2 * pair] = zipped<0>(before[pair], before[pair + side / 2], all);
+            made[2 * pair + 1] = zipped<side / 2>(before[pair], before[pair + side / 2], all);
+        }
+    }
+    for (int row = 0; row < side; row++)
+        store(made[row], to + row * to_step);
+}
+
+// Turns lines of sums around: for each number, `lines` sums side by side.
+template <class Number> void turn_lines(const Number *sums, Count stride, Count count, Number *turned)
+{
+    constexpr int side = 16 / sizeof(Number);
+    for (Count at = 0; at < count; at += side)
+        for (int line = 0; line < lines; line += side)
+            turn<side>(sums + line * stride + at, stride, turned + at * lines + line, lines);
 }
 
 // The sums along the rows for some channels of one output. The next input is `step` numbers further.
 template <class Number, int Channels>
-inline void add_columns(const Number *from, Count step, const Number *weights, Count taps, Lines<Number> *made)
+inline void add_columns(const Number *from, Count step, const Number *weights, Count taps, Number *out)
 {
-    std::fill_n(made, Channels, Lines<Number>{});
-    for (Count tap = 0; tap < taps; tap++, from += step)
-        for (int channel = 0; channel < Channels; channel++)
-            made[channel].add(Lines<Number>::loaded_from(from + channel * lines), weights[tap]);
+    constexpr int parts = lines / lanes<Number>, vectors = Channels * parts;
+    Full<Number> made[vectors] = {};
+    for (Count tap = 0; tap < taps; tap++, from += step) {
+        const Full<Number> weight = Full<Number>{} + weights[tap];
+        for (int vector = 0; vector < vectors; vector++)
+            made[vector] += loaded<Full<Number>>(from + vector * lanes<Number>) * weight;
+    }
+    for (int vector = 0; vector < vectors; vector++)
+        store(made[vector], out + vector * lanes<Number>);
 }
 
-inline void store_whole(const Lines<float> &quotients, int32_t *out)
-{
-    for (int at = 0; at < parts<float>; at++)
-        store(__builtin_convertvector(quotients.part[at], Ints), out + at * lanes<int32_t>);
-}
+// Rounds quotients, in levels, to pixels.
+template <class Pixel> struct Rounding {
+    using Number = typename Sums<Pixel>::Number;
+    using Wholes = Full<Whole<Number>>;
 
-inline void store_whole(const Lines<double> &quotients, int32_t *out)
-{
-    for (int at = 0; at < parts<double>; at += 2)
-        store(whole(quotients.part[at], quotients.part[at + 1]), out + at / 2 * lanes<int32_t>);
-}
+    const Full<Number> zero = {}, most = zero + static_cast<Number>(std::numeric_limits<Pixel>::max());
+    const Full<Number> magic = zero + Sums<Pixel>::magic;
 
-inline bool any(const Lines<int32_t> &found)
+    // Returns the nearest whole number, and sets `is_close` where it is `limit` or more away.
+    Full<Number> operator()(Full<Number> number, Full<Number> limit, Wholes &is_close) const
+    {
+        number = number > zero ? number : zero;
+        number = number < most ? number : most;
+        const Full<Number> whole = number + magic - magic, distance = number - whole;
+        is_close = (distance >= limit) | (distance <= -limit);
+        return whole;
+    }
+};
+
+template <class Vectors> inline bool any(const Vectors *found, int count)
 {
-    uint64_t words[lines / 2], all = 0;
-    std::memcpy(words, &found, sizeof words);
+    Vectors all = found[0];
+    for (int at = 1; at < count; at++)
+        all |= found[at];
+    uint64_t words[sizeof all / sizeof(uint64_t)], some = 0;
+    store(all, words);
     for (const uint64_t word : words)
-        all |= word;
-    return all;
+        some |= word;
+    return some;
 }
 
-// From float64 sums along the rows to quotients, for 8-bit and 16-bit pixels.
-template <class Pixel, int Alpha> struct Quotients {
-    const Finish<Pixel, double, true> finish;
-    const bool alpha_multiplies;
-
-    explicit Quotients(const Division &by) : finish(by), alpha_multiplies(by.alpha_multiplies) {}
-
-    template <int Channels> void store(const Lines<double> *sums, int32_t *out) const
-    {
-        for (int channel = 0; channel < Channels; channel++) {
-            Lines<double> made;
-            for (int at = 0; at < parts<double>; at++)
-                made.part[at] = Alpha && channel < Alpha - 1
-                                    ? unpremultiplied(sums[channel].part[at], sums[Alpha - 1].part[at])
-                                    : finish(sums[channel].part[at]);
-            store_whole(made, out + channel * lines);
-        }
-    }
-
-    Full<double> unpremultiplied(Full<double> colour, Full<double> alpha) const
-    {
-        const Full<double> zero = {}, one = zero + 1.0, dividend = colour + colour + alpha, twice = alpha + alpha;
-        const Full<double> divisor = alpha > zero ? twice : one;
-        const Full<double> quotient = alpha_multiplies ? (dividend + 0.5) * (one / divisor) : dividend / divisor;
-        return finish.clipped(alpha > zero ? quotient : zero);
-    }
-};
-
-// The second step in float64. Alpha is the number of channels if the last one is alpha, otherwise 0.
-template <class Pixel, int Alpha> class ExactColumns {
-public:
-    using Sum = double;
-    static constexpr int alpha = Alpha;
-
-    ExactColumns(const Resampling &work, Count, Scratch &) : work(work), quotients(work.division) {}
-
-    void take(const double *sums, Count) { line = sums; }
-
-    // The quotients of some channels of an output, whose inputs start at the number `at` of the line.
-    template <int Channels> void make(Count at, Count column, int32_t *out) const
-    {
-        Lines<double> made[Channels];
-        add_columns<double, Channels>(line + at * lines, work.channels * lines,
-                                      work.column_weights + column * work.column_taps, work.column_taps, made);
-        quotients.template store<Channels>(made, out);
-    }
-
-private:
-    const Resampling &work;
-    const Quotients<Pixel, Alpha> quotients;
-    const double *line;
-};
-
-// The second step in float32, and again in float64 for outputs that this does not decide.
-template <class Pixel> class CheckedColumns {
-public:
-    using Sum = int32_t;
-    static constexpr int alpha = 0;
-
-    CheckedColumns(const Resampling &work, Count most_numbers, Scratch &scratch)
-        : work(work), quotients(work.division), line(scratch.room<float>(most_numbers, lines)),
-          weights(scratch.room<float>(work.width, work.column_taps))
-    {
-        if (!scratch.is_full)
-            for (Count at = 0; at < work.width * work.column_taps; at++)
-                weights[at] = work.column_weights[at] / work.division.divisor;
-    }
-
-    void take(const int32_t *sums, Count count)
-    {
-        exact_line = sums;
-        for (Count at = 0; at < count * lines; at++)
-            line[at] = sums[at];
-    }
-
-    template <int Channels> void make(Count at, Count column, int32_t *out) const
-    {
-        constexpr float magic = 0x1.8p23;  // after adding it, no bits are left for fractions
-        const Full<float> zero = {}, most = zero + (std::numeric_limits<Pixel>::max() + 0.5f);
-        const float uncertainty = work.uncertainty;
-        Lines<float> made[Channels];
-        Lines<int32_t> is_close = {};
-        add_columns<float, Channels>(line + at * lines, work.channels * lines, weights + column * work.column_taps,
-                                     work.column_taps, made);
-        for (int channel = 0; channel < Channels; channel++) {
-            for (int part = 0; part < parts<float>; part++) {
-                Full<float> &number = made[channel].part[part];
-                number += 0.5f;
-                const Full<float> distance = number - (number + magic - magic);
-                is_close.part[part] |= (distance < uncertainty) & (distance > -uncertainty);
-                number = number > zero ? number : zero;
-                number = number < most ? number : most;
-            }
-            store_whole(made[channel], out + channel * lines);
-        }
-        if (any(is_close))
-            make_exactly<Channels>(at, column, out);
-    }
-
-private:
-    template <int Channels> __attribute__((noinline)) void make_exactly(Count at, Count column, int32_t *out) const
-    {
-        using Wholes = Vector<int32_t, lanes<double>>;
-        const double *weight = work.column_weights + column * work.column_taps;
-        Lines<double> made[Channels] = {};
-        for (Count tap = 0; tap < work.column_taps; tap++)
-            for (int channel = 0; channel < Channels; channel++) {
-                const int32_t *from = exact_line + (at + tap * work.channels + channel) * lines;
-                for (int part = 0; part < parts<double>; part++)
-                    made[channel].part[part] +=
-                        __builtin_convertvector(loaded<Wholes>(from + part * lanes<double>), Full<double>) * weight[tap];
-            }
-        quotients.template store<Channels>(made, out);
-    }
-
-    const Resampling &work;
-    const Quotients<Pixel, 0> quotients;
-    float *line, *weights;
-    const int32_t *exact_line;
-};
-
-// Alternates the pixels of two vectors, beginning with the pixel `start` of each.
-template <int start, class Pixels, int... at>
-inline Pixels zipped(Pixels one, Pixels other, std::integer_sequence<int, at...>)
+// Rounds `together` numbers of all lines. `is_close` is set where they are not decided. Returns whether any is not.
+template <class Pixel, int Alpha, class Number, class Wholes>
+inline bool round_block(const Resampling &work, const Number *sums, Wholes *is_close, Pixel *out)
 {
-#if defined(__clang__)
-    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * lines)...);
-#else
-    return __builtin_shuffle(one, other, Pixels{(start + at / 2 + at % 2 * lines)...});
-#endif
-}
-
-// Turns a block around: from eight columns of eight lines to eight lines of eight columns.
-template <class Pixel> inline void turn(const Pixel *columns, Vector<Pixel, lines> *made)
-{
-    using Pixels = Vector<Pixel, lines>;
-    constexpr auto all = std::make_integer_sequence<int, lines>();
-    Pixels before[lines];
-    std::memcpy(made, columns, sizeof before);
-    for (int step = 1; step < lines; step *= 2) {
-        std::copy_n(made, lines, before);
-        for (int pair = 0; pair < lines / 2; pair++) {
-            made[2 * pair] = zipped<0>(before[pair], before[pair + lines / 2], all);
-            made[2 * pair + 1] = zipped<lines / 2>(before[pair], before[pair + lines / 2], all);
-        }
+    constexpr int parts = lines / lanes<Number>, vectors = block / lanes<Number>;
+    const Rounding<Pixel> rounding;
+    const Full<Number> zero = {}, half = zero + Number(0.5), limit = half - static_cast<Number>(work.error);
+    Full<Number> made[vectors];
+    if constexpr (Alpha == 0) {
+        for (int at = 0; at < vectors; at++)
+            made[at] = rounding(loaded<Full<Number>>(sums + at * lanes<Number>), limit, is_close[at]);
+    } else {
+        const Full<Number> least = zero + static_cast<Number>(8 * work.error);
+        const Full<Number> error = zero + static_cast<Number>(work.colour_error);
+        for (int pixel = 0; pixel < vectors; pixel += Alpha * parts)
+            for (int part = pixel; part < pixel + parts; part++) {
+                const int last = part + (Alpha - 1) * parts;
+                const Full<Number> alpha = loaded<Full<Number>>(sums + last * lanes<Number>);
+                const Full<Number> inverse = Number(1) / (alpha > least ? alpha : least);
+                const Full<Number> near = alpha > least ? half - Sums<Pixel>::division_error - error * inverse : zero;
+                made[last] = rounding(alpha, limit, is_close[last]);
+                for (int at = part; at < last; at += parts)
+                    made[at] = rounding(loaded<Full<Number>>(sums + at * lanes<Number>) * inverse, near, is_close[at]);
+            }
     }
+    Ints wholes[block / lanes<int32_t>];
+    for (int at = 0; at < block / lanes<int32_t>; at++)
+        if constexpr (sizeof(Number) == 4)
+            wholes[at] = __builtin_convertvector(made[at], Ints);
+        else
+            wholes[at] = whole(made[2 * at], made[2 * at + 1]);
+    store_block(wholes, out);
+    return any(is_close, vectors);
 }
 
 // Writes the lines of a chunk of `count` numbers.
-template <class Pixel>
-void write_lines(const int32_t *quotients, Pixel *columns, Count count, Count rows, char *out, Count row_bytes)
+template <class Pixel> void write_lines(const Pixel *columns, Count count, Count rows, char *out, Count row_bytes)
 {
-    for (Count at = 0; at < count * lines; at += block)
-        store_block(reinterpret_cast<const Ints *>(quotients + at), columns + at);
+    Pixel made[lines * lines];
     for (Count at = 0; at < count; at += lines, out += lines * sizeof(Pixel)) {
-        Vector<Pixel, lines> made[lines];
-        turn(columns + at * lines, made);
+        turn<lines>(columns + at * lines, lines, made, lines);
         const Count bytes = std::min<Count>(lines, count - at) * sizeof(Pixel);
         for (Count row = 0; row < rows; row++)
-            if (bytes == sizeof made[row])
-                std::memcpy(out + row * row_bytes, &made[row], sizeof made[row]);
+            if (bytes == lines * sizeof(Pixel))
+                std::memcpy(out + row * row_bytes, made + row * lines, lines * sizeof(Pixel));
             else
-                std::memcpy(out + row * row_bytes, &made[row], bytes);
+                std::memcpy(out + row * row_bytes, made + row * lines, bytes);
     }
 }
 
-template <class Pixel, class Columns> void make_columns(const Columns &columns, const Resampling &work, Count first,
-                                                        Count start, Count stop, int32_t *out)
-{
-    const Count channels = work.channels;
-    for (Count column = start; column < stop; column++, out += channels * lines) {
-        const Count at = (work.column_firsts[column] - first) * channels;
-        if constexpr (Columns::alpha > 0) {
-            columns.template make<Columns::alpha>(at, column, out);
-        } else if (channels == 3) {
-            columns.template make<3>(at, column, out);
-        } else if (channels == 4) {
-            columns.template make<4>(at, column, out);
-        } else {
+// Makes the rows of an image or of a part of one. Alpha is the number of channels if the last one is alpha, otherwise 0.
+template <class Pixel, int Alpha> class Rows {
+public:
+    explicit Rows(const Resampling &work) : work(work), exact(work)
+    {
+        Count widest = 0, tallest = 0;
+        for (Count start = 0; start < work.width; start += most)
+            widest = std::max(widest, length(chunk(start)));
+        for (Count row = 0; row < work.rows; row += lines)
+            tallest = std::max(tallest, length(group(row)));
+        stride = widest * channels + block;
+        prepared = scratch.room<Number>(tallest, stride);
+        sums = scratch.room<Number>(lines, stride);
+        turned = scratch.room<Number>(stride, lines);
+        weights = scratch.room<Number>(work.width, work.column_taps);
+        quotients = scratch.room<Number>(most * channels + block, lines);
+        pixels = scratch.room<Pixel>(most * channels + block, lines);
+        if (!scratch.is_full)
+            for (Count at = 0; at < work.width * work.column_taps; at++)
+                weights[at] = work.column_weights[at] / work.divisor;
+    }
+
+    // Returns false if there is not enough memory.
+    bool make()
+    {
+        if (scratch.is_full)
+            return false;
+        for (Count row = 0; row < work.rows; row += lines)
+            for (Count start = 0; start < work.width; start += most)
+                make_chunk(row, start);
+        return true;
+    }
+
+private:
+    using Number = typename Sums<Pixel>::Number;
+
+    Span chunk(Count start) const
+    {
+        return Span(work.column_firsts, start, std::min(start + most, work.width), work.column_taps);
+    }
+
+    Span group(Count row) const
+    {
+        return Span(work.row_firsts, row, std::min(row + lines, work.rows), work.row_taps);
+    }
+
+    static Count length(Span span) { return span.last - span.first; }
+
+    void make_chunk(Count row, Count start)
+    {
+        const Span columns = chunk(start), rows = group(row);
+        const Count made_rows = std::min<Count>(lines, work.rows - row), made_columns = std::min(most, work.width - start);
+        const Count count = length(columns) * channels, made = made_columns * channels;
+        const auto *source = static_cast<const Pixel *>(work.source);
+        for (Count at = rows.first; at < rows.last; at++)
+            prepare<Pixel, Number, Alpha>(source + (at * work.source_width + columns.first) * channels, count,
+                                          prepared + (at - rows.first) * stride);
+        for (Count line = 0; line < made_rows; line++)
+            add_rows(prepared + (work.row_firsts[row + line] - rows.first) * stride, stride,
+                     work.row_weights + (row + line) * work.row_taps, work.row_taps, count, sums + line * stride);
+        turn_lines(sums, stride, count, turned);
+        for (Count column = 0; column < made_columns; column++)
+            add_channels(start + column, columns.first, quotients + column * channels * lines);
+        for (Count at = 0; at < made; at += together) {
+            Full<Whole<Number>> is_close[block / lanes<Number>];
+            if (round_block<Pixel, Alpha>(work, quotients + at * lines, is_close, pixels + at * lines))
+                decide(is_close, row, start, at, std::min<Count>(together, made - at), made_rows);
+        }
+        write_lines(pixels, made, made_rows, work.out + row * work.out_row_bytes + start * channels * sizeof(Pixel),
+                    work.out_row_bytes);
+    }
+
+    void add_channels(Count column, Count first, Number *out) const
+    {
+        const Number *from = turned + (work.column_firsts[column] - first) * channels * lines;
+        const Number *along = weights + column * work.column_taps;
+        const Count step = channels * lines;
+        switch (channels) {
+        case 2: return add_columns<Number, 2>(from, step, along, work.column_taps, out);
+        case 3: return add_columns<Number, 3>(from, step, along, work.column_taps, out);
+        case 4: return add_columns<Number, 4>(from, step, along, work.column_taps, out);
+        default:
             for (Count channel = 0; channel < channels; channel++)
-                columns.template make<1>(at + channel, column, out + channel * lines);
+                add_columns<Number, 1>(from + channel * lines, step, along, work.column_taps, out + channel * lines);
         }
     }
-}
 
-// Makes all rows of outputs. Returns false if there is not enough memory.
-template <class Pixel, class Columns> bool make_rows(const Resampling &work)
-{
-    using Sum = typename Columns::Sum;
+    // Computes pixels again whose rounding is not decided.
+    __attribute__((noinline)) void decide(const Full<Whole<Number>> *is_close, Count row, Count start, Count first,
+                                          Count count, Count made_rows)
+    {
+        Whole<Number> found[block];
+        std::memcpy(found, is_close, sizeof found);
+        for (Count at = 0; at < count; at++)
+            for (Count line = 0; line < made_rows; line++)
+                if (found[at * lines + line])
+                    pixels[(first + at) * lines + line] =
+                        exact(row + line, start + (first + at) / channels, (first + at) % channels);
+    }
+
+    const Resampling &work;
+    const Exact<Pixel> exact;
     const Count channels = work.channels, most = std::max<Count>(1, chunk_numbers / channels);
-    Count widest = 0;
-    for (Count start = 0; start < work.width; start += most) {
-        const Span span(work, start, std::min(start + most, work.width));
-        widest = std::max(widest, span.last - span.first);
-    }
-    const Count numbers = widest * channels + block, groups = (work.rows + lines - 1) / lines;
     Scratch scratch;
-    Columns columns(work, numbers, scratch);
-    Sum *prepared = scratch.room<Sum>(work.row_taps, numbers), *sums = scratch.room<Sum>(numbers, lines);
-    Sum *weights = scratch.room<Sum>(work.row_taps, lines);
-    int32_t *quotients = scratch.room<int32_t>(most * channels + block, lines);
-    Pixel *turned = scratch.room<Pixel>(most * channels + block, lines);
-    if (scratch.is_full)
-        return false;
-    for (Count group = 0; group < groups; group++) {
-        for (Count at = 0; at < work.row_taps * lines; at++)
-            weights[at] = work.row_weights[group * work.row_taps * lines + at];
-        for (Count start = 0; start < work.width; start += most) {
-            const Count stop = std::min(start + most, work.width), row = group * lines;
-            const Span span(work, start, stop);
-            const Count count = (span.last - span.first) * channels;
-            for (Count tap = 0; tap < work.row_taps; tap++) {
-                const Count at = (work.row_firsts[group] + tap) * work.source_width + span.first;
-                prepare<Pixel, Sum, Columns::alpha>(static_cast<const Pixel *>(work.source) + at * channels, count,
-                                                    prepared + tap * numbers);
-            }
-            add_rows(prepared, numbers, work.row_taps, count, weights, sums);
-            columns.take(sums, count);
-            make_columns<Pixel>(columns, work, span.first, start, stop, quotients);
-            write_lines(quotients, turned, (stop - start) * channels, std::min<Count>(lines, work.rows - row),
-                        work.out + row * work.out_row_bytes + start * channels * sizeof(Pixel), work.out_row_bytes);
-        }
-    }
-    return true;
-}
+    Count stride;
+    Number *prepared, *sums, *turned, *weights, *quotients;
+    Pixel *pixels;
+};
 
-template <class Pixel> bool checked(const Resampling &work) { return make_rows<Pixel, CheckedColumns<Pixel>>(work); }
-
-template <class Pixel> bool exact(const Resampling &work)
+template <class Pixel> bool make_rows(const Resampling &work)
 {
     if (!work.has_alpha)
-        return make_rows<Pixel, ExactColumns<Pixel, 0>>(work);
-    return work.channels == 4 ? make_rows<Pixel, ExactColumns<Pixel, 4>>(work)
-                              : make_rows<Pixel, ExactColumns<Pixel, 2>>(work);
+        return Rows<Pixel, 0>(work).make();
+    return work.channels == 4 ? Rows<Pixel, 4>(work).make() : Rows<Pixel, 2>(work).make();
 }
 
 }  // namespace resample

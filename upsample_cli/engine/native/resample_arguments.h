@@ -12,13 +12,10 @@ PyObject *resample(PyObject *, PyObject *arguments)
     PyObject *target;
     const char *instructions;
     Resampling work;
-    Division &by = work.division;
-    int sum;
-    by = {};
-    if (!PyArg_ParseTuple(arguments, "sy*nnOCnny*y*y*y*ddppp:resample", &instructions, &source.view, &work.source_rows,
-                          &work.source_width, &target, &sum, &work.row_taps, &work.column_taps, &row_firsts.view,
-                          &row_weights.view, &column_firsts.view, &column_weights.view, &by.divisor, &work.uncertainty,
-                          &by.multiplies, &by.alpha_multiplies, &work.has_alpha)
+    if (!PyArg_ParseTuple(arguments, "sy*nnOnny*y*y*y*dddp:resample", &instructions, &source.view, &work.source_rows,
+                          &work.source_width, &target, &work.row_taps, &work.column_taps, &row_firsts.view,
+                          &row_weights.view, &column_firsts.view, &column_weights.view, &work.divisor, &work.error,
+                          &work.colour_error, &work.has_alpha)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
@@ -26,11 +23,9 @@ PyObject *resample(PyObject *, PyObject *arguments)
         return nullptr;
     const Py_buffer &made = out.view;
     const auto *found = std::find_if(std::begin(kernels->resamplers), std::end(kernels->resamplers),
-                                     [&](const Resampler &each) {
-                                         return each.sum == sum && each.pixel_bytes == made.itemsize;
-                                     });
+                                     [&](const Resampler &each) { return each.pixel_bytes == made.itemsize; });
     if (found == std::end(kernels->resamplers))
-        return wrong("there is no such kind of pixels and sums");
+        return wrong("there is no such kind of pixels");
     if (made.ndim != 3 || made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
         return wrong("the pixels of a row of the output are not side by side");
     work.rows = made.shape[0];
@@ -39,15 +34,14 @@ PyObject *resample(PyObject *, PyObject *arguments)
     const auto [least, most] = std::minmax({work.rows, work.width, work.channels, work.source_rows, work.source_width,
                                             work.row_taps, work.column_taps});
     if (least < 1 || most > most_side || work.channels > most_setting
-        || (work.has_alpha && (sum != 'd' || (work.channels != 2 && work.channels != 4)))
-        || !(1 <= by.divisor && by.divisor <= 0x1p53))
+        || (work.has_alpha && work.channels != 2 && work.channels != 4)
+        || !(1 <= work.divisor && work.divisor <= 0x1p62))
         return wrong("settings that fit nothing");
     if (!rows_are_apart(made))
         return wrong("the rows of the output do not follow one another");
-    const Count groups = (work.rows + resampled_lines - 1) / resampled_lines;
     if (!holds(source, product(work.source_rows, product(work.source_width, work.channels)), made.itemsize)
-        || !holds(row_firsts, groups, sizeof(int32_t)) || !holds(column_firsts, work.width, sizeof(int32_t))
-        || !holds(row_weights, product(groups, product(work.row_taps, resampled_lines)), sizeof(double))
+        || !holds(row_firsts, work.rows, sizeof(int32_t)) || !holds(column_firsts, work.width, sizeof(int32_t))
+        || !holds(row_weights, product(work.rows, work.row_taps), sizeof(double))
         || !holds(column_weights, product(work.width, work.column_taps), sizeof(double)))
         return wrong("tables that do not fit the settings");
     for (const Buffer *input : {&source, &row_firsts, &row_weights, &column_firsts, &column_weights})
@@ -55,12 +49,12 @@ PyObject *resample(PyObject *, PyObject *arguments)
             return wrong("the output overlaps an input");
     // Copied before they are checked, so that nothing can change them afterwards.
     Scratch scratch;
-    auto *rows = scratch.room<int32_t>(1, groups), *columns = scratch.room<int32_t>(1, work.width);
+    auto *rows = scratch.room<int32_t>(1, work.rows), *columns = scratch.room<int32_t>(1, work.width);
     if (scratch.is_full)
         return PyErr_NoMemory();
     std::memcpy(rows, row_firsts.view.buf, row_firsts.view.len);
     std::memcpy(columns, column_firsts.view.buf, column_firsts.view.len);
-    if (!are_inside(rows, groups, work.row_taps, work.source_rows)
+    if (!are_inside(rows, work.rows, work.row_taps, work.source_rows)
         || !are_inside(columns, work.width, work.column_taps, work.source_width))
         return wrong("tables that do not fit the settings");
     work.source = source.view.buf;

@@ -65,7 +65,7 @@ struct Kind {
 struct Kernels {
     const char *name;
     Kind kinds[5], twofold[2];
-    Resampler resamplers[3];
+    Resampler resamplers[2];
 };
 
 extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;

@@ -73,7 +73,7 @@ class CompiledRoute:
     A kernel that is an outer product sums along one axis and then along the other; any other kernel sums over all
     inputs of an output. Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact.
     So are the quotients: for 16 bits by a multiplication that was verified for every dividend, for floats as
-    `float_division` proves.
+    `_float_division` proves.
 
     Raises:
         ValueError: if no instruction set is available, the kernel treats channels differently, pixels are not whole,
@@ -164,11 +164,11 @@ def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int, *, is_direct: 
     most = (2 * arithmetic.largest_pixel + 1) * largest if arithmetic.has_alpha else largest + divisor // 2
     for sums in _SUMS[1:]:
         if most <= 2**sums.bits:
-            return sums, float_division(divisor, most, arithmetic.largest_pixel, 2 * largest, sums.bits)
+            return sums, _float_division(divisor, most, arithmetic.largest_pixel, 2 * largest, sums.bits)
     raise ValueError("sums too large to be exact")
 
 
-def float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
+def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
     """Decide where a multiplication by the inverse may replace the division, for floats with `bits` bits.
 
     A division is exact for dividends up to 2**bits, as `exact.finish` proves. For a multiplication, let n be the
