@@ -105,6 +105,8 @@ def _compiled(
     border: Border,
     arithmetic: Arithmetic,
     weigh: Filter,
+    *,
+    instructions: str | None = None,
 ) -> CompiledResize:
     taps = axis_of(kernel)
     if taps is None or not arithmetic.is_exact:
@@ -113,7 +115,7 @@ def _compiled(
         taps_of(behind_enlargement(reduced_axis(length * kernel.factor, made, weigh), length, taps, border), length)
         for length, made in zip(shape, size, strict=False)
     )
-    return CompiledResize(rows, columns, arithmetic, shape[2])
+    return CompiledResize(rows, columns, arithmetic, shape[2], instructions=instructions)
 
 
 @functools.lru_cache(maxsize=64)

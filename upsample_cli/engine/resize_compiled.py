@@ -26,8 +26,8 @@ Array = NDArray[Any]
 _LINES = 8
 """Rows of outputs that are computed together; see native/resample.h."""
 
-_ROUNDING = {np.dtype(np.uint8): 2.0**-24, np.dtype(np.uint16): 2.0**-53}
-"""The largest relative error of a rounding in the type of the sums. Source: IEEE 754."""
+_ROUNDING = {True: 2.0**-24, False: 2.0**-53}
+"""The largest relative error of a rounding: in float32 if true, otherwise in float64. Source: IEEE 754."""
 
 _MOST_TAPS = 1000
 _MOST_INPUT_BYTES = 2**24
@@ -86,10 +86,11 @@ class _Part(NamedTuple):
 class CompiledResize:
     """Makes all rows of an image at another size: the exact value, rounded half up.
 
-    Sums are floats, float32 for 8-bit pixels. Let u be the largest relative error of a rounding: 2**-24 or 2**-53. Let
-    A be the largest sum of absolute products of pixels and weights, in levels. Weights, products and their additions
-    are rounded along each axis. With `taps` products for both axes together, each takes part in at most taps + 4
-    roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A < (taps + 5) * A * u, if taps < 1000.
+    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. Let u be the largest relative error of
+    a rounding: 2**-24 or 2**-53. Let A be the largest sum of absolute products of pixels and weights, in levels.
+    Weights, products and their additions are rounded along each axis. With `taps` products for both axes together, each
+    takes part in at most taps + 4 roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A, which is less
+    than (taps + 5) * A * u if taps < 1000.
 
     With alpha, colour is a quotient c / a, and a pixel at the most: more is clipped. If c is off by e and a by f, and a
     is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, and four roundings.
@@ -117,16 +118,15 @@ class CompiledResize:
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
         self._rows, self._width, self._channels = rows, columns.length, channels
-        self._dtype, self._row_bytes = (
-            arithmetic.pixel_dtype,
-            len(columns.firsts) * channels * arithmetic.pixel_dtype.itemsize,
-        )
+        self._dtype = arithmetic.pixel_dtype
+        self._row_bytes = len(columns.firsts) * channels * self._dtype.itemsize
         if self._most_inputs() * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
             raise ValueError("it is reduced too much")
         divisor, largest = arithmetic.divisor * WEIGHT_SUM**2, arithmetic.largest_pixel
         taps = rows.weights.shape[1] + columns.weights.shape[1]
         reach = rows.reach * columns.reach
-        error = (taps + 5) * _ROUNDING[self._dtype] * largest * reach / divisor
+        is_short = self._dtype == np.uint8 and not arithmetic.has_alpha
+        error = (taps + 5) * _ROUNDING[is_short] * largest * reach / divisor
         dividend = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
         self.has_small_sums = dividend <= 2**53
         """Whether float64 holds all sums, so that products of matrices are exact too."""
@@ -154,13 +154,15 @@ class CompiledResize:
         """Yield the rows of the output from top to bottom; see `resize.resized_bands`."""
         parts = list(self._parts())
         taken = self._taken(read_rows, parts, stop)
-        return computed_ahead(self._made, taken) if len(parts) > 1 else map(self._made, taken)
+        for made in computed_ahead(self._made, taken) if len(parts) > 1 else map(self._made, taken):
+            raise_if_set(stop)
+            yield made
 
     def _parts(self) -> Iterator[slice]:
         """The rows of each band: at least one band for each core, and small ones."""
         height = len(self._rows.firsts)
-        rows = min(_BAND_BYTES // self._row_bytes, -(-height // core_count()))
-        rows = max(_LINES, rows // _LINES * _LINES)
+        most = max(1, min(_BAND_BYTES // self._row_bytes, -(-height // core_count())))
+        rows = -(-most // _LINES) * _LINES
         for start in range(0, height, rows):
             yield slice(start, min(start + rows, height))
 

@@ -5,25 +5,24 @@
 // rows, turned around so that the eight rows are side by side, and sums of these along the row. The quotients are turned
 // back.
 //
-// Sums are float32 for 8-bit pixels and float64 for 16-bit pixels. resize_compiled.py proves how far a quotient can be
-// off. If this does not decide how it is rounded, `Exact` computes it again in whole numbers.
+// Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_compiled.py proves how far a
+// quotient can be off. If this does not decide how it is rounded, `Exact` computes it again in whole numbers.
 
 namespace {
 namespace resample {
 
 constexpr int lines = 8;
-constexpr int together = block / lines;       // numbers that are rounded together
+constexpr int together = block / lines;  // numbers that are rounded together
 constexpr Count chunk_numbers = 288;  // of a row of outputs at a time, so that the sums stay in the L1 cache
 
-// The type of sums; a number that leaves no bits for fractions when it is added; and four roundings of a quotient.
-template <class Pixel> struct Sums {
-    using Number = float;
-    static constexpr float magic = 0x1.8p23, division_error = 0x1p-14;
-};
-template <> struct Sums<uint16_t> {
-    using Number = double;
-    static constexpr double magic = 0x1.8p52, division_error = 0x1p-34;
-};
+template <class Pixel, int Alpha>
+using Sum = std::conditional_t<sizeof(Pixel) == 1 && Alpha == 0, float, double>;
+
+// After adding it to a number, no bits are left for fractions.
+template <class Number> constexpr Number magic = sizeof(Number) == 4 ? Number(0x1.8p23) : Number(0x1.8p52);
+
+// At least the error of four roundings of a pixel in float64.
+constexpr double division_error = 0x1p-34;
 
 template <class Number> using Whole = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
 
@@ -102,6 +101,9 @@ void prepare(const Pixel *__restrict pixels, Count count, Number *__restrict num
     }
 }
 
+// A vector of equal numbers.
+template <class Number> inline Full<Number> spread(Number number) { return number - Full<Number>{}; }
+
 // The sums down the columns for one row of outputs. The prepared rows are `stride` numbers apart.
 template <class Number>
 void add_rows(const Number *prepared, Count stride, const double *weights, Count taps, Count count, Number *sums)
@@ -110,7 +112,7 @@ void add_rows(const Number *prepared, Count stride, const double *weights, Count
     for (Count at = 0; at < count; at += block) {
         Full<Number> made[vectors] = {};
         for (Count tap = 0; tap < taps; tap++) {
-            const Full<Number> weight = Full<Number>{} + static_cast<Number>(weights[tap]);
+            const Full<Number> weight = spread(static_cast<Number>(weights[tap]));
             for (int vector = 0; vector < vectors; vector++)
                 made[vector] += loaded<Full<Number>>(prepared + tap * stride + at + vector * lanes<Number>) * weight;
         }
@@ -162,35 +164,46 @@ template <class Number> void turn_lines(const Number *sums, Count stride, Count 
             turn<side>(sums + line * stride + at, stride, turned + at * lines + line, lines);
 }
 
-// The sums along the rows for some channels of one output. The next input is `step` numbers further.
+// How many outputs are summed along the rows together, so that there are enough independent sums.
 template <class Number, int Channels>
-inline void add_columns(const Number *from, Count step, const Number *weights, Count taps, Number *out)
+constexpr int columns_together = Channels ? std::max<int>(1, 8 * lanes<Number> / lines / std::max(1, Channels)) : 1;
+
+// The sums along the rows for some channels of some outputs. The next input is `step` numbers further.
+template <int Channels, int Columns, class Number>
+inline void add_columns(const Number *const *starts, Count step, const Number *weights, Count taps, Number *out)
 {
-    constexpr int parts = lines / lanes<Number>, vectors = Channels * parts;
-    Full<Number> made[vectors] = {};
-    for (Count tap = 0; tap < taps; tap++, from += step) {
-        const Full<Number> weight = Full<Number>{} + weights[tap];
-        for (int vector = 0; vector < vectors; vector++)
-            made[vector] += loaded<Full<Number>>(from + vector * lanes<Number>) * weight;
-    }
-    for (int vector = 0; vector < vectors; vector++)
+    constexpr int vectors = Channels * lines / lanes<Number>;
+    Full<Number> made[Columns * vectors] = {};
+    for (Count tap = 0; tap < taps; tap++)
+        for (int column = 0; column < Columns; column++) {
+            const Full<Number> weight = spread(weights[column * taps + tap]);
+            const Number *from = starts[column] + tap * step;
+            for (int vector = 0; vector < vectors; vector++)
+                made[column * vectors + vector] += loaded<Full<Number>>(from + vector * lanes<Number>) * weight;
+        }
+    for (int vector = 0; vector < Columns * vectors; vector++)
         store(made[vector], out + vector * lanes<Number>);
 }
 
 // Rounds quotients, in levels, to pixels.
-template <class Pixel> struct Rounding {
-    using Number = typename Sums<Pixel>::Number;
+template <class Pixel, class Number> struct Rounding {
     using Wholes = Full<Whole<Number>>;
 
-    const Full<Number> zero = {}, most = zero + static_cast<Number>(std::numeric_limits<Pixel>::max());
-    const Full<Number> magic = zero + Sums<Pixel>::magic;
+    const Full<Number> zero = {}, most = spread<Number>(std::numeric_limits<Pixel>::max());
+    const Full<Number> add = spread(magic<Number>), limit, least, error;
+
+    explicit Rounding(const Resampling &work)
+        : limit(spread<Number>(0.5 - work.error)), least(spread<Number>(8 * work.error)),
+          error(spread<Number>(work.colour_error))
+    {
+    }
 
     // Returns the nearest whole number, and sets `is_close` where it is `limit` or more away.
     Full<Number> operator()(Full<Number> number, Full<Number> limit, Wholes &is_close) const
     {
         number = number > zero ? number : zero;
         number = number < most ? number : most;
-        const Full<Number> whole = number + magic - magic, distance = number - whole;
+        const Full<Number> whole = number + add - add, distance = number - whole;
         is_close = (distance >= limit) | (distance <= -limit);
         return whole;
     }
@@ -209,26 +222,24 @@ template <class Vectors> inline bool any(const Vectors *found, int count)
 }
 
 // Rounds `together` numbers of all lines. `is_close` is set where they are not decided. Returns whether any is not.
-template <class Pixel, int Alpha, class Number, class Wholes>
-inline bool round_block(const Resampling &work, const Number *sums, Wholes *is_close, Pixel *out)
+template <int Alpha, class Pixel, class Number, class Wholes>
+inline bool round_block(const Rounding<Pixel, Number> &rounding, const Number *sums, Wholes *is_close, Pixel *out)
 {
     constexpr int parts = lines / lanes<Number>, vectors = block / lanes<Number>;
-    const Rounding<Pixel> rounding;
-    const Full<Number> zero = {}, half = zero + Number(0.5), limit = half - static_cast<Number>(work.error);
     Full<Number> made[vectors];
     if constexpr (Alpha == 0) {
         for (int at = 0; at < vectors; at++)
-            made[at] = rounding(loaded<Full<Number>>(sums + at * lanes<Number>), limit, is_close[at]);
+            made[at] = rounding(loaded<Full<Number>>(sums + at * lanes<Number>), rounding.limit, is_close[at]);
     } else {
-        const Full<Number> least = zero + static_cast<Number>(8 * work.error);
-        const Full<Number> error = zero + static_cast<Number>(work.colour_error);
+        const Full<Number> least = rounding.least;
         for (int pixel = 0; pixel < vectors; pixel += Alpha * parts)
             for (int part = pixel; part < pixel + parts; part++) {
                 const int last = part + (Alpha - 1) * parts;
                 const Full<Number> alpha = loaded<Full<Number>>(sums + last * lanes<Number>);
                 const Full<Number> inverse = Number(1) / (alpha > least ? alpha : least);
-                const Full<Number> near = alpha > least ? half - Sums<Pixel>::division_error - error * inverse : zero;
-                made[last] = rounding(alpha, limit, is_close[last]);
+                const Full<Number> decided = spread<Number>(0.5 - division_error) - rounding.error * inverse;
+                const Full<Number> near = alpha > least ? decided : rounding.zero;
+                made[last] = rounding(alpha, rounding.limit, is_close[last]);
                 for (int at = part; at < last; at += parts)
                     made[at] = rounding(loaded<Full<Number>>(sums + at * lanes<Number>) * inverse, near, is_close[at]);
             }
@@ -261,7 +272,7 @@ template <class Pixel> void write_lines(const Pixel *columns, Count count, Count
 // Makes the rows of an image or of a part of one. Alpha is the number of channels if the last one is alpha, otherwise 0.
 template <class Pixel, int Alpha> class Rows {
 public:
-    explicit Rows(const Resampling &work) : work(work), exact(work)
+    explicit Rows(const Resampling &work) : work(work), exact(work), rounding(work)
     {
         Count widest = 0, tallest = 0;
         for (Count start = 0; start < work.width; start += most)
@@ -292,7 +303,7 @@ public:
     }
 
 private:
-    using Number = typename Sums<Pixel>::Number;
+    using Number = Sum<Pixel, Alpha>;
 
     Span chunk(Count start) const
     {
@@ -319,29 +330,43 @@ private:
             add_rows(prepared + (work.row_firsts[row + line] - rows.first) * stride, stride,
                      work.row_weights + (row + line) * work.row_taps, work.row_taps, count, sums + line * stride);
         turn_lines(sums, stride, count, turned);
-        for (Count column = 0; column < made_columns; column++)
-            add_channels(start + column, columns.first, quotients + column * channels * lines);
+        switch (Alpha ? Alpha : channels) {
+        case 1: add_chunk<1>(start, start + made_columns, columns.first); break;
+        case 2: add_chunk<2>(start, start + made_columns, columns.first); break;
+        case 3: add_chunk<3>(start, start + made_columns, columns.first); break;
+        case 4: add_chunk<4>(start, start + made_columns, columns.first); break;
+        default: add_chunk<0>(start, start + made_columns, columns.first);
+        }
+        const Rounding<Pixel, Number> local = rounding;
         for (Count at = 0; at < made; at += together) {
             Full<Whole<Number>> is_close[block / lanes<Number>];
-            if (round_block<Pixel, Alpha>(work, quotients + at * lines, is_close, pixels + at * lines))
+            if (round_block<Alpha>(local, quotients + at * lines, is_close, pixels + at * lines))
                 decide(is_close, row, start, at, std::min<Count>(together, made - at), made_rows);
         }
         write_lines(pixels, made, made_rows, work.out + row * work.out_row_bytes + start * channels * sizeof(Pixel),
                     work.out_row_bytes);
     }
 
-    void add_channels(Count column, Count first, Number *out) const
+    // The sums along the rows of a chunk. Channels is 0 if there are more than four.
+    template <int Channels> void add_chunk(Count start, Count stop, Count first)
     {
-        const Number *from = turned + (work.column_firsts[column] - first) * channels * lines;
-        const Number *along = weights + column * work.column_taps;
-        const Count step = channels * lines;
-        switch (channels) {
-        case 2: return add_columns<Number, 2>(from, step, along, work.column_taps, out);
-        case 3: return add_columns<Number, 3>(from, step, along, work.column_taps, out);
-        case 4: return add_columns<Number, 4>(from, step, along, work.column_taps, out);
-        default:
-            for (Count channel = 0; channel < channels; channel++)
-                add_columns<Number, 1>(from + channel * lines, step, along, work.column_taps, out + channel * lines);
+        constexpr int several = columns_together<Number, Channels>;
+        const Count step = channels * lines, taps = work.column_taps;
+        Number *out = quotients;
+        for (Count column = start; column < stop;) {
+            const int count = stop - column < several ? 1 : several;
+            const Number *starts[several], *along = weights + column * taps;
+            for (int at = 0; at < count; at++)
+                starts[at] = turned + (work.column_firsts[column + at] - first) * step;
+            if constexpr (Channels == 0)
+                for (Count channel = 0; channel < channels; channel++, starts[0] += lines)
+                    add_columns<1, 1>(starts, step, along, taps, out + channel * lines);
+            else if (count == several)
+                add_columns<Channels, several>(starts, step, along, taps, out);
+            else
+                add_columns<Channels, 1>(starts, step, along, taps, out);
+            column += count;
+            out += count * step;
         }
     }
 
@@ -360,6 +385,7 @@ private:
 
     const Resampling &work;
     const Exact<Pixel> exact;
+    const Rounding<Pixel, Number> rounding;
     const Count channels = work.channels, most = std::max<Count>(1, chunk_numbers / channels);
     Scratch scratch;
     Count stride;
