@@ -35,12 +35,12 @@ def ramp(shape, dtype):
 @needs_compiled
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
-@pytest.mark.parametrize("kernel", ["bilinear", "nearest", "bicubic", "bspline"])
+@pytest.mark.parametrize("kernel", ["bilinear", "nearest", "bicubic"])
 def test_pixels_are_exact(kernel, pixel_type, instructions):
-    """Vectors that end anywhere, several groups of rows, chunks of columns; also where float64 cannot hold the sums."""
+    """Vectors that end anywhere, two groups of rows; also where float64 cannot hold the sums."""
     for channels, shape, size in (
-        (1, (5, 200), (7, 299)),
-        (2, (9, 7), (17, 13)),
+        (1, (3, 17), (4, 25)),
+        (2, (5, 7), (9, 13)),
         (3, (4, 9), (5, 3)),
         (5, (3, 4), (5, 7)),
     ):
@@ -56,25 +56,25 @@ def test_pixels_are_exact(kernel, pixel_type, instructions):
 def test_colour_with_alpha_is_exact(channels, pixel_type, instructions):
     """With 16 bits, float64 cannot hold the sums."""
     for kernel in ("bilinear", "bicubic"):
-        pixels = hostile_pixels((9, 13, channels), pixel_type)
+        pixels = hostile_pixels((7, 8, channels), pixel_type)
         pixels[3:6, :5, -1] = 0  # nothing else than the overshoot of the filter is seen here
-        pixels[:3, 6:, -1] = 1
-        found = made_at(pixels, (13, 19), kernel, has_alpha=True, instructions=instructions)
-        assert_same_pixels(found, expected(pixels, (13, 19), kernel, has_alpha=True))
+        pixels[:3, 5:, -1] = 1
+        found = made_at(pixels, (10, 12), kernel, has_alpha=True, instructions=instructions)
+        assert_same_pixels(found, expected(pixels, (10, 12), kernel, has_alpha=True))
 
 
 @needs_compiled
 @given(
     kernel=st.sampled_from(["bilinear", "nearest", "bicubic", "bspline"]),
     pixel_type=st.sampled_from(PIXEL_TYPES),
-    shape=st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4)),
-    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 4)),
+    size=st.tuples(st.integers(1, 15), st.integers(1, 15)),
     border=st.sampled_from(["replicate", "zeros"]),
     has_alpha=st.booleans(),
     instructions=st.sampled_from(INSTRUCTIONS),
     seed=st.integers(0, 2**32),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_any_image_is_exact_at_any_size(kernel, pixel_type, shape, size, border, has_alpha, instructions, seed):
     has_alpha = has_alpha and shape[2] in (2, 4)
     factor = max(-(-made // given_) for made, given_ in zip(size, shape[:2], strict=True))
@@ -90,19 +90,20 @@ def test_any_image_is_exact_at_any_size(kernel, pixel_type, shape, size, border,
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 def test_any_border_gives_the_pixels_of_the_matrices(border, pixel_type):
-    pixels = hostile_pixels((23, 31, 3), pixel_type)
-    for size in ((33, 47), (12, 50)):
+    """Also where several chunks of columns and several bands follow one another."""
+    pixels = hostile_pixels((53, 231, 3), pixel_type)
+    for size in ((93, 347), (12, 350)):
         assert_same_pixels(made_at(pixels, size, border=border), made_at(pixels, size, border=border, by_products=True))
 
 
 @needs_compiled
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 def test_close_cases_are_computed_in_whole_numbers(pixel_type):
-    """The control of the bound: if it is taken to be zero, halves are rounded to even numbers."""
-    pixels = ramp((12, 40, 1), pixel_type)
-    exact = expected(pixels, (18, 60))
-    assert_same_pixels(made_at(pixels, (18, 60)), exact)
-    wrong = made_at(pixels, (18, 60), error=-1e-30)
+    """The control of the bound: if no case counts as close, halves are rounded to even numbers."""
+    pixels = ramp((6, 16, 1), pixel_type)
+    exact = expected(pixels, (9, 24))
+    assert_same_pixels(made_at(pixels, (9, 24)), exact)
+    wrong = made_at(pixels, (9, 24), error=-1.0)
     assert (wrong != exact).any()
     assert abs(wrong.astype(int) - exact).max() == 1
 

@@ -109,7 +109,9 @@ def _compiled(
     instructions: str | None = None,
 ) -> CompiledResize:
     taps = axis_of(kernel)
-    if taps is None or not arithmetic.is_exact:
+    if not arithmetic.is_exact:
+        raise ValueError("its pixels are not whole numbers")
+    if taps is None:
         raise ValueError("its size is not a whole multiple, and its kernel is not a product of whole taps")
     rows, columns = (
         taps_of(behind_enlargement(reduced_axis(length * kernel.factor, made, weigh), length, taps, border), length)
