@@ -101,9 +101,9 @@ def test_any_border_gives_the_pixels_of_the_matrices(border, pixel_type):
 def test_close_cases_are_computed_in_whole_numbers(pixel_type):
     """The control of the bound: if no case counts as close, halves are rounded to even numbers."""
     pixels = ramp((6, 16, 1), pixel_type)
-    exact = expected(pixels, (9, 24))
-    assert_same_pixels(made_at(pixels, (9, 24)), exact)
-    wrong = made_at(pixels, (9, 24), error=-1.0)
+    exact = expected(pixels, (9, 24), "nearest")
+    assert_same_pixels(made_at(pixels, (9, 24), "nearest"), exact)
+    wrong = made_at(pixels, (9, 24), "nearest", error=-1.0)
     assert (wrong != exact).any()
     assert abs(wrong.astype(int) - exact).max() == 1
 
