@@ -4,8 +4,8 @@ This module receives the layer's sums before they are divided. It multiplies the
 for each axis. The only division and rounding, `exact.finish`, comes last, as for whole factors. Rows and columns are
 reduced in blocks on a grid that does not depend on the engine's tiles, so tiles never change a pixel.
 
-Where compiled sums can be used (`resize_compiled.py`), they compute the same values in one step, always exactly. The rest
-of this docstring is about the products of matrices, their reference and fallback.
+Where compiled sums can be used (`resize_compiled.py`), they compute the same values in one step, always exactly. The
+rest of this docstring is about the products of matrices, their reference and fallback.
 
 Numbers are float64. As long as they are below 2**53, every result is the exact value rounded half up, on every machine.
 With the bilinear kernel this holds for 8-bit pixels, for 8-bit pixels with alpha up to factor 4, and for 16-bit pixels
