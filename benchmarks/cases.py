@@ -23,6 +23,7 @@ from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.images import KINDS, photograph
 from benchmarks.resizers import resizers
+from benchmarks.sizes import sizes
 from upsample_cli import upsample
 from upsample_cli.engine.cores import core_count
 from upsample_cli.images.codecs.png.writer import PngSink
@@ -140,6 +141,7 @@ def memory(_rounds: int) -> Iterator[list[Row]]:
 SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "engine": engine,
     "resizers": resizers,
+    "sizes": sizes,
     "threads": threads,
     "scaling": scaling,
     "png": png,

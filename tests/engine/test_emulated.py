@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from support.compiled_resize import made_at
 from support.compiled_route import enlarged
 from support.emulated import COMPILER, EMULATOR, NOT_EMULATED, EmulatedModule, built
 from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.resizing import expected
 from support.whole_weights import fitted_expectation
 
 from upsample_cli.engine.routes import compiled
@@ -61,6 +63,22 @@ def test_bytes_by_two_are_exact_on_arm(channels):
     for width in (1, 7, 8, 9, 15, 16, 17, 33, edge - 1, edge, edge + 1, 2 * edge + 7):
         pixels = hostile_pixels((3, width, channels), np.uint8, width)
         assert_same_pixels(enlarged(pixels, 2, "neon"), expected_pixels(pixels, 2))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("pixel_type", [np.uint8, np.uint16])
+def test_any_size_is_exact_on_arm(pixel_type):
+    for channels, shape, size in (
+        (1, (3, 17), (4, 25)),
+        (2, (9, 7), (17, 13)),
+        (3, (4, 9), (5, 3)),
+        (4, (9, 9), (13, 13)),
+    ):
+        pixels = hostile_pixels((*shape, channels), pixel_type)
+        for has_alpha in {False, channels in (2, 4)}:
+            found = made_at(pixels, size, has_alpha=has_alpha, instructions="neon")
+            assert_same_pixels(found, expected(pixels, size, has_alpha=has_alpha))
 
 
 @needs_arm

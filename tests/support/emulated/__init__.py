@@ -36,24 +36,39 @@ class EmulatedModule:
 
     def enlarge(self, _instructions, padded, out, sums, factor, taps, window, firsts, weights, divisor, *rest):
         head = ord(sums), factor, taps, window, float(divisor), *rest
-        self._run([], out, head, (padded, firsts, weights))
+        self._enlarge("enlarge", out, head, (padded, firsts, weights))
 
     def enlarge_twofold(self, _instructions, padded, out):
         none = np.zeros(1, np.int32)  # no table
-        self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
+        self._enlarge("twofold", out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
 
-    def _run(self, arguments, out, head, tables):
-        sums, factor, *others = head
+    def resample(self, _instructions, rows, *settings):
+        source_rows, source_width, out, row_taps, column_taps, row_firsts, row_weights, *others = settings
+        column_firsts, column_weights, divisor, *errors, has_alpha = others
         height, width, channels = out.shape
-        row_bytes = width * channels * out.itemsize
-        memory = np.full((height, row_bytes + GAP), UNTOUCHED, np.uint8)
-        tile = (out.itemsize, sums, height // factor, width // factor, row_bytes + GAP, channels, factor)
-        request = struct.pack("=9qd7q", *tile, *others) + b"".join(map(_sized, (memory, *tables)))
-        command = [*self._command, *arguments]
+        sizes = (height, width, _row_bytes(out) + GAP, channels, source_rows, source_width, row_taps, column_taps)
+        head = struct.pack("=9q3dq", out.itemsize, *sizes, float(divisor), *errors, has_alpha)
+        self._run("resample", out, head, (rows, row_firsts, row_weights, column_firsts, column_weights))
+
+    def _enlarge(self, function, out, settings, tables):
+        sums, factor, *others = settings
+        height, width, channels = out.shape
+        tile = (out.itemsize, sums, height // factor, width // factor, _row_bytes(out) + GAP, channels, factor)
+        self._run(function, out, struct.pack("=9qd7q", *tile, *others), tables)
+
+    def _run(self, function, out, head, tables):
+        row_bytes = _row_bytes(out)
+        memory = np.full((len(out), row_bytes + GAP), UNTOUCHED, np.uint8)
+        request = head + b"".join(map(_sized, (memory, *tables)))
+        command = [*self._command, function]
         made = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True, timeout=100).stdout
         rows = np.frombuffer(made, np.uint8).reshape(memory.shape)
         assert (rows[:, row_bytes:] == UNTOUCHED).all()
         out[...] = np.ascontiguousarray(rows[:, :row_bytes]).view(out.dtype).reshape(out.shape)
+
+
+def _row_bytes(out):
+    return out.shape[1] * out.shape[2] * out.itemsize
 
 
 def _sized(table):

@@ -1,9 +1,10 @@
 // Runs the kernels of one instruction set, KERNELS, without Python: reads settings and a tile from standard input, as
-// emulated/__init__.py writes them, and writes the memory of the output. With an argument, runs the twofold kernels.
+// emulated/__init__.py writes them, and writes the memory of the output. The argument names the function.
 
 #include "work.h"
 
 #include <cstdio>
+#include <string>
 #include <vector>
 
 namespace {
@@ -52,9 +53,40 @@ void enlarge(const Kernels &kernels, bool is_twofold)
     std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
+void resample(const Kernels &kernels)
+{
+    Resampling work = {};
+    const Count pixel_bytes = number<int64_t>();
+    for (Count *setting : {&work.rows, &work.width, &work.out_row_bytes, &work.channels, &work.source_rows,
+                           &work.source_width, &work.row_taps, &work.column_taps})
+        *setting = number<int64_t>();
+    for (double *setting : {&work.divisor, &work.error, &work.colour_error})
+        *setting = number<double>();
+    work.has_alpha = number<int64_t>();
+    std::vector<char> out = bytes();
+    const auto source = bytes(), row_firsts = bytes(), row_weights = bytes(), column_firsts = bytes(),
+               column_weights = bytes();
+    work.source = source.data();
+    work.out = out.data();
+    work.row_firsts = reinterpret_cast<const int32_t *>(row_firsts.data());
+    work.row_weights = reinterpret_cast<const double *>(row_weights.data());
+    work.column_firsts = reinterpret_cast<const int32_t *>(column_firsts.data());
+    work.column_weights = reinterpret_cast<const double *>(column_weights.data());
+    const Resampler *resampler = kernels.resamplers;
+    while (resampler->pixel_bytes != pixel_bytes)
+        resampler++;
+    if (!resampler->resample(work))
+        std::exit(4);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
 }  // namespace
 
-int main(int count, char **)
+int main(int, char **arguments)
 {
-    enlarge(KERNELS, count > 1);
+    const std::string function = arguments[1];
+    if (function == "resample")
+        resample(KERNELS);
+    else
+        enlarge(KERNELS, function == "twofold");
 }

@@ -5,6 +5,7 @@
 #include "sums.h"
 #include "planes.h"
 #include "tile.h"
+#include "resample.h"
 #include "twofold.h"
 
 namespace {
@@ -17,7 +18,8 @@ constexpr Kernels kernels_named(const char *name)
              {'f', 2, 4, 0x1p24, enlarge_tile<uint16_t, float>},
              {'d', 1, 8, 0x1p53, enlarge_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, enlarge_tile<uint16_t, double>}},
-            {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}}};
+            {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}},
+            {{1, resample::make_rows<uint8_t>}, {2, resample::make_rows<uint16_t>}}};
 }
 
 }  // namespace

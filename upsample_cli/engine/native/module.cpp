@@ -191,6 +191,8 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
     return run(*kind, work);
 }
 
+#include "resample_arguments.h"
+
 PyObject *instruction_sets(PyObject *, PyObject *)
 {
     PyObject *names = PyList_New(0);
@@ -207,6 +209,7 @@ PyMethodDef functions[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "The names of those that this processor runs, fastest first."},
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; compiled.CompiledRoute has the arguments."},
     {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
+    {"resample", resample, METH_VARARGS, "Make rows of another size; compiled_sizes.CompiledSizes has the arguments."},
     {},
 };
 

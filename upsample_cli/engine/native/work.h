@@ -59,10 +59,13 @@ struct Kind {
     bool (*enlarge)(const Work &);  // false if there was not enough memory
 };
 
+#include "resampling.h"
+
 // All that is compiled for one instruction set.
 struct Kernels {
     const char *name;
     Kind kinds[5], twofold[2];
+    Resampler resamplers[2];
 };
 
 extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;

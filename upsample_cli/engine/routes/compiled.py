@@ -22,6 +22,8 @@ try:
 except ImportError:  # built without a compiler
     native = None  # type: ignore[assignment]
 
+__all__ = ["CompiledRoute", "instruction_sets", "native"]
+
 Table = NDArray[Any]
 
 Phases = list[tuple[int, list[int | None]]]

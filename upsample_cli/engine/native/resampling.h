@@ -1,0 +1,21 @@
+// A part of an image to resize to any size, and what an instruction set has to resize it.
+
+#pragma once
+
+// The tables of resize_compiled.CompiledResize. Outputs are sums of the inputs from `first` on, times whole weights.
+struct Resampling {
+    const void *source;
+    Count source_rows, source_width, channels;
+    char *out;
+    Count out_row_bytes, rows, width;
+    const int32_t *row_firsts, *column_firsts;  // of each row and of each column
+    Count row_taps, column_taps;
+    const double *row_weights, *column_weights;  // (rows, row_taps) and (width, column_taps)
+    double divisor, error, colour_error;         // the largest errors of sums, in levels
+    int has_alpha;
+};
+
+struct Resampler {
+    Count pixel_bytes;
+    bool (*resample)(const Resampling &);  // false if there was not enough memory
+};

@@ -1,0 +1,206 @@
+"""Resizing with compiled sums: the same whole numbers as in `resize.py`, without the products with zero.
+
+`native/resample.h` computes; this module prepares its tables and decides which types hold all sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from threading import Event
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.engine.bands import ReadRows, raise_if_set
+from upsample_cli.engine.cores import core_count
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.pool import computed_ahead
+from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis
+from upsample_cli.engine.routes import compiled
+
+Array = NDArray[Any]
+
+_LINES = 8
+"""Rows of outputs that are computed together; see native/resample.h."""
+
+_ROUNDING = {True: 2.0**-24, False: 2.0**-53}
+"""The largest relative error of a rounding: in float32 if true, otherwise in float64. Source: IEEE 754."""
+
+_MOST_TAPS = 1000
+_MOST_INPUT_BYTES = 2**24
+"""The most bytes of input rows that a group of output rows may need. Stronger reductions read rows one after another
+with the matrices of `resize.py`."""
+
+_BAND_BYTES = 2**20
+
+
+class Taps(NamedTuple):
+    """The weights along an axis.
+
+    Args:
+        firsts: (outputs,), the first input of each output.
+        weights: (outputs, taps), whole numbers: the weights of the inputs from there on.
+        length: number of inputs.
+    """
+
+    firsts: Array
+    weights: Array
+    length: int
+
+    @property
+    def reach(self) -> int:
+        """The largest sum of absolute weights of an output."""
+        return int(abs(self.weights).sum(axis=1).max())
+
+
+def taps_of(axis: Axis, length: int) -> Taps:
+    """The same weights without the zeros around them.
+
+    >>> from upsample_cli.engine.resize_axes import area_weights, reduced_axis
+    >>> taps = taps_of(reduced_axis(4, 3, area_weights), 4)
+    >>> taps.firsts.tolist(), taps.weights.tolist()
+    ([0, 1, 2], [[12288.0, 4096.0], [8192.0, 8192.0], [4096.0, 12288.0]])
+    """
+    weights = axis.weights.reshape(-1, axis.span)[: axis.reduced]
+    firsts = axis.firsts.repeat(axis.weights.shape[1])[: axis.reduced]
+    is_used = weights != 0
+    used = firsts + is_used.argmax(axis=1)
+    used = np.minimum.accumulate(used[::-1])[::-1]  # in order, although a weight that is rounded to zero may come first
+    count = int((firsts + axis.span - is_used[:, ::-1].argmax(axis=1) - used).max())
+    starts = np.minimum(used - firsts, axis.span - count)
+    taken = np.take_along_axis(weights, starts[:, None] + np.arange(count), axis=1)
+    return Taps((firsts + starts).astype(np.int32), taken, length)
+
+
+class _Part(NamedTuple):
+    """A band to make: its rows, and the input rows from `first` on that it needs."""
+
+    made: slice
+    first: int
+    rows: Array
+
+
+class CompiledResize:
+    """Makes all rows of an image at another size: the exact value, rounded half up.
+
+    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. Let u be the largest relative error of
+    a rounding: 2**-24 or 2**-53. Let A be the largest sum of absolute products of pixels and weights, in levels.
+    Weights, products and their additions are rounded along each axis. With `taps` products for both axes together, each
+    takes part in at most taps + 4 roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A, which is less
+    than (taps + 5) * A * u if taps < 1000.
+
+    With alpha, colour is a quotient c / a, and a pixel at the most: more is clipped. If c is off by e and a by f, and a
+    is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, and four roundings.
+
+    A quotient that is farther than this from every half is rounded correctly. All others are computed again in whole
+    numbers of 64 and 128 bits, which hold all sums.
+
+    Args:
+        rows, columns: the weights along both axes, which include the enlargement.
+        arithmetic: of the pixels; its divisor is that of the enlargement.
+        channels: of the pixels, including alpha.
+        instructions: the instruction set; by default the fastest.
+
+    Raises:
+        ValueError: if no instruction set is available, weights are too large, an output needs too many input rows, or
+            there is alpha with neither one nor three colours.
+    """
+
+    def __init__(
+        self, rows: Taps, columns: Taps, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None
+    ) -> None:
+        instructions = instructions or next(iter(compiled.instruction_sets()), None)
+        if instructions is None:
+            raise ValueError("this package was not compiled for this processor")
+        if arithmetic.has_alpha and channels not in (2, 4):
+            raise ValueError("it has alpha, and neither one nor three colours")
+        self._rows, self._width, self._channels = rows, columns.length, channels
+        self._dtype = arithmetic.pixel_dtype
+        self._row_bytes = len(columns.firsts) * channels * self._dtype.itemsize
+        if self._most_inputs() * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
+            raise ValueError("it is reduced too much")
+        divisor, largest = arithmetic.divisor * WEIGHT_SUM**2, arithmetic.largest_pixel
+        taps = rows.weights.shape[1] + columns.weights.shape[1]
+        reach = rows.reach * columns.reach
+        is_short = self._dtype == np.uint8 and not arithmetic.has_alpha
+        error = (taps + 5) * _ROUNDING[is_short] * largest * reach / divisor
+        dividend = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
+        self.has_small_sums = dividend <= 2**53
+        """Whether float64 holds all sums, so that products of matrices are exact too."""
+        is_whole = largest**2 * rows.reach < 2**62 and columns.reach < 2**53 and divisor < 2**62
+        if not is_whole or error > 1 / 16 or taps > _MOST_TAPS:
+            raise ValueError("its weights are too large")
+        self._column_taps = columns.weights.shape[1]
+        self._make = partial(compiled.native.resample, instructions)
+        self._settings = (
+            columns.firsts, columns.weights, divisor, error, 3 * largest * error, arithmetic.has_alpha,
+        )  # fmt: skip
+        self._without_alpha: CompiledResize | None = None
+        if arithmetic.has_alpha and _is_flat(rows) and _is_flat(columns):
+            self._without_alpha = CompiledResize(
+                rows, columns, replace(arithmetic, has_alpha=False), channels, instructions=instructions
+            )
+
+    def _most_inputs(self) -> int:
+        """The largest number of input rows of rows that are made together."""
+        firsts = self._rows.firsts
+        last = np.minimum(np.arange(len(firsts)) + _LINES - 1, len(firsts) - 1)
+        return int((firsts[last] - firsts).max() + self._rows.weights.shape[1])
+
+    def bands(self, read_rows: ReadRows, stop: Event | None = None) -> Iterator[Array]:
+        """Yield the rows of the output from top to bottom; see `resize.resized_bands`."""
+        parts = list(self._parts())
+        taken = self._taken(read_rows, parts, stop)
+        for made in computed_ahead(self._made, taken) if len(parts) > 1 else map(self._made, taken):
+            raise_if_set(stop)
+            yield made
+
+    def _parts(self) -> Iterator[slice]:
+        """The rows of each band: at least one band for each core, and small ones."""
+        height = len(self._rows.firsts)
+        most = max(1, min(_BAND_BYTES // self._row_bytes, -(-height // core_count())))
+        rows = -(-most // _LINES) * _LINES
+        for start in range(0, height, rows):
+            yield slice(start, min(start + rows, height))
+
+    def _taken(self, read_rows: ReadRows, parts: Sequence[slice], stop: Event | None) -> Iterator[_Part]:
+        """The input rows of each band. Each row is read once."""
+        rows, first, last = np.empty((0, self._width, self._channels), self._dtype), 0, 0
+        for made in parts:
+            raise_if_set(stop)
+            start, end = (
+                int(self._rows.firsts[made.start]),
+                int(self._rows.firsts[made.stop - 1] + self._rows.weights.shape[1]),
+            )
+            kept = rows[start - first :]
+            rows = np.concatenate([kept, read_rows(max(start, last), end)]) if end > last else kept
+            first, last = start, end
+            yield _Part(made, start, rows)
+
+    def _made(self, part: _Part) -> Array:
+        out = np.empty((part.made.stop - part.made.start, len(self._settings[0]), self._channels), self._dtype)
+        self._resample(part, out)
+        return out
+
+    def _resample(self, part: _Part, out: Array) -> None:
+        if self._without_alpha is not None and _has_one_alpha(part.rows):
+            self._without_alpha._resample(part, out)
+            return
+        firsts, weights = self._rows.firsts[part.made] - np.int32(part.first), self._rows.weights[part.made]
+        taps = weights.shape[1], self._column_taps
+        self._make(part.rows, len(part.rows), self._width, out, *taps, firsts, weights, *self._settings)
+
+
+def _is_flat(taps: Taps) -> bool:
+    """Whether the weights of all outputs have the same sum, so that a constant alpha cancels."""
+    sums = taps.weights.sum(axis=1)
+    return bool((sums == sums[0]).all())
+
+
+def _has_one_alpha(rows: Array) -> bool:
+    """Whether alpha is constant and not zero; see `uniform_alpha.py`."""
+    alpha = rows[..., -1]
+    return bool(alpha[0, 0] > 0 and (alpha == alpha[0, 0]).all())
