@@ -5,6 +5,8 @@
 #include "sums.h"
 #include "planes.h"
 #include "tile.h"
+#include "row.h"
+#include "separable.h"
 #include "twofold.h"
 
 namespace {
