@@ -76,7 +76,9 @@ template <class Sum, int Taps> struct RowPattern {
     {
         const Sum *const end = out + count;
         if (period == 0)
-            return add_large(numbers, out, end);
+            return step == 3 ? add_colours<3>(numbers, count, out)
+                   : step == 4 ? add_colours<4>(numbers, count, out)
+                               : add_large(numbers, out, end);
         const int known = Taps ? Taps : taps;
         const Count tap_bytes = step * sizeof(Sum);
         const Count period_bytes = inputs * sizeof(Sum), vectors = period;
@@ -93,6 +95,26 @@ template <class Sum, int Taps> struct RowPattern {
                 store(sum, out);
                 places += halves;
                 weight += known;
+            }
+        }
+    }
+
+    // Large pixels of a few channels, whose loops are unrolled: one phase after the other.
+    template <int channels> void add_colours(const Sum *numbers, Count count, Sum *__restrict out) const
+    {
+        const int known = Taps ? Taps : taps;
+        const Count phases = work.factor, all = count / (phases * channels);
+        for (Count phase = 0; phase < phases; phase++) {
+            const Full<Sum> *const weight = weights + phase * known;
+            const Sum *__restrict input = numbers + from[phase];
+            Sum *__restrict to = out + phase * channels;
+            for (Count at = 0; at < all; at++, input += channels, to += phases * channels) {
+                for (int channel = 0; channel < channels; channel += lanes<Sum>) {
+                    Full<Sum> sum = loaded<Full<Sum>>(input + channel) * weight[0];
+                    for (int tap = 1; tap < known; tap++)
+                        sum += loaded<Full<Sum>>(input + channel + tap * channels) * weight[tap];
+                    std::memcpy(to + channel, &sum, std::min<int>(lanes<Sum>, channels - channel) * sizeof(Sum));
+                }
             }
         }
     }
