@@ -44,14 +44,14 @@ void prepare(const Work &work, Count row, Count first, Count width, Count stride
     }
 }
 
-// The sums of one phase: over `taps` inputs, each with a weight of its own. The inputs of the first output are at
-// `starts`. Taps is their number if it is known when compiling, otherwise 0.
+// The sums of one phase: over its inputs, each with a weight of its own. The inputs of the first output are at `starts`.
+// Taps is their number if it is known when compiling, otherwise 0.
 template <class Sum, int Taps> class Sums {
 public:
-    Sums(const Sum *const *given, const Sum *weights, Count count) : starts(given), weights(weights), taps(count)
+    Sums(const Sum *const *given, const Sum *weights, Count)
     {
         for (int tap = 0; tap < Taps; tap++) {
-            kept[tap] = given[tap];
+            starts[tap] = given[tap];
             spread[tap] = Full<Sum>{} + weights[tap];
         }
     }
@@ -59,28 +59,36 @@ public:
     // Of the outputs from `at` on, as many vectors.
     template <int vectors> void add(Count at, Full<Sum> *sums) const
     {
-        if constexpr (Taps > 0) {
-            for (int vector = 0; vector < vectors; vector++, at += lanes<Sum>) {
-                sums[vector] = loaded<Full<Sum>>(kept[0] + at) * spread[0];
-                for (int tap = 1; tap < Taps; tap++)
-                    sums[vector] += loaded<Full<Sum>>(kept[tap] + at) * spread[tap];
-            }
-        } else {
-            Full<Sum> made[vectors] = {};
-            for (Count tap = 0; tap < taps; tap++) {
-                const Full<Sum> weight = Full<Sum>{} + weights[tap];
-                for (int vector = 0; vector < vectors; vector++)
-                    made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
-            }
-            std::copy(made, made + vectors, sums);
+        for (int vector = 0; vector < vectors; vector++, at += lanes<Sum>) {
+            sums[vector] = loaded<Full<Sum>>(starts[0] + at) * spread[0];
+            for (int tap = 1; tap < Taps; tap++)
+                sums[vector] += loaded<Full<Sum>>(starts[tap] + at) * spread[tap];
         }
+    }
+
+private:
+    const Sum *starts[Taps];
+    Full<Sum> spread[Taps];
+};
+
+template <class Sum> class Sums<Sum, 0> {
+public:
+    Sums(const Sum *const *starts, const Sum *weights, Count taps) : starts(starts), weights(weights), taps(taps) {}
+
+    template <int vectors> void add(Count at, Full<Sum> *sums) const
+    {
+        Full<Sum> made[vectors] = {};
+        for (Count tap = 0; tap < taps; tap++) {
+            const Full<Sum> weight = Full<Sum>{} + weights[tap];
+            for (int vector = 0; vector < vectors; vector++)
+                made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
+        }
+        std::copy(made, made + vectors, sums);
     }
 
 private:
     const Sum *const *starts, *weights;
     Count taps;
-    const Sum *kept[Taps ? Taps : 1];
-    Full<Sum> spread[Taps ? Taps : 1];
 };
 
 }  // namespace
