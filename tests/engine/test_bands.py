@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from dataclasses import replace
 from threading import Event
 
@@ -15,15 +16,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
+from upsample_cli import upsample
 from upsample_cli.engine import bands, cores, devices, pool, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.borders import WrappedRows, joined, padded_tile
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.pool import compute_pool, layer_pool
+from upsample_cli.engine.pool import compute_pool, computed_together, layer_pool
+from upsample_cli.engine.routes.compiled import instruction_sets
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.engine.torch_device import TorchSupport, device_layer
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
@@ -542,6 +546,55 @@ def test_an_image_is_divided_among_the_cores_unless_it_is_tiny(monkeypatch):
     run = bands._Run(settings_of(), SIXTEEN, 3)
     assert len(list(run.plan(1000, 900).bands())) == 4
     assert len(list(run.plan(100, 90).bands())) == 1  # an image of one millisecond is not worth sharing
+    assert len(list(run.plan(274, 365).bands())) == 1  # nor one of which a core would get a few rows
+
+
+class Slow:
+    """A pool whose threads wake up too late to help."""
+
+    def submit(self, *_work):
+        return futures.Future()  # cancelled while it waits
+
+
+@pytest.mark.skipif(not instruction_sets(), reason=NOT_COMPILED)
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("tile", [None, 3])
+def test_an_image_in_memory_does_not_wait_for_a_thread_to_wake_up(tile, has_alpha, monkeypatch):
+    pixels = hostile_pixels((11, 9, 4), np.uint8)
+    upsample(pixels, 2, has_alpha=has_alpha)  # chooses the route in the pool
+    monkeypatch.setattr(cores, "core_count", lambda: 4)
+    monkeypatch.setattr(pool, "compute_pool", Slow)
+    monkeypatch.setattr(pool, "_settled", lambda *_: None)  # which waits for every thread
+    found = upsample(pixels, 2, tile=tile, has_alpha=has_alpha)
+    assert_same_pixels(found, expected_pixels(pixels, 2, has_alpha=has_alpha))
+
+
+@pytest.mark.usefixtures("fresh_pool")
+def test_items_are_shared_by_the_computing_threads_and_the_caller(monkeypatch):
+    monkeypatch.setattr(cores, "core_count", lambda: 3)
+    met, all_at_work = [], threading.Barrier(3)
+
+    def work(item):
+        all_at_work.wait(timeout=30)  # three threads, this one included
+        met.append((threading.current_thread(), item))
+
+    computed_together(work, range(3))
+    assert len({thread for thread, _ in met}) == 3
+    assert sorted(item for _, item in met) == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("fresh_pool")
+def test_after_an_error_no_thread_takes_another_item(monkeypatch):
+    monkeypatch.setattr(cores, "core_count", lambda: 2)
+    taken = []
+
+    def work(item):
+        taken.append(item)
+        raise IndexError(item)
+
+    with pytest.raises(IndexError):
+        computed_together(work, range(100))
+    assert len(taken) <= 2  # one for each thread
 
 
 FAULTS = """

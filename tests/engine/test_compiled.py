@@ -162,6 +162,10 @@ REFUSED = {
     "more taps than the window": changed(taps=4),
     "inputs far outside": changed(firsts=lambda firsts: firsts + 9),
     "inputs before the tile": changed(firsts=lambda firsts: firsts - 1),
+    "inputs that go back": changed(firsts=lambda firsts: firsts[::-1].copy()),
+    "inputs that skip a pixel": changed(
+        taps=1, weights=lambda weights: weights[:, 0].copy(), firsts=lambda firsts: 2 * firsts
+    ),
     "too few first inputs": changed(firsts=lambda firsts: firsts[:-1]),
     "too few weights": changed(weights=lambda weights: weights[:-1]),
     "a factor of zero": changed(factor=0),
@@ -232,14 +236,43 @@ def test_enlargement_by_two_is_exact_at_every_width(channels, pixel_type, instru
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
 @pytest.mark.parametrize("has_alpha", [False, True])
-def test_rows_are_exact_at_every_width_around_the_length_of_a_plane(factor, has_alpha, instructions):
-    """`tile.h` computes 16384 bytes of all phases at a time, in blocks of 32 numbers."""
+def test_rows_are_exact_at_every_width_around_that_of_a_strip(factor, has_alpha, instructions):
+    """`separable.h` keeps 163840 bytes of sums at a time, and writes them in blocks of 32 numbers."""
     for pixel_type in PIXEL_TYPES:
-        edge = 16384 // np.dtype(pixel_type).itemsize // factor // 4
+        chosen, arithmetic = exact_form(kernel_named("bilinear", factor), np.dtype(pixel_type), has_alpha=has_alpha)
+        kept = CompiledRoute(chosen, arithmetic, 4)._settings or ("H", 2, 2, 3)
+        edge = 163840 // (kept[3] * factor * 4 * {"H": 2, "f": 4, "d": 8}[kept[0]])
         for width in (*range(1, 20), edge - 1, edge, edge + 1, 2 * edge + 7):
             pixels = hostile_pixels((2, width, 4), pixel_type, width)
             expected = expected_pixels(pixels, factor, has_alpha=has_alpha)
             assert_same_pixels(enlarged(pixels, factor, instructions, has_alpha=has_alpha), expected)
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_rows_are_exact_at_every_width_around_the_length_of_a_plane(has_alpha, instructions):
+    """`tile.h` computes 16384 bytes of all phases at a time, in blocks of 32 numbers."""
+    edge = 16384 // 2 // 4
+    for width in (*range(1, 20), edge - 1, edge, edge + 1):
+        pixels = hostile_pixels((1, width, 4), np.uint8, width)
+        expected = fitted_expectation(pixels, 2, "fitted", has_alpha=has_alpha)
+        assert_same_pixels(enlarged(pixels, 2, instructions, kernel="fitted", has_alpha=has_alpha), expected)
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("factor", [1, 2, 3, 5])
+def test_pixels_of_every_size_are_exact(kernel, factor, instructions):
+    """`row.h` computes pixels of up to 16 bytes of sums in the pattern of a vector, and larger ones one by one."""
+    for pixel_type in PIXEL_TYPES:
+        for channels in (1, 2, 3, 4, 5, 8, 9):
+            pixels = hostile_pixels((3, 11, channels), pixel_type, channels)
+            if axis_of(exact_form(kernel_named(kernel, factor), pixels.dtype)[0]) is None:
+                continue
+            found = enlarged(pixels, factor, instructions, kernel=kernel)
+            assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel))
 
 
 @needs_compiled

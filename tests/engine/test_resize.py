@@ -14,7 +14,7 @@ from skimage import data
 from support.oracles import CUBICS, assert_same_pixels, hostile_pixels
 from support.resizing import expected, reducing_matrix
 
-from upsample_cli.engine import resize
+from upsample_cli.engine import resize_products
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
@@ -128,7 +128,7 @@ def test_the_layer_runs_if_its_weights_are_not_a_product(kernel, by_product, mon
         calls.append(given_)
         return enlarged_bands(*given_, **settings_)
 
-    monkeypatch.setattr(resize, "enlarged_bands", watched)
+    monkeypatch.setattr(resize_products, "enlarged_bands", watched)
     assert_same_pixels(resized(pixels, (11, 8), kernel), wanted)
     assert len(calls) == (0 if by_product else 1)
     assert_same_pixels(resized(pixels, (11, 8), kernel, by_layer=True), wanted)

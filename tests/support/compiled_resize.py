@@ -41,4 +41,4 @@ def made_at(
     if error is not None:
         columns, weights, divisor, _, *others = made._settings
         made._settings = (columns, weights, divisor, error, *others)
-    return np.concatenate(list(made.bands(rows)))
+    return np.concatenate(list(resize._compiled_bands(made, rows, pixels.shape, size, chosen, border)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from numbers import Integral
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import Settings, enlarge
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import Dtype, Pixels, exact_form
 from upsample_cli.errors import UsageError
@@ -91,12 +92,14 @@ def _count(number: int | None, thing: str, unit: str) -> int | None:
     return int(number)
 
 
-def _kind(name: str) -> str:
-    """The name of the type in which pixels of type `name` are computed."""
+@functools.lru_cache(maxsize=32)
+def _kind(dtype: Dtype | torch.dtype) -> Dtype:
+    """The type in which pixels of type `dtype` are computed. numpy takes microseconds to spell the name of a type."""
+    name = dtype.name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
     kind = _WIDENED.get(name, name)
     if kind not in _KEPT:
         raise UsageError(f"pixels of type {name} cannot be enlarged", "convert to uint8, uint16 or a float type")
-    return kind
+    return np.dtype(kind)
 
 
 def _size(pixels: Pixels, factor: int) -> tuple[int, int, int]:
@@ -107,9 +110,11 @@ def _size(pixels: Pixels, factor: int) -> tuple[int, int, int]:
 def _enlarged_array(image: NDArray[Any], settings: Settings, has_alpha: bool) -> NDArray[Any]:
     _check_axes(image.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
     pixels = image[..., None] if image.ndim == 2 else image
-    kind = _kind(pixels.dtype.name)
+    kind = _kind(pixels.dtype)
     wide = pixels.astype(kind, copy=False)  # in native byte order
-    made: NDArray[Any] = _enlarged(wide, np.empty(_size(pixels, settings.kernel.factor), kind), settings, has_alpha)
+    made: NDArray[Any] = _enlarged(
+        wide, np.empty(_size(pixels, settings.kernel.factor), kind), kind, settings, has_alpha
+    )
     enlarged = made.astype(pixels.dtype.newbyteorder("="), copy=False)
     return enlarged[..., 0] if image.ndim == 2 else enlarged
 
@@ -130,9 +135,9 @@ def _enlarged_planes(pixels: torch.Tensor, settings: Settings, has_alpha: bool) 
     """Enlarge one image, (H, W, C) -> (H*factor, W*factor, C), with the same dtype and on the same device."""
     import torch
 
-    kind = _kind(str(pixels.dtype).removeprefix("torch."))
+    kind = _kind(pixels.dtype)
     shape = _size(pixels, settings.kernel.factor)
-    wide = pixels.to(getattr(torch, kind))
+    wide = pixels.to(getattr(torch, kind.name))
     if pixels.device.type == "cpu":
         # numpy requests huge pages and torch does not; without them a third of the time goes into page faults.
         out = torch.from_numpy(np.empty(shape, kind))
@@ -140,10 +145,10 @@ def _enlarged_planes(pixels: torch.Tensor, settings: Settings, has_alpha: bool) 
         out = torch.empty(shape, dtype=wide.dtype, device=pixels.device)
     if settings.device == "cpu":
         made = out.cpu()
-        _enlarged(wide.cpu().numpy(), made.numpy(), settings, has_alpha)
+        _enlarged(wide.cpu().numpy(), made.numpy(), kind, settings, has_alpha)
         out = made.to(pixels.device)
     else:
-        _enlarged(wide, out, settings, has_alpha)
+        _enlarged(wide, out, kind, settings, has_alpha)
     return out.to(pixels.dtype)
 
 
@@ -152,19 +157,12 @@ def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
         raise UsageError(f"an image of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
 
 
-def _enlarged(pixels: Pixels, out: Pixels, settings: Settings, has_alpha: bool) -> Pixels:
-    """Enlarge one image (H, W, C) into `out` (H*factor, W*factor, C), which is returned."""
-    height, width, channels = pixels.shape
-    if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
+def _enlarged(pixels: Pixels, out: Pixels, kind: Dtype, settings: Settings, has_alpha: bool) -> Pixels:
+    """Enlarge one image (H, W, C) into `out` (H*factor, W*factor, C), which is returned. Both have the type `kind`."""
+    if reason := misfit(settings.kernel, pixels.shape[2], has_alpha=has_alpha):
         raise UsageError(*reason, kind="no-kernel")
-    dtype: Dtype = np.dtype(str(out.dtype).removeprefix("torch."))
-    kernel, arithmetic = exact_form(settings.kernel, dtype, has_alpha=has_alpha)
-    for _ in enlarged_bands(
-        lambda first, last: pixels[first:last],
-        (height, width, channels),
-        settings=replace(settings, kernel=kernel),
-        arithmetic=arithmetic,
-        out=out,
-    ):
-        pass
+    kernel, arithmetic = exact_form(settings.kernel, kind, has_alpha=has_alpha)
+    if kernel is not settings.kernel:
+        settings = replace(settings, kernel=kernel)
+    enlarge(pixels, out, settings=settings, arithmetic=arithmetic)
     return out

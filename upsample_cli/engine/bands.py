@@ -11,12 +11,13 @@ from upsample_cli.engine.borders import WrappedRows
 from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
-from upsample_cli.engine.pool import computed_ahead
+from upsample_cli.engine.pool import computed_ahead, computed_together
 from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import Route
+from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
-from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
+from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget, whole_image
 from upsample_cli.kernels.kernel import Kernel
 
 ReadRows = Callable[[int, int], Pixels]
@@ -98,13 +99,42 @@ def enlarged_bands(
             yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
     made_bands: Iterator[Pixels]
-    if plan.is_one_band and isinstance(run.route, CompiledRoute):
+    if plan.is_one_band and run.is_compiled:
         made_bands = map(run.compute_band, taken())  # a single band: there is nothing to compute ahead
     else:
         made_bands = computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1)
     for made in made_bands:
         raise_if_set(stop)
         yield run.device.array(made) if out is None else made
+
+
+def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arithmetic) -> None:
+    """Enlarge an image in memory. For a small one, what happens before its first pixel takes most of the time.
+
+    Args:
+        pixels, out: the image, and the array for the result; see `enlarged_bands`.
+        settings, arithmetic: see `enlarged_bands`.
+    """
+    height, width, channels = pixels.shape
+    run = _Run(settings, arithmetic, channels)
+    if settings.border == "wrap" or not run.is_compiled:
+        shape = (height, width, channels)
+        for _ in enlarged_bands(
+            lambda first, last: pixels[first:last], shape, settings=settings, arithmetic=arithmetic, out=out
+        ):
+            pass
+        return
+    plan = run.plan(height, width)
+    if plan.is_one_tile:
+        run.compute_tile(whole_image(height, width, settings.kernel.halo), pixels, 0, out)
+        return
+    factor = settings.kernel.factor
+
+    def compute(tile: Tile) -> None:
+        rows, columns = (slice(span.start * factor, span.stop * factor) for span in (tile.rows, tile.columns))
+        run.compute_tile(tile, pixels, 0, out[rows, columns])
+
+    computed_together(compute, [tile for band in plan.bands() for tile in band])
 
 
 def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
@@ -142,6 +172,12 @@ class _Run:
         self.route = route_of(settings, arithmetic, channels)
         self._largest_tile: int | None = None
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether any thread may compute: torch's operators run only in threads that are limited to one core."""
+        route = self.route
+        return isinstance(route, CompiledRoute) or (isinstance(route, UniformAlphaRoute) and route.is_compiled)
+
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
         share = self.device.bands_in_flight
@@ -178,10 +214,11 @@ class _Run:
         with self.device.own_work(after):
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
-                self._compute_tile(tile, rows, span.first, out[:, columns])
+                self.compute_tile(tile, rows, span.first, out[:, columns])
         return out
 
-    def _compute_tile(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
+    def compute_tile(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
+        """Enlarge one tile, in parts if memory runs out. `rows` begin with the row `first_row` of the image."""
         pixels = (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
         if self._largest_tile is None or pixels <= self._largest_tile:
             try:
@@ -198,7 +235,7 @@ class _Run:
         height, width = ((span.stop - span.start) * factor for span in (near.rows, near.columns))
         parts = (out[:, :width], out[:, width:]) if near.rows == far.rows else (out[:height], out[height:])
         for half, part in zip((near, far), parts, strict=True):
-            self._compute_tile(half, rows, first_row, part)
+            self.compute_tile(half, rows, first_row, part)
 
     def _run_route(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row]

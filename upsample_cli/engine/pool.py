@@ -86,6 +86,31 @@ if hasattr(os, "register_at_fork"):  # a forked process, for example a DataLoade
     os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_forget_pool)
 
 
+def computed_together(work: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """Call a function for each item, in the computing threads and in this one, which does not wait for them to wake up.
+
+    The function must not use ATen's operators: they would take all cores in this thread.
+    """
+    waiting = deque(items)
+
+    def take() -> None:
+        while True:
+            try:
+                item = waiting.popleft()
+            except IndexError:  # another thread has taken the last one
+                return
+            work(item)
+
+    helpers = [compute_pool().submit(take) for _ in range(min(cores.core_count(), len(waiting)) - 1)]
+    try:
+        take()
+    finally:
+        waiting.clear()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+
+
 def computed_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, count: int | None = None) -> Iterator[Made]:
     """Like `map`, in the computing threads and in order. Items are taken from `items` in the iterating thread.
 

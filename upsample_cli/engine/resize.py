@@ -56,11 +56,7 @@ def resized_bands(
         try:
             compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
             on_route("compiled")
-            if settings.border == "wrap":
-                read_rows, _ = with_margins(
-                    read_rows, shape, *margins_of(shape, size, settings.kernel, settings.border)
-                )
-            return compiled.bands(read_rows, stop)
+            return _compiled_bands(compiled, read_rows, shape, size, settings.kernel, settings.border, stop)
         except ValueError as error:
             if settings.engine == "compiled":
                 raise no_compiled_route(str(error)) from None
@@ -118,6 +114,20 @@ def _compiled(
     return CompiledResize(rows, columns, arithmetic, shape[2], instructions=instructions)
 
 
+def _compiled_bands(
+    compiled: CompiledResize,
+    read_rows: ReadRows,
+    shape: tuple[int, int, int],
+    size: tuple[int, int],
+    kernel: Kernel,
+    border: Border,
+    stop: Event | None = None,
+) -> Iterator[Array]:
+    if border == "wrap":
+        read_rows, _ = with_margins(read_rows, shape, *margins_of(shape, size, kernel, border))
+    return compiled.bands(read_rows, stop)
+
+
 @functools.lru_cache(maxsize=64)
 def _agrees(kernel: Kernel, border: Border, arithmetic: Arithmetic, channels: int, weigh: Filter) -> bool:
     """Whether compiled sums and products of matrices give the same pixels on a hard tile."""
@@ -130,12 +140,10 @@ def _agrees(kernel: Kernel, border: Border, arithmetic: Arithmetic, channels: in
         part: Array = tile[first:last]
         return part
 
-    if border == "wrap":
-        wrapped, _ = with_margins(rows, tile.shape, *margins_of(tile.shape, size, kernel, border))
     found, expected = (
         np.concatenate(list(bands))
         for bands in (
-            compiled.bands(wrapped if border == "wrap" else rows),
+            _compiled_bands(compiled, rows, tile.shape, size, kernel, border),
             bands_by_products(rows, tile.shape, size, settings, arithmetic, weigh),
         )
     )

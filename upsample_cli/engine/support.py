@@ -45,7 +45,8 @@ class DeviceSupport:
             bytes_per_value: working memory for each output value.
             is_resident: the enlarged pixels stay on the device.
         """
-        return min(CACHE_BYTES, max(_LEAST_SHARE_BYTES, image_bytes // cores.core_count()))
+        shares = max(1, min(cores.core_count(), image_bytes // _LEAST_SHARE_BYTES))
+        return min(CACHE_BYTES, -(-image_bytes // shares))
 
     def route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
         """The route that computes on this device.

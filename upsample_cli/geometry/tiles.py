@@ -7,6 +7,7 @@ Because the halo is complete, the way an image is cut never changes a pixel of t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -111,11 +112,26 @@ class Plan:
         """Whether a single band is the whole image."""
         return self.tile_height >= self.height
 
+    @property
+    def is_one_tile(self) -> bool:
+        """Whether a single tile is the whole image."""
+        return self.is_one_band and self.tile_width >= self.width
+
     def bands(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles of each band from left to right, bands from top to bottom. Every pixel is in exactly one core."""
         columns = spans(self.width, self.tile_width, self.halo, wraps=self.wraps)
         for rows in spans(self.height, self.tile_height, self.halo, wraps=self.wraps):
             yield tuple(Tile(rows, span) for span in columns)
+
+
+@functools.lru_cache(maxsize=64)
+def whole_image(height: int, width: int, halo: int) -> Tile:
+    """An image as one tile. Images of a batch often have the same size.
+
+    >>> whole_image(4, 6, 1).columns
+    Span(start=0, stop=6, length=6, halo=1, wraps=False)
+    """
+    return Tile(Span(0, height, height, halo), Span(0, width, width, halo))
 
 
 def spans(length: int, step: int, halo: int = 0, *, wraps: bool = False) -> list[Span]:

@@ -62,7 +62,7 @@ class Kernel:
     @property
     def halo(self) -> int:
         """Input samples needed on each side of a run of samples to compute the run's outputs; see `LayerAxis.halo`."""
-        return LayerAxis(self.kernel_size, self.factor, self.padding, transposed=True).halo
+        return _halo(self.kernel_size, self.factor, self.padding)
 
     @property
     def phases(self) -> list[tuple[int, ...]]:
@@ -127,6 +127,11 @@ class Kernel:
         else:
             weights = [rounded_ratio(weight * denominator, self.denominator) for weight in self.weights]
         return replace(self, weights=tuple(weights), denominator=denominator)
+
+
+@functools.cache
+def _halo(kernel_size: int, factor: int, padding: int) -> int:
+    return LayerAxis(kernel_size, factor, padding, transposed=True).halo
 
 
 @functools.lru_cache(maxsize=32, typed=True)

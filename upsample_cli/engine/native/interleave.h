@@ -40,13 +40,19 @@ inline int planes_met(Count start, Count factor, Count pixel_bytes)
     return met;
 }
 
+// The bytes after which a pattern of `bytes` bytes is again at the start of a vector.
+inline Count repeated(Count bytes)
+{
+    while (bytes % vector_bytes)
+        bytes *= 2;
+    return bytes;
+}
+
 // The sizes of the tables for `factor` planes.
 inline Interleaving measured(Count factor, Count pixel_bytes)
 {
     Interleaving made = {};
-    Count bytes = factor * pixel_bytes;
-    while (bytes % vector_bytes)
-        bytes *= 2;
+    const Count bytes = repeated(factor * pixel_bytes);
     made.period = bytes / vector_bytes;
     made.plane_step = bytes / factor;
     for (Count start = 0; start < bytes; start += piece_bytes)

@@ -6,6 +6,8 @@
 #include "planes.h"
 #include "tile.h"
 #include "resample.h"
+#include "row.h"
+#include "separable.h"
 #include "twofold.h"
 
 namespace {

@@ -160,9 +160,11 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         || !holds(weights, work.is_direct ? product(axis_weights, axis_weights) : axis_weights, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
     std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
-    for (Count phase = 0; phase < work.factor; phase++)
-        if (work.firsts[phase] < 0 || work.firsts[phase] > work.window - work.taps)
+    for (Count phase = 0; phase < work.factor; phase++) {
+        const int32_t first = work.firsts[phase], before = phase ? work.firsts[phase - 1] : first;
+        if (first < 0 || first > work.window - work.taps || first < before || first > work.firsts[0] + 1)
             return wrong("tables that do not fit the settings");
+    }
     work.weights = weights.view.buf;
     return run(*kind, work);
 }

@@ -1,4 +1,5 @@
-// From sums to pixels: one division, and the pixels of one phase side by side, as a plane.
+// From sums to pixels: one division. The pixels are side by side, as a plane: those of one phase (tile.h) or of a row
+// (separable.h).
 
 namespace {
 
@@ -81,7 +82,7 @@ template <class Sum> inline Quotients<Sum> rounded_down(const Full<Sum> *quotien
         return whole(quotients[0], quotients[1]);
 }
 
-// Computes one phase of a part of a row without alpha.
+// Computes a plane without alpha.
 template <class Pixel, class Sum, bool Overshoots, class Sums>
 void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, const Sums &sums, Count count, Pixel *__restrict plane)
 {

@@ -1,9 +1,14 @@
-// All rows of one tile.
+// All rows of one tile, for a kernel that is not separable.
 //
 // Outputs at the same position between two inputs form a phase. All outputs of one phase in a row have the same
 // weights, so they are computed side by side, as a plane. Then the planes of all phases are interleaved.
 
 namespace {
+
+// A type of its own, so that what is computed with it is compiled into the loop over tiles: a quarter faster.
+template <class Sum> struct TileSums : Sums<Sum, 0> {
+    using Sums<Sum, 0>::Sums;
+};
 
 constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the L1 cache
 
@@ -35,7 +40,8 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
     void take_lines(Count row, Count row_phase)
     {
         for (; prepared < row + work.window; prepared++)
-            prepare<Pixel, Sum, Channels>(work, prepared, stride, kept + prepared % work.window * line_numbers);
+            prepare<Pixel, Sum, Channels>(work, prepared, 0, width, stride,
+                                          kept + prepared % work.window * line_numbers);
         for (Count tap = 0; tap < work.taps; tap++)
             lines[tap] = kept + (row + work.firsts[row_phase] + tap) % work.window * line_numbers;
     }
@@ -61,28 +67,6 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
     }
 };
 
-// Enlarges all rows of a tile. Channels is 0 without alpha. Returns false if there is not enough memory.
-template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_separable(const Work &work)
-{
-    Tile<Pixel, Sum, Channels, Overshoots> tile(work);
-    Sum *line = tile.scratch.template room<Sum>(1, tile.line_numbers);
-    if (tile.scratch.is_full)
-        return false;
-    const Sum *weights = static_cast<const Sum *>(work.weights);
-    for (Count out_row = 0; out_row < work.rows * work.factor; out_row++) {
-        tile.take_lines(out_row / work.factor, out_row % work.factor);
-        const Sum *row_weights = weights + out_row % work.factor * work.taps;
-        add_rows<Sum, Taps>(tile.lines, row_weights, work.taps, tile.line_numbers, line);
-        tile.write_row(out_row, [&](Count done, Count count) {
-            for (Count phase = 0; phase < work.factor; phase++) {
-                const Sum *from = line + (done + work.firsts[phase]) * tile.step;
-                tile.fill_phase(LineSums<Sum, Taps>(from, tile.step, weights + phase * work.taps, work.taps), phase, count);
-            }
-        });
-    }
-    return true;
-}
-
 template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_direct(const Work &work)
 {
     const Count taps = work.taps * work.taps;
@@ -103,34 +87,6 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_di
         });
     }
     return true;
-}
-
-template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_any(const Work &work)
-{
-    if (sizeof(Sum) > 2 && work.is_direct)
-        return enlarge_direct<Pixel, Sum, Channels, Overshoots>(work);
-    switch (work.taps) {
-    case 2: return enlarge_separable<Pixel, Sum, 2, Channels, Overshoots>(work);
-    case 4: return enlarge_separable<Pixel, Sum, 4, Channels, Overshoots>(work);
-    default: return enlarge_separable<Pixel, Sum, 0, Channels, Overshoots>(work);
-    }
-}
-
-template <class Pixel, class Sum, int Channels> bool enlarge_with_channels(const Work &work)
-{
-    return work.division.overshoots ? enlarge_any<Pixel, Sum, Channels, true>(work)
-                                    : enlarge_any<Pixel, Sum, Channels, false>(work);
-}
-
-template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
-{
-    if constexpr (sizeof(Sum) == 2)
-        return enlarge_any<Pixel, Sum, 0, false>(work);
-    else if (work.has_alpha)
-        return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
-                                  : enlarge_with_channels<Pixel, Sum, 2>(work);
-    else
-        return enlarge_with_channels<Pixel, Sum, 0>(work);
 }
 
 }  // namespace

@@ -32,6 +32,10 @@ template <class Number> void blend(const Number *near, const Number *far, Count 
     Count at = 0;
     for (; at + vector <= count; at += vector)
         blend_at<Full<Number>>(near + at, far + at, step, out + at);
+    if (at < count && count >= vector) {  // the last vector ends where the row does, over some that are computed
+        at = count - vector;
+        return blend_at<Full<Number>>(near + at, far + at, step, out + at);
+    }
     for (; at < count; at++)
         blend_at<Number>(near + at, far + at, step, out + at);
 }

@@ -1,0 +1,146 @@
+// Sums along a row of inputs, in the order of the outputs.
+//
+// A vector of outputs takes its inputs from several pixels and its weights from several phases. The pattern repeats after
+// a few vectors (the period), so tables list the inputs and weights of each vector of one period.
+//
+// From one pixel to the next, the first input stays or moves on by one pixel (the module checks that). So 16 bytes of
+// outputs never take inputs further apart than 16 bytes, unless a pixel is larger than that. Such pixels are computed one
+// by one.
+
+namespace {
+
+constexpr Count least_period = 8;  // vectors: a loop over one or two would cost more than its sums
+
+template <class Sum, int Taps> struct RowPattern {
+    const Work &work;
+    Count taps, step;    // the numbers from one input of a sum to the next
+    Count period = 0;    // in vectors; 0 for large pixels
+    Count inputs;        // of a period
+    Count *from;         // (period, halves): offset of the first input, in bytes; or (factor), in numbers
+    Bytes *masks;        // (period)
+    Full<Sum> *weights;  // (period, taps); or (factor, taps)
+
+    RowPattern(const Work &work, Count step, Scratch &scratch) : work(work), taps(Taps ? Taps : work.taps), step(step)
+    {
+        if (step * static_cast<Count>(sizeof(Sum)) > piece_bytes) {
+            from = scratch.room<Count>(work.factor, 1);
+            weights = scratch.room<Full<Sum>>(work.factor, taps);
+            if (!scratch.is_full)
+                fill_large();
+            return;
+        }
+        Count bytes = repeated(work.factor * step * sizeof(Sum));
+        while (bytes < least_period * vector_bytes)
+            bytes *= 2;
+        period = bytes / vector_bytes;
+        inputs = bytes / sizeof(Sum) / work.factor;
+        from = scratch.room<Count>(period, halves);
+        masks = scratch.room<Bytes>(1, period);
+        weights = scratch.room<Full<Sum>>(period, taps);
+        if (!scratch.is_full)
+            fill();
+    }
+
+    void fill_large()
+    {
+        const Sum *given = static_cast<const Sum *>(work.weights);
+        for (Count phase = 0; phase < work.factor; phase++)
+            from[phase] = work.firsts[phase] * step;
+        for (Count at = 0; at < work.factor * taps; at++)
+            weights[at] = Full<Sum>{} + given[at];
+    }
+
+    void fill()
+    {
+        constexpr Count numbers = piece_bytes / sizeof(Sum);
+        auto *mask = reinterpret_cast<uint8_t *>(masks);
+        auto *weight = reinterpret_cast<Sum *>(weights);
+        for (Count piece = 0; piece < period * halves; piece++, mask += piece_bytes) {
+            Count places[numbers];
+            for (Count at = 0; at < numbers; at++) {
+                const Count output = piece * numbers + at, phase = output / step % work.factor;
+                places[at] = (output / step / work.factor + work.firsts[phase]) * step + output % step;
+                for (Count tap = 0; tap < taps; tap++)
+                    weight[(output / lanes<Sum> * taps + tap) * lanes<Sum> + output % lanes<Sum>]
+                        = static_cast<const Sum *>(work.weights)[phase * taps + tap];
+            }
+            const Count least = *std::min_element(places, places + numbers);
+            from[piece] = least * sizeof(Sum);
+            for (Count at = 0; at < piece_bytes; at++)
+                mask[at] = (places[at / sizeof(Sum)] - least) * sizeof(Sum) + at % sizeof(Sum);
+        }
+    }
+
+    // Computes `count` sums and writes whole vectors.
+    void add(const Sum *numbers, Count count, Sum *__restrict out) const
+    {
+        const Sum *const end = out + count;
+        if (period == 0)
+            return step == 3 ? add_colours<3>(numbers, count, out)
+                   : step == 4 ? add_colours<4>(numbers, count, out)
+                               : add_large(numbers, out, end);
+        const int known = Taps ? Taps : taps;
+        const Count tap_bytes = step * sizeof(Sum);
+        const Count period_bytes = inputs * sizeof(Sum), vectors = period;
+        const Bytes *const all_masks = masks;
+        const auto *bytes = reinterpret_cast<const uint8_t *>(numbers);
+        for (; out < end; bytes += period_bytes) {
+            const Count *places = from;
+            const Full<Sum> *weight = weights;
+            for (Count vector = 0; vector < vectors && out < end; vector++, out += lanes<Sum>) {
+                const Bytes mask = all_masks[vector];
+                Full<Sum> sum = (Full<Sum>)shuffled(gathered(bytes, places), mask) * weight[0];
+                for (int tap = 1; tap < known; tap++)
+                    sum += (Full<Sum>)shuffled(gathered(bytes + tap * tap_bytes, places), mask) * weight[tap];
+                store(sum, out);
+                places += halves;
+                weight += known;
+            }
+        }
+    }
+
+    // Large pixels of a few channels, whose loops are unrolled: one phase after the other.
+    template <int channels> void add_colours(const Sum *numbers, Count count, Sum *__restrict out) const
+    {
+        const int known = Taps ? Taps : taps;
+        const Count phases = work.factor, all = count / (phases * channels);
+        for (Count phase = 0; phase < phases; phase++) {
+            const Full<Sum> *const weight = weights + phase * known;
+            const Sum *__restrict input = numbers + from[phase];
+            Sum *__restrict to = out + phase * channels;
+            for (Count at = 0; at < all; at++, input += channels, to += phases * channels) {
+                for (int channel = 0; channel < channels; channel += lanes<Sum>) {
+                    Full<Sum> sum = loaded<Full<Sum>>(input + channel) * weight[0];
+                    for (int tap = 1; tap < known; tap++)
+                        sum += loaded<Full<Sum>>(input + channel + tap * channels) * weight[tap];
+                    std::memcpy(to + channel, &sum, std::min<int>(lanes<Sum>, channels - channel) * sizeof(Sum));
+                }
+            }
+        }
+    }
+
+    // The numbers after the end of a pixel are overwritten by the next pixel.
+    void add_large(const Sum *numbers, Sum *__restrict out, const Sum *end) const
+    {
+        const int known = Taps ? Taps : taps;
+        const Count apart = step, phases = work.factor;
+        const Count *const places = from;
+        for (; out < end; numbers += apart) {
+            const Full<Sum> *weight = weights;
+            for (Count phase = 0; phase < phases; phase++, weight += known) {
+                const Sum *input = numbers + places[phase];
+                Count at = 0;
+                do {  // usually once
+                    Full<Sum> sum = loaded<Full<Sum>>(input + at) * weight[0];
+                    for (int tap = 1; tap < known; tap++)
+                        sum += loaded<Full<Sum>>(input + at + tap * apart) * weight[tap];
+                    store(sum, out + at);
+                    at += lanes<Sum>;
+                } while (at < apart);
+                out += apart;
+            }
+        }
+    }
+};
+
+}  // namespace
