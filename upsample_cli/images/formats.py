@@ -23,7 +23,7 @@ _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
 
 _OTHER_NAMES = """
-    heic heif hif heics heifs avci jxl jp2 j2k j2c jpx jpf jpc jph jxr wdp hdp jls jxs qoi tga exr hdr pfm phm pcx dcx
+    heic heif hif heics heifs avci jp2 j2k j2c jpx jpf jpc jph jxr wdp hdp jls jxs qoi tga exr hdr pfm phm pcx dcx
     sgi rgb rgba bw ras dds ktx ktx2 ico cur icns xbm xpm wbmp dib flif bpg fits fit fts dcm djvu djv
     svg svgz eps ai wmf emf cdr psd psb xcf kra ora afphoto clip procreate
     3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f

@@ -191,7 +191,7 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """A source for a TIFF or PNM; None for formats that Pillow reads. The file's position is moved."""
+    """A source for a TIFF, PNM or JPEG XL; None for formats that Pillow reads. The file's position is moved."""
     source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
     if format_name == "pnm":
         if frame is not None and frame > 1:
@@ -200,6 +200,12 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
 
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "jxl":
+        if frame is not None and frame > 1:
+            raise no_frame(name, frame, 1)
+        from upsample_cli.images.codecs.jxl.reader import open_jxl
+
+        return open_jxl(file, name, max_pixels=max_pixels)
     if format_name == "bmp":
         source = _bmp_of_masks(file, name, max_pixels)
         if source is not None and frame is not None and frame > 1:

@@ -22,11 +22,11 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\0+", "tiff"),
     (0, b"GIF8", "gif"),
     (0, b"BM", "bmp"),
+    (0, b"\xff\x0a", "jxl"),
+    (0, b"\0\0\0\x0cJXL ", "jxl"),
     *((0, b"P%d%c" % (kind, space), "pnm") for kind in range(1, 8) for space in b" \t\r\n#"),
 )
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\xff\x0a", "JPEG XL"),
-    (4, b"JXL ", "JPEG XL"),
     (4, b"jP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"8BPS", "Photoshop"),

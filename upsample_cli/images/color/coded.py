@@ -113,7 +113,7 @@ def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
 
 
 def chromaticities_of(colour: ColourSpace) -> tuple[int, ...] | None:
-    """x and y of white, red, green and blue, times 100000; None for code numbers that are not known."""
+    """Chromaticities x and y of white, red, green and blue, times 100000; None for code numbers that are not known."""
     if colour.codes is not None:
         return _PRIMARIES.get(1 if colour.codes[0] == _UNSPECIFIED else colour.codes[0], ("", None))[1]
     return _D65 + _BT709 if colour.intent is not None or colour.chromaticities is None else colour.chromaticities

@@ -1,1 +1,1 @@
-"""JPEG XL: imagecodecs codes the pixels; headers, colour spaces and the container of boxes are read and written here."""
+"""JPEG XL. imagecodecs codes the pixels; headers, colour spaces, profiles and boxes are read and written here."""

@@ -6,6 +6,7 @@ Source: ISO/IEC 18181-1, annexes D and E.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter, Choice
 from upsample_cli.images.codecs.jxl.profile import put_profile
@@ -129,10 +130,10 @@ def read_header(data: bytes) -> Header:
         raise ValueError("no codestream")
     bits = BitReader(data, 8 * len(MAGIC))
     height, width = _size(bits)
-    found = {"height": height, "width": width, "metadata_at": bits.at}
+    found: dict[str, Any] = {"height": height, "width": width, "metadata_at": bits.at}
     found |= _metadata(bits)
-    _transform(bits, is_xyb=bool(found.get("is_xyb", True)))
-    return Header(**found, end=bits.at)  # type: ignore[arg-type]
+    _transform(bits, is_xyb=found.get("is_xyb", True))
+    return Header(**found, end=bits.at)
 
 
 def _size(bits: BitReader) -> tuple[int, int]:
@@ -155,10 +156,10 @@ def _preview(bits: BitReader) -> tuple[int, int]:
     return height, height * ratio[0] // ratio[1] if ratio else side()
 
 
-def _metadata(bits: BitReader) -> dict[str, object]:
+def _metadata(bits: BitReader) -> dict[str, Any]:
     if bits.flag():  # all default
         return {}
-    found: dict[str, object] = {"has_fields": True}
+    found: dict[str, Any] = {"has_fields": True}
     has_more = bits.flag()
     if has_more:
         found["orientation"] = bits.take(3) + 1

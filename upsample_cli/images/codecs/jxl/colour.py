@@ -77,5 +77,7 @@ def encoding_of(colour: ColourSpace | None, model: Colour) -> Encoding | None:
     if colour.codes is not None and colour.codes[0] in _ENCODED:
         white, primaries = _ENCODED[colour.codes[0]]
         return Encoding(space, white, primaries, transfer=transfer, gamma=gamma)
+    if colour.codes is None and colour.chromaticities is None:
+        return Encoding(space, transfer=transfer, gamma=gamma)
     pairs = tuple((10 * x, 10 * y) for x, y in zip(points[::2], points[1::2], strict=True))
     return Encoding(space, CUSTOM, CUSTOM, pairs, transfer, gamma)

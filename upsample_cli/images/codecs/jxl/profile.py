@@ -235,7 +235,7 @@ def put_profile(out: BitWriter, profile: bytes) -> None:
     out.put(127, 7)
     out.put(0, 2)  # the lengths of all codes of lengths: only the length 8 occurs
     for length in (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15):
-        out.put(length == 8, 2)  # noqa: PLR2004
+        out.put(length == 8, 2)
     for byte in coded:
         out.put(int(f"{byte:08b}"[::-1], 2), 8)
 
