@@ -26,13 +26,13 @@ _SHARE = 0.5
 _BAND_BYTES = 64 * 2**20
 """Memory of the bands of one large image, all threads together."""
 
-_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8}
+_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8, "jxl": 8}
 """Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF and PNG are read by rows; see `decoding_bytes`.
 
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12}
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12, "jxl": 36}
 """Bytes per output pixel in the encoder; 4 for other formats. Measured; WebP takes 11 if lossy, 31 if lossless."""
 
 _REDUCED_ROWS = 300

@@ -124,7 +124,8 @@ def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:
 
 def is_lossless(fmt: Format, quality: int | None, info: ImageInfo | None) -> bool:
     """Whether pixels are written without loss. WebP and JPEG XL are if the input is and no quality is given."""
-    return fmt.lossless or (fmt.name in {"webp", "jxl"} and quality is None and info is not None and info.lossless)
+    is_both = fmt.name in {"webp", "jxl"}
+    return fmt.lossless or (is_both and quality is None and info is not None and info.lossless)
 
 
 def _jpeg_settings(quality: int | None, info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:

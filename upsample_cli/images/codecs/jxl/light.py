@@ -18,10 +18,10 @@ _BAND_PIXELS = 1 << 18
 
 
 def can_convert(profile: bytes, layout: Layout) -> bool:
-    """Whether linear sRGB can be converted to the colours of a profile."""
-    channels = 1 if layout.colour == "grey" else 3
+    """Whether linear sRGB can be converted to the colours of a profile, and back."""
+    colours = Layout(layout.colour, depth=layout.depth)
     try:
-        from_linear(np.zeros((1, 1, channels), np.float32), Layout(layout.colour, depth=layout.depth), profile)
+        to_linear(from_linear(np.zeros((1, 1, colours.channels), np.float32), colours, profile), colours, profile)
     except (RuntimeError, ValueError):
         return False
     return True

@@ -2,8 +2,8 @@
 
 imagecodecs states sRGB for 8 bits and linear sRGB for more, and writes neither profiles nor metadata. Coded pixels
 without loss do not depend on what the header states. With loss they are colours in XYB, so other colours are given to
-the encoder as linear sRGB in floating point, and the header states what a decoder has to convert them to. Alpha would become
-floating point too, and programs refuse an alpha of another depth than colour, so such images are written without loss.
+the encoder as linear sRGB in floating point, and the header states what a decoder has to convert them to. Alpha would
+become floating point too, and some programs refuse that, so such images are written without loss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.codecs.jxl.codestream import GREY, RGB, Encoding, Stated, read_header, with_header
 from upsample_cli.images.codecs.jxl.colour import encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container, write_container
-from upsample_cli.images.codecs.jxl.light import to_linear
+from upsample_cli.images.codecs.jxl.light import can_convert, to_linear
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.color.coded import HLG, PQ, profile_of
 from upsample_cli.images.model import ColourSpace, Layout, Metadata, Rows
@@ -43,8 +43,8 @@ class JxlSink:
         height, width: size of the image, in pixels.
         layout: layout of the rows.
         metadata: the metadata to write.
-        quality: 0 to 100; None for a lossless image. Always lossless: 100, floating point, HDR, and an image with alpha
-            that has more than 8 bits or is not sRGB.
+        quality: 0 to 100; None for a lossless image. Always lossless: 100, floating point, HDR, a damaged profile, and
+            an image with alpha that has more than 8 bits or is not sRGB.
     """
 
     losses: Collection[Loss] = ()
@@ -75,11 +75,12 @@ class JxlSink:
         """The codestream and its level."""
         profile, colour, layout = self._metadata.icc_profile, self._metadata.colour, self._layout
         own = profile or profile_of(colour or _SRGB, layout.colour)
-        is_plain = layout.depth == 8 and profile is None and colour is None
-        if self._quality is None or own is None or (layout.alpha and not is_plain):
+        if self._quality is None:
             return self._stated(_encode(self._pixels, lossless=True))
-        if is_plain:
+        if layout.depth == 8 and profile is None and colour is None:
             return self._stated(_encode(self._pixels, level=self._quality, effort=_EFFORT))
+        if layout.alpha or own is None or not can_convert(own, layout):
+            return self._stated(_encode(self._pixels, lossless=True))
         pixels = to_linear(self._pixels, layout, own)
         self._pixels = self._pixels[:0]
         return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
