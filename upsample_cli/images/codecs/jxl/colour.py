@@ -18,7 +18,8 @@ _TRANSFERS = {1: 1, 2: 13, 6: 1, 14: 1, 15: 1, 8: 8, 13: 13, 16: 16, 17: 17, 18:
 
 _GAMMAS = {4: 4545455, 5: 3571429}
 _NEAR = 100
-_FULL = 10_000_000
+_FULL, _ONE = 10_000_000, 100_000
+"""The exponent 1 of a codestream, and the chromaticity 1 of a colour space."""
 
 
 def colour_of(encoding: Encoding) -> ColourSpace | None:
@@ -33,6 +34,8 @@ def colour_of(encoding: Encoding) -> ColourSpace | None:
     primaries = _SRGB if encoding.space == GREY else encoding.primaries
     code, gamma = _CODES.get((encoding.white, primaries)), encoding.gamma
     transfer = encoding.transfer
+    if gamma is None and transfer not in _TRANSFERS.values():
+        raise ValueError("no such colour space")
     if gamma is not None:
         transfer = next((number for number, exact in _GAMMAS.items() if abs(gamma - exact) < _NEAR), -1)
     if code is not None and transfer > 0:
@@ -50,11 +53,15 @@ def colour_of(encoding: Encoding) -> ColourSpace | None:
 
 def _chromaticities(encoding: Encoding, primaries: int) -> tuple[int, ...]:
     white, *custom = encoding.chromaticities
-    found = [*_WHITES[encoding.white]] if white is None else [round(part / 10) for part in white]
+    found = [*_WHITES.get(encoding.white, ())] if white is None else [round(part / 10) for part in white]
     if primaries == CUSTOM:
-        return (*found, *(round(part / 10) for point in custom for part in point or ()))
-    known = chromaticities_of(ColourSpace(codes=(_DISPLAY_P3 if primaries == _P3 else primaries, _SRGB_CURVE)))
-    return (*found, *(known or ())[2:])
+        found += [round(part / 10) for point in custom for part in point or ()]
+    else:
+        known = chromaticities_of(ColourSpace(codes=(_DISPLAY_P3 if primaries == _P3 else primaries, _SRGB_CURVE)))
+        found += (known or ())[2:]
+    if len(found) != 2 * len(encoding.chromaticities) or not all(0 <= part <= _ONE for part in found):
+        raise ValueError("no such colour space")
+    return tuple(found)
 
 
 def encoding_of(colour: ColourSpace | None, model: Colour) -> Encoding | None:
