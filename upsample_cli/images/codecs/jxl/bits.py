@@ -33,6 +33,16 @@ class BitReader:
         self.at = end
         return int.from_bytes(self._data[start >> 3 : (end + 7) >> 3], "little") >> (start & 7) & (1 << count) - 1
 
+    def skip(self, count: int) -> None:
+        """Go on by `count` bits.
+
+        Raises:
+            ValueError: the data end before.
+        """
+        self.at += count
+        if self.at > self._end:
+            raise ValueError("Truncated")
+
     def flag(self) -> bool:
         """The next bit."""
         return bool(self.take(1))

@@ -33,7 +33,7 @@ _WHOLE_BITS: tuple[Choice, ...] = ((8, 0), (10, 0), (12, 0), (1, 6))
 _FLOAT_BITS: tuple[Choice, ...] = ((32, 0), (16, 0), (24, 0), (1, 6))
 _EXTRA_COUNT: tuple[Choice, ...] = ((0, 0), (1, 0), (2, 4), (1, 12))
 _SHIFTS: tuple[Choice, ...] = ((0, 0), (3, 0), (4, 0), (1, 3))
-_NAME: tuple[Choice, ...] = ((0, 0), (0, 4), (16, 5), (48, 10))
+NAME: tuple[Choice, ...] = ((0, 0), (0, 4), (16, 5), (48, 10))
 _FILTER: tuple[Choice, ...] = ((1, 0), (0, 2), (3, 4), (19, 8))
 _CHROMATICITY: tuple[Choice, ...] = ((0, 19), (524288, 19), (1048576, 20), (2097152, 21))
 _COLOUR_FILTER = 5
@@ -179,7 +179,7 @@ def _metadata(bits: BitReader) -> dict[str, Any]:
     if has_more and not bits.flag():
         found["intensity"] = bits.half()
         bits.take(16 + 1 + 16)
-    _extensions(bits)
+    skip_extensions(bits)
     return found
 
 
@@ -199,7 +199,7 @@ def _extra(bits: BitReader) -> Extra:
     kind = bits.number()
     _depth(bits)
     shift = bits.number(_SHIFTS)
-    bits.take(8 * bits.number(_NAME))
+    bits.take(8 * bits.number(NAME))
     if kind == ALPHA:
         return Extra(kind, shift, bits.flag())
     if kind == SPOT:
@@ -238,10 +238,10 @@ def _chromaticity(bits: BitReader) -> tuple[int, int]:
     return across, down
 
 
-def _extensions(bits: BitReader) -> None:
+def skip_extensions(bits: BitReader) -> None:
+    """Move `bits` behind fields of later versions of the format."""
     kinds = bits.long()
-    bits.at += sum(bits.long() for _ in range(kinds.bit_count()))
-    bits.take(0)
+    bits.skip(sum([bits.long() for _ in range(kinds.bit_count())]))
 
 
 def _transform(bits: BitReader, *, is_xyb: bool) -> None:
