@@ -22,8 +22,8 @@ from upsample_cli.images.codecs.jxl.colour import colour_of, encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
-from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
-from upsample_cli.images.open import open_image, probe
+from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
+from upsample_cli.images.open import open_animation, open_image, probe
 from upsample_cli.images.save import open_sink
 
 LAYOUTS = sorted(FORMATS["jxl"].layouts, key=str)
@@ -161,7 +161,7 @@ def test_colours_in_xyb_are_converted_to_the_profile_and_not_left_linear():
 
 
 def test_a_profile_that_cannot_be_used_leaves_linear_srgb_and_says_so(monkeypatch):
-    monkeypatch.setattr("upsample_cli.images.codecs.jxl.reader.can_convert", lambda *_: False)
+    monkeypatch.setattr("upsample_cli.images.codecs.jxl.look.can_convert", lambda *_: False)
     rows, _, metadata, losses = read(PROFILE_IN_XYB)
     assert losses == ["the colour profile (ICC) cannot be used; colours become linear sRGB"]
     assert (metadata.icc_profile, metadata.colour) == (None, ColourSpace(codes=(1, 8)))
@@ -268,11 +268,68 @@ def test_channels_that_are_not_read_are_reported():
         read(with_extra(stream, 4))
 
 
-def test_an_animation_is_announced():
+def frames_of(data, **settings):
+    """The rows of each frame of an animation, and its duration."""
+    return [
+        (source.read_rows(0, source.info.height), float(duration))
+        for source, duration in open_animation(io.BytesIO(data), **settings)
+    ]
+
+
+def test_an_animation_is_read_frame_by_frame():
     rows, info, _, losses = read(ANIMATION)
-    assert (info.height, info.width) == (HEIGHT, WIDTH)
-    assert losses == ["it is an animation, of which only the first frame is read"]
+    assert (losses, info.frames) == ([], Frames(3, "animation", info.layout))
+    found, wanted = frames_of(ANIMATION), imagecodecs.jpegxl_decode(ANIMATION)
+    assert [duration for _, duration in found] == [100, 200, 50]
+    assert all((frame == other).all() for (frame, _), other in zip(found, wanted, strict=True))
+    assert (rows == wanted[0]).all()
+    for number in (1, 2, 3):
+        one, about, *_ = read(ANIMATION, frame=number)
+        assert (one == wanted[number - 1]).all()
+        assert about.frames is None
+    assert (wanted[0] != wanted[1]).any()
+    with pytest.raises(ImageError, match="has no frame 4; there are 3"):
+        read(ANIMATION, frame=4)
+
+
+@pytest.mark.parametrize("layout", [Layout("grey"), Layout("rgb", depth=16), Layout("rgb", alpha=True)], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"level": 80}, {"effort": 1}], ids=str)
+def test_the_frames_of_other_settings_are_counted(layout, settings):
+    """Several groups of pixels to a frame, and a frame that is the same as the one before."""
+    frames = np.stack([noise(layout, 300, 270) for _ in range(3)])
+    frames[2] = 255 - frames[2]
+    frames = frames[..., 0] if layout.channels == 1 else frames
+    data = imagecodecs.jpegxl_encode(frames, photometric="gray" if layout.channels == 1 else "rgb", **settings)
+    assert read(data)[1].frames == Frames(3, "animation", layout)
+    assert [duration for _, duration in frames_of(data)] == [100] * 3
+
+
+def test_an_animation_stays_one_in_formats_that_hold_it(tmp_path):
+    (tmp_path / "a.jxl").write_bytes(ANIMATION)
+    assert upsample_file(tmp_path / "a.jxl", tmp_path / "b.png", factor=2).warnings == ()
+    with Image.open(tmp_path / "b.png") as image:
+        assert (image.n_frames, image.size, image.info["duration"]) == (3, (2 * WIDTH, 2 * HEIGHT), 100)
+    (line,) = upsample_file(tmp_path / "a.jxl", tmp_path / "b.jxl", factor=2).warnings
+    assert line.startswith("JPEG XL is not written with several frames; of 3 the first is kept (")
+    with pytest.raises(ImageError, match="refused by strict"):
+        upsample_file(tmp_path / "a.jxl", tmp_path / "c.jxl", factor=2, strict=True)
+
+
+def test_an_animation_that_cannot_be_counted_or_held_gives_its_first_frame(monkeypatch):
+    start = "only the first frame of the animation is read, because "
+    rows, info, _, losses = read(ANIMATION[:-20])
+    assert (losses, info.frames) == ([start + "its end is damaged"], None)
     assert (rows == imagecodecs.jpegxl_decode(ANIMATION)[0]).all()
+    monkeypatch.setattr("upsample_cli.images.codecs.jxl.look._MOST_FRAMES_BYTES", 1 << 9)
+    assert read(ANIMATION)[3] == [start + "all of them take more than 0 MiB"]
+    monkeypatch.undo()
+    monkeypatch.setattr("upsample_cli.images.codecs.jxl.frames.MAX_FRAMES", 2)
+    assert read(ANIMATION)[1].frames is None
+
+
+def test_a_still_image_is_not_an_animation():
+    with pytest.raises(ImageError, match="holds one image now"):
+        frames_of(PROFILE)
 
 
 def test_metadata_boxes_are_read_and_others_reported():

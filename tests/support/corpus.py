@@ -216,6 +216,7 @@ def good_files() -> dict[str, bytes]:
         **_odd_tiffs(),
         "jxl": bytes(imagecodecs.jpegxl_encode(RGB, level=90)),
         "jxl deep": bytes(imagecodecs.jpegxl_encode(RGB16)),
+        "jxl animated": jxl_data.ANIMATION,
         "jxl jpeg": jxl_data.TURNED,
         "jxl profile": jxl_data.PROFILE,
         "jxl profile in xyb": jxl_data.PROFILE_IN_XYB,
