@@ -125,6 +125,7 @@ FORMATS: dict[str, Format] = {
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16, 32),
             frozenset({"icc_profile", "colour", "exif", "xmp"}),
             lossless=False, max_side=2**30, max_pixels=2**40, quality_range=(0, 100), default_quality=90,
+            frames=frozenset({"animation"}),
         ),
         Format(
             "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",

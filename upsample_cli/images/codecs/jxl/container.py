@@ -11,6 +11,7 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.codecs.jxl.codestream import MAGIC
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
+from upsample_cli.images.model import Metadata
 
 SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
 _TYPE = b"ftypjxl \0\0\0\0jxl "
@@ -111,20 +112,26 @@ def _left_out(names: list[bytes]) -> Iterator[Loss]:
         yield Loss("metadata", f"boxes that we do not keep are left out ({shown})")
 
 
-def write_container(file: BinaryIO, codestream: bytes, *, level: int, exif: bytes | None, xmp: bytes | None) -> None:
-    """Write a codestream, in boxes if it needs them: for metadata, or for a level other than 5."""
-    if level == 5 and not exif and not xmp:
-        file.write(codestream)
-        return
-    file.write(SIGNATURE + _box(_TYPE[:4], _TYPE[4:]))
-    if level != 5:
-        file.write(_box(b"jxll", bytes([level])))
-    if exif:
-        file.write(_box(b"Exif", bytes(4) + exif))
-    if xmp:
-        file.write(_box(b"xml ", xmp))
-    file.write(_head(b"jxlc", len(codestream)))
-    file.write(codestream)
+def write_boxes(file: BinaryIO, metadata: Metadata, *, level: int, size_bytes: int = 0) -> None:
+    """Write the boxes that come before a codestream, and the head of its own, if it needs them.
+
+    It needs them for metadata, or for a level other than 5.
+
+    Args:
+        file: the output file.
+        metadata: gives Exif and XMP.
+        level: level of the codestream.
+        size_bytes: size of the codestream; 0 if it ends with the file.
+    """
+    if level != 5 or metadata.exif or metadata.xmp:
+        file.write(SIGNATURE + _box(_TYPE[:4], _TYPE[4:]))
+        if level != 5:
+            file.write(_box(b"jxll", bytes([level])))
+        if metadata.exif:
+            file.write(_box(b"Exif", bytes(4) + metadata.exif))
+        if metadata.xmp:
+            file.write(_box(b"xml ", metadata.xmp))
+        file.write(_head(b"jxlc", size_bytes) if size_bytes else b"\0\0\0\0jxlc")
 
 
 def _box(kind: bytes, content: bytes) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from upsample_cli.images.codecs.jxl.bits import BitReader, Choice
+from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter, Choice
 from upsample_cli.images.codecs.jxl.codestream import NAME, Header, skip_extensions
 from upsample_cli.images.codecs.jxl.entropy import EntropyReader
 
@@ -32,7 +32,10 @@ _PERMUTATION_CONTEXTS, _MOST_PARTS = 8, 65536
 
 @dataclass
 class _Frame:
-    """A frame as far as its header has been read. The values are those of a header that is all default."""
+    """A frame as far as its header has been read. The values are those of a header that is all default.
+
+    `last_at` is the bit that says whether the frame is the last one.
+    """
 
     height: int
     width: int
@@ -46,6 +49,8 @@ class _Frame:
     is_last: bool = True
     is_partial: bool = False
     replaces: bool = True
+    is_default: bool = True
+    last_at: int = 0
 
     @property
     def parts(self) -> int:
@@ -85,7 +90,7 @@ def _frame(bits: BitReader, header: Header) -> _Frame:
     frame = _Frame(header.height, header.width)
     if bits.flag():  # all default
         return frame
-    frame.kind, frame.is_modular = bits.take(2), bits.flag()
+    frame.is_default, frame.kind, frame.is_modular = False, bits.take(2), bits.flag()
     flags = bits.long()
     has_ycbcr = not header.is_xyb and bits.flag()
     uses_dc = bool(flags & _USES_DC_FRAME)
@@ -155,6 +160,7 @@ def _blending(bits: BitReader, frame: _Frame, header: Header) -> None:
         frame.duration = bits.number(_DURATION)
         if header.animation.has_timecodes:
             bits.take(32)
+    frame.last_at = bits.at
     frame.is_last = bits.flag()
 
 
@@ -187,6 +193,15 @@ def _filters(bits: BitReader, *, is_modular: bool) -> None:
 
 def _skip_pixels(bits: BitReader, parts: int) -> None:
     """Move `bits` behind the coded pixels."""
+    _skip_order(bits, parts)
+    bits.pad()
+    size_bytes = sum(bits.number(_PART) for _ in range(parts))
+    bits.pad()
+    bits.skip(8 * size_bytes)
+
+
+def _skip_order(bits: BitReader, parts: int) -> None:
+    """Move `bits` behind the order of the parts."""
     if parts > _MOST_PARTS:
         raise ValueError("a frame of too many parts")
     if bits.flag():
@@ -195,7 +210,55 @@ def _skip_pixels(bits: BitReader, parts: int) -> None:
         for _ in range(min(numbers.read(min(parts.bit_length(), 7)), parts)):
             last = numbers.read(min(last.bit_length(), 7))
         numbers.check_end()
+
+
+def as_frame(data: bytes, header: Header, frames_at: int, *, duration: int, is_last: bool) -> bytes:
+    """The frames of a still image as one frame of an animation.
+
+    Args:
+        data: the codestream of the still image.
+        header: its header.
+        frames_at: where its frames start.
+        duration: how long it is shown, in ticks; at least 1.
+        is_last: whether it is the last frame of the animation.
+
+    Raises:
+        ValueError: the image consists of several layers.
+    """
+    bits = BitReader(data, 8 * frames_at)
+    while True:
+        start = bits.at
+        frame = _frame(bits, header)
+        if frame.is_last:
+            break
+        if frame.kind in {_REGULAR, _SKIP_PROGRESSIVE}:
+            raise ValueError("an image of several layers")
+        _skip_pixels(bits, frame.parts)
+    out, end = BitWriter(), bits.at
+    if frame.is_default:
+        _put_default(out, header)
+    else:
+        out.copy(data, start, frame.last_at)
+    out.number(duration, _DURATION)
+    out.put(is_last, 1)
+    if not is_last:
+        out.put(0, 2)  # later frames do not refer to it
+    if frame.is_default:
+        out.put(0b00_1_00, 5)  # no name, default filters, no extensions
+    else:
+        out.copy(data, frame.last_at + 1, end)
+    _skip_order(bits, frame.parts)
+    out.copy(data, end, bits.at)
     bits.pad()
-    size_bytes = sum(bits.number(_PART) for _ in range(parts))
-    bits.pad()
-    bits.skip(8 * size_bytes)
+    return data[frames_at : start >> 3] + out.bytes() + data[bits.at >> 3 :]
+
+
+def _put_default(out: BitWriter, header: Header) -> None:
+    """Write the fields of a frame header that is all default, up to its duration."""
+    out.put(0, 1 + 2 + 1 + 2)  # not all default, a regular frame, not modular, no flags
+    out.put(0, 0 if header.is_xyb else 1)  # no YCbCr
+    out.put(0, 2 * (1 + len(header.extra)))  # full size
+    if header.is_xyb:
+        out.put(3 | 2 << 3, 6)
+    out.put(0, 2 + 1)  # one pass, no crop
+    out.put(0, 2 * (1 + len(header.extra)))  # it replaces what was there

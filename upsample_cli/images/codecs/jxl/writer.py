@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
-from upsample_cli.images.codecs.jxl.codestream import GREY, RGB, Encoding, Stated, read_header, with_header
+from upsample_cli.images.codecs.jxl.codestream import GREY, RGB, Encoding, Header, Stated, read_header, with_header
 from upsample_cli.images.codecs.jxl.colour import encoding_of
-from upsample_cli.images.codecs.jxl.container import read_container, write_container
+from upsample_cli.images.codecs.jxl.container import read_container, write_boxes
 from upsample_cli.images.codecs.jxl.light import can_convert, to_linear
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.color.coded import HLG, PQ, profile_of
@@ -35,6 +35,15 @@ _LEVEL_OF_ALL = 10
 _SRGB = ColourSpace(codes=(1, 13))
 
 
+class Coded(NamedTuple):
+    """A codestream, the header with which it was encoded, where its frames start, and its level."""
+
+    codestream: bytes
+    header: Header
+    frames_at: int
+    level: int
+
+
 class JxlSink:
     """Collects an image, and encodes it at the end: a `model.Sink`.
 
@@ -45,13 +54,23 @@ class JxlSink:
         metadata: the metadata to write.
         quality: 0 to 100; None for a lossless image. Always lossless: 100, floating point, HDR, a damaged profile, and
             an image with alpha that has more than 8 bits or is not sRGB.
+        plays: for a frame of an animation, how often it is played; the header states that it is an animation.
     """
 
     losses: Collection[Loss] = ()
 
     def __init__(
-        self, file: BinaryIO, *, height: int, width: int, layout: Layout, metadata: Metadata, quality: int | None
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        quality: int | None,
+        plays: int | None = None,
     ) -> None:
+        self._plays = plays
         self._file, self._layout, self._metadata = file, layout, metadata
         self._quality = None if quality == 100 or layout.depth == 32 else quality
         self._pixels: Rows = np.empty((height, width, layout.channels), layout.dtype)
@@ -66,13 +85,13 @@ class JxlSink:
     def finish(self) -> None:
         """Encode the image."""
         check_complete(len(self._pixels) - self._next_row)
-        metadata = self._metadata
         with encoder_errors("JPEG XL"):
-            codestream, level = self._encoded()
-            write_container(self._file, codestream, level=level, exif=metadata.exif, xmp=metadata.xmp)
+            coded = self._coded()
+            write_boxes(self._file, self._metadata, level=coded.level, size_bytes=len(coded.codestream))
+            self._file.write(coded.codestream)
 
-    def _encoded(self) -> tuple[bytes, int]:
-        """The codestream and its level."""
+    def _coded(self) -> Coded:
+        """The encoded image."""
         profile, colour, layout = self._metadata.icc_profile, self._metadata.colour, self._layout
         own = profile or profile_of(colour or _SRGB, layout.colour)
         if self._quality is None:
@@ -85,21 +104,26 @@ class JxlSink:
         self._pixels = self._pixels[:0]
         return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
 
-    def _stated(self, encoded: bytes) -> tuple[bytes, int]:
-        """The codestream with a header that states the depth and the colours of the image, and its level."""
+    def _stated(self, encoded: bytes) -> Coded:
+        """The codestream with a header that states the depth and the colours of the image."""
         file = BytesIO(encoded)
         codestream = read_container(file).codestream(file)
         level = 5 if len(codestream) == len(encoded) else _LEVEL_OF_ALL
         header, layout = read_header(codestream), self._layout
         if (header.height, header.width) != self._size or header.animation is not None:
             raise ValueError("it encoded something else")
-        encoding = self._encoding()
+        encoding, frames_at = self._encoding(), header.end + 7 >> 3
         exponent_bits = _EXPONENT_BITS if layout.depth == 32 else 0
-        if (header.bits, header.exponent_bits, header.encoding) == (layout.depth, exponent_bits, encoding):
-            return codestream, level
-        intensity = None if encoding.has_profile else _INTENSITIES.get(encoding.transfer)
-        stated = Stated(encoding, layout.depth, exponent_bits, intensity, self._metadata.icc_profile)
-        return with_header(codestream, header, header.end + 7 >> 3, stated), level
+        is_right = (header.bits, header.exponent_bits, header.encoding) == (layout.depth, exponent_bits, encoding)
+        if not is_right or self._plays is not None:
+            intensity = None if encoding.has_profile else _INTENSITIES.get(encoding.transfer)
+            stated = Stated(
+                encoding, layout.depth, exponent_bits, intensity, self._metadata.icc_profile, self._plays
+            )  # fmt: skip
+            frames_bytes = len(codestream) - frames_at
+            codestream = with_header(codestream, header, frames_at, stated)
+            frames_at = len(codestream) - frames_bytes
+        return Coded(codestream, header, frames_at, level)
 
     def _encoding(self) -> Encoding:
         if self._metadata.icc_profile is not None:
