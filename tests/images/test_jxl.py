@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import random
+from fractions import Fraction
 
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from support.jxl_data import ANIMATION, HEIGHT, PIXELS, PROFILE, PROFILE_IN_XYB, TURNED, WIDTH
 from support.jxl_files import boxed, with_extra, with_size
 
@@ -25,6 +26,7 @@ from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_animation, open_image, probe
 from upsample_cli.images.save import open_sink
+from upsample_cli.images.save_frames import open_frame_writer
 
 LAYOUTS = sorted(FORMATS["jxl"].layouts, key=str)
 CODES = ColourSpace(codes=(9, 7))  # the curve of SMPTE 240M, which JPEG XL states only by a profile
@@ -306,13 +308,48 @@ def test_the_frames_of_other_settings_are_counted(layout, settings):
 
 def test_an_animation_stays_one_in_formats_that_hold_it(tmp_path):
     (tmp_path / "a.jxl").write_bytes(ANIMATION)
-    assert upsample_file(tmp_path / "a.jxl", tmp_path / "b.png", factor=2).warnings == ()
+    for name in ("b.png", "b.jxl", "b.webp"):
+        assert upsample_file(tmp_path / "a.jxl", tmp_path / name, factor=2).warnings == ()
     with Image.open(tmp_path / "b.png") as image:
         assert (image.n_frames, image.size, image.info["duration"]) == (3, (2 * WIDTH, 2 * HEIGHT), 100)
-    (line,) = upsample_file(tmp_path / "a.jxl", tmp_path / "b.jxl", factor=2).warnings
-    assert line.startswith("JPEG XL is not written with several frames; of 3 the first is kept (")
-    with pytest.raises(ImageError, match="refused by strict"):
-        upsample_file(tmp_path / "a.jxl", tmp_path / "c.jxl", factor=2, strict=True)
+    with Image.open(tmp_path / "b.png") as image:
+        expected = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
+    found = frames_of((tmp_path / "b.jxl").read_bytes())
+    assert [duration for _, duration in found] == [100, 200, 50]
+    assert all((frame == other).all() for (frame, _), other in zip(found, expected, strict=True))
+    with pytest.raises(ImageError, match="of 3 the first is kept"):
+        upsample_file(tmp_path / "a.jxl", tmp_path / "c.jpg", factor=2, strict=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("quality", [None, 80])
+@pytest.mark.parametrize("parts", ["nothing", "profile", "hdr"])
+def test_frames_are_written_as_they_are_read(layout, quality, parts):
+    own = profile_of(CODES, layout.colour)
+    metadata = {
+        "nothing": Metadata(), "profile": Metadata(icc_profile=own, exif=EXIF),
+        "hdr": Metadata(colour=ColourSpace(codes=(1, 16)), xmp=XMP),
+    }[parts]  # fmt: skip
+    images = [noise(layout, 20, 30), noise(layout, 20, 30)[::-1], noise(layout, 20, 30)[:, ::-1]]
+    file, info = io.BytesIO(), ImageInfo("png", 1, 1, layout, lossless=True)
+    writer = open_frame_writer(file, FORMATS["jxl"], Frames(3, "animation", layout, 7), quality=quality, info=info)
+    for image, duration in zip(images, (Fraction(100, 3), Fraction(0), Fraction(90_000)), strict=True):
+        sink = writer.frame(height=20, width=30, layout=layout, metadata=metadata, duration_ms=duration)
+        sink.write_rows(image.copy())
+        sink.finish()
+    writer.finish()
+    data = file.getvalue()
+    _, found, stated, losses = read(data)
+    assert (found.frames, stated, losses) == (Frames(3, "animation", layout, 7), metadata, [])
+    frames = frames_of(data)
+    assert [duration for _, duration in frames] == [33, 1, 90_000]  # a frame of 0 ms would not be shown
+    others = imagecodecs.jpegxl_decode(data)
+    if quality is None or found.lossless:
+        assert all(rows.tobytes() == image.tobytes() for (rows, _), image in zip(frames, images, strict=True))
+        assert others.tobytes() == b"".join(image.tobytes() for image in images)
+    else:
+        assert len({rows.tobytes() for rows, _ in frames}) == 3
+        assert all(near(rows, image) < 0.3 for (rows, _), image in zip(frames, images, strict=True))
 
 
 def test_an_animation_that_cannot_be_counted_or_held_gives_its_first_frame(monkeypatch):

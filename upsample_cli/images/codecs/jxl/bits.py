@@ -52,6 +52,13 @@ class BitReader:
         base, count = choices[self.take(2)]
         return base + self.take(count)
 
+    def sized(self, size_bits: int) -> int:
+        """A number whose length comes first, in `size_bits` bits."""
+        if not self.flag():
+            return 0
+        count = self.take(size_bits)
+        return (1 << count) + self.take(count)
+
     def long(self) -> int:
         """A number of up to 64 bits."""
         kind = self.take(2)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter, Choice
-from upsample_cli.images.codecs.jxl.profile import put_profile
+from upsample_cli.images.codecs.jxl.bits import BitReader, Choice
 
 MAGIC = b"\xff\x0a"
 
@@ -26,16 +25,16 @@ _SIDE: tuple[Choice, ...] = ((1, 9), (1, 13), (1, 18), (1, 30))
 _RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _PREVIEW_SMALL: tuple[Choice, ...] = ((16, 0), (32, 0), (1, 5), (33, 9))
 _PREVIEW: tuple[Choice, ...] = ((1, 6), (65, 8), (321, 10), (1345, 12))
-_TICKS: tuple[Choice, ...] = ((100, 0), (1000, 0), (1, 10), (1, 30))
-_PER: tuple[Choice, ...] = ((1, 0), (1001, 0), (1, 8), (1, 10))
-_PLAYS: tuple[Choice, ...] = ((0, 0), (0, 3), (0, 16), (0, 32))
-_WHOLE_BITS: tuple[Choice, ...] = ((8, 0), (10, 0), (12, 0), (1, 6))
-_FLOAT_BITS: tuple[Choice, ...] = ((32, 0), (16, 0), (24, 0), (1, 6))
+TICKS: tuple[Choice, ...] = ((100, 0), (1000, 0), (1, 10), (1, 30))
+PER: tuple[Choice, ...] = ((1, 0), (1001, 0), (1, 8), (1, 10))
+PLAYS: tuple[Choice, ...] = ((0, 0), (0, 3), (0, 16), (0, 32))
+WHOLE_BITS: tuple[Choice, ...] = ((8, 0), (10, 0), (12, 0), (1, 6))
+FLOAT_BITS: tuple[Choice, ...] = ((32, 0), (16, 0), (24, 0), (1, 6))
 _EXTRA_COUNT: tuple[Choice, ...] = ((0, 0), (1, 0), (2, 4), (1, 12))
 _SHIFTS: tuple[Choice, ...] = ((0, 0), (3, 0), (4, 0), (1, 3))
 NAME: tuple[Choice, ...] = ((0, 0), (0, 4), (16, 5), (48, 10))
 _FILTER: tuple[Choice, ...] = ((1, 0), (0, 2), (3, 4), (19, 8))
-_CHROMATICITY: tuple[Choice, ...] = ((0, 19), (524288, 19), (1048576, 20), (2097152, 21))
+CHROMATICITY: tuple[Choice, ...] = ((0, 19), (524288, 19), (1048576, 20), (2097152, 21))
 _COLOUR_FILTER = 5
 _WEIGHTS = (15, 55, 210)
 
@@ -184,13 +183,13 @@ def _metadata(bits: BitReader) -> dict[str, Any]:
 
 
 def _animation(bits: BitReader) -> Animation:
-    return Animation(bits.number(_TICKS), bits.number(_PER), bits.number(_PLAYS), bits.flag())
+    return Animation(bits.number(TICKS), bits.number(PER), bits.number(PLAYS), bits.flag())
 
 
 def _depth(bits: BitReader) -> tuple[int, int]:
     if not bits.flag():
-        return bits.number(_WHOLE_BITS), 0
-    return bits.number(_FLOAT_BITS), bits.take(4) + 1
+        return bits.number(WHOLE_BITS), 0
+    return bits.number(FLOAT_BITS), bits.take(4) + 1
 
 
 def _extra(bits: BitReader) -> Extra:
@@ -233,7 +232,7 @@ def _encoding(bits: BitReader) -> Encoding:
 
 
 def _chromaticity(bits: BitReader) -> tuple[int, int]:
-    packed = bits.number(_CHROMATICITY), bits.number(_CHROMATICITY)
+    packed = bits.number(CHROMATICITY), bits.number(CHROMATICITY)
     across, down = (number >> 1 ^ -(number & 1) for number in packed)
     return across, down
 
@@ -251,105 +250,3 @@ def _transform(bits: BitReader, *, is_xyb: bool) -> None:
         bits.take(16 * (9 + 3 + 4))
     custom = bits.take(3)
     bits.take(16 * sum(count for index, count in enumerate(_WEIGHTS) if custom >> index & 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """What a header shall state in place of what it does: see `Header`.
-
-    Args:
-        encoding, bits, exponent_bits: these replace what the header states.
-        intensity: given only if the header has none.
-        profile: the ICC profile after the header.
-        plays: number of plays (0 for ever) of an animation with a clock of milliseconds, which the header is not yet.
-    """
-
-    encoding: Encoding
-    bits: int
-    exponent_bits: int = 0
-    intensity: float | None = None
-    profile: bytes | None = None
-    plays: int | None = None
-
-
-def with_header(codestream: bytes, header: Header, frames_at: int, stated: Stated) -> bytes:
-    """A codestream with another header. Coded pixels do not change.
-
-    Args:
-        codestream: the codestream.
-        header: its header.
-        frames_at: where its frames start.
-        stated: what the header shall state.
-    """
-    out = BitWriter()
-    out.copy(codestream, 0, header.metadata_at)
-    has_more = stated.intensity is not None or stated.plays is not None
-    if has_more or not header.has_fields:
-        out.put(has_more << 1, 2)  # not all default
-    else:
-        out.copy(codestream, header.metadata_at, header.depth_span[0])
-    if has_more:
-        out.put(0, 3 + 1 + 1)  # upright, no size to show, no preview
-        out.put(stated.plays is not None, 1)
-        if stated.plays is not None:
-            _put_clock(out, stated.plays)
-    _put_depth(out, stated.bits, stated.exponent_bits)
-    if header.has_fields:
-        out.copy(codestream, header.depth_span[1], header.encoding_span[0])
-    else:
-        out.put(0b1_00_1, 4)  # 16-bit buffers suffice; no extra channels; XYB
-    _put_encoding(out, stated.encoding)
-    if has_more:
-        _put_intensity(out, stated.intensity)
-    if not header.has_fields:
-        out.put(0, 2)  # no extensions
-    out.copy(codestream, header.encoding_span[1] if header.has_fields else header.metadata_at + 1, header.end)
-    if stated.profile is not None:
-        put_profile(out, stated.profile)
-    return out.bytes() + codestream[frames_at:]
-
-
-def _put_clock(out: BitWriter, plays: int) -> None:
-    out.number(1000, _TICKS)
-    out.number(1, _PER)
-    out.number(plays, _PLAYS)
-    out.put(0, 1)  # no time codes
-
-
-def _put_intensity(out: BitWriter, intensity: float | None) -> None:
-    out.put(intensity is None, 1)
-    if intensity is not None:
-        out.half(intensity)
-        out.put(0, 16 + 1 + 16)
-
-
-def _put_depth(out: BitWriter, bits: int, exponent_bits: int) -> None:
-    out.put(bool(exponent_bits), 1)
-    out.number(bits, _FLOAT_BITS if exponent_bits else _WHOLE_BITS)
-    if exponent_bits:
-        out.put(exponent_bits - 1, 4)
-
-
-def _put_encoding(out: BitWriter, encoding: Encoding) -> None:
-    out.put(0, 1)
-    out.put(encoding.has_profile, 1)
-    out.number(encoding.space)
-    if encoding.has_profile:
-        return
-    out.number(encoding.white)
-    _put_chromaticities(out, encoding.chromaticities[:1])
-    if encoding.space != GREY:
-        out.number(encoding.primaries)
-        _put_chromaticities(out, encoding.chromaticities[1:])
-    out.put(encoding.gamma is not None, 1)
-    if encoding.gamma is not None:
-        out.put(encoding.gamma, 24)
-    else:
-        out.number(encoding.transfer)
-    out.number(1)  # relative colorimetric
-
-
-def _put_chromaticities(out: BitWriter, points: tuple[tuple[int, int] | None, ...]) -> None:
-    for point in points:
-        for part in point or ():
-            out.number(2 * part if part >= 0 else -2 * part - 1, _CHROMATICITY)

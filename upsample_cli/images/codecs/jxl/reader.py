@@ -15,10 +15,11 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.jxl.codestream import ALPHA, Encoding, Stated, read_header, with_header
+from upsample_cli.images.codecs.jxl.codestream import ALPHA, Encoding, read_header
 from upsample_cli.images.codecs.jxl.container import Container, read_container
 from upsample_cli.images.codecs.jxl.light import from_linear
 from upsample_cli.images.codecs.jxl.look import HEAD_BYTES, Look, check_supported, look_at, with_frames
+from upsample_cli.images.codecs.jxl.stated import Stated, with_header
 from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.codecs.tiff.kinds import TiffKind
 from upsample_cli.images.format_table import FORMATS

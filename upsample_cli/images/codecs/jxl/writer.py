@@ -16,10 +16,11 @@ import numpy as np
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
-from upsample_cli.images.codecs.jxl.codestream import GREY, RGB, Encoding, Header, Stated, read_header, with_header
+from upsample_cli.images.codecs.jxl.codestream import GREY, RGB, Encoding, Header, read_header
 from upsample_cli.images.codecs.jxl.colour import encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container, write_boxes
 from upsample_cli.images.codecs.jxl.light import can_convert, to_linear
+from upsample_cli.images.codecs.jxl.stated import Stated, with_header
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.color.coded import HLG, PQ, profile_of
 from upsample_cli.images.model import ColourSpace, Layout, Metadata, Rows
