@@ -33,6 +33,14 @@ class BitReader:
         self.at = end
         return int.from_bytes(self._data[start >> 3 : (end + 7) >> 3], "little") >> (start & 7) & (1 << count) - 1
 
+    def peek(self, count: int) -> int:
+        """The next `count` bits as a number, without going on. After the end of the data there are zeros."""
+        start = self.at
+        return (
+            int.from_bytes(self._data[start >> 3 : (start + count + 7) >> 3], "little") >> (start & 7)
+            & (1 << count) - 1
+        )
+
     def skip(self, count: int) -> None:
         """Go on by `count` bits.
 

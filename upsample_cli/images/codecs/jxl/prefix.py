@@ -88,15 +88,16 @@ def _symbol_reader(bits: BitReader, lengths: dict[int, int]) -> Read:
     codes, code, before = dict[tuple[int, int], int](), 0, 0
     for symbol, length in sorted(lengths.items(), key=lambda item: (item[1], item[0])):
         code <<= length - before
-        codes[length, code] = symbol
+        codes[length, int(f"{code:0{length}b}"[::-1], 2)] = symbol
         code, before = code + 1, length
+    masks = [(length, (1 << length) - 1) for length in sorted(set(lengths.values()))]
 
     def read() -> int:
-        found = 0
-        for count in range(1, PREFIX_BITS + 1):
-            found = found << 1 | bits.take(1)
-            if (count, found) in codes:
-                return codes[count, found]
+        following = bits.peek(PREFIX_BITS)
+        for length, mask in masks:
+            if (symbol := codes.get((length, following & mask))) is not None:
+                bits.skip(length)
+                return symbol
         raise ValueError("no such symbol")
 
     return read
