@@ -1,7 +1,8 @@
 """Writes docs/formats.md: `python docs/generate_formats.py`. Every cell is an image written and read back.
 
-Our own `nearest_form` and sink write an image, and another reader (Pillow, tifffile, or imagecodecs for 16-bit PNG)
-reads the file. If it does not contain what `nearest_form` announced, this ends with an error instead of a table.
+Our own `nearest_form` and sink write an image, and another reader (Pillow, tifffile, or imagecodecs for PNG and JPEG
+XL) reads the file. The profile and the code numbers in a JPEG XL are read by our own reader. If it does not contain
+what `nearest_form` announced, this ends with an error instead of a table.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from imagecodecs import png_decode
+from imagecodecs import jpegxl_decode, png_decode
 from PIL import Image, ImageCms, IptcImagePlugin
 from read_only_formats import read_only_table
 
@@ -25,6 +26,7 @@ from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, MANY, MAX_METADATA_BYTES
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
+from upsample_cli.images.open import read_header
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
@@ -90,6 +92,8 @@ def _read_back(fmt: Format, data: bytes) -> np.ndarray[Any, Any]:
         pixels = tifffile.imread(io.BytesIO(data))
     elif fmt.name == "png":
         pixels = png_decode(data)
+    elif fmt.name == "jxl":
+        pixels = jpegxl_decode(data)
     elif fmt.name == "pnm":  # our libraries do not read all kinds; the rows are at the end of the file
         size, is_deep = HEIGHT * WIDTH * (4 if data.startswith(b"P7") else 3), b"65535\n" in data[:80]
         pixels = np.frombuffer(data[-size * (1 + is_deep) :], ">u2" if is_deep else "u1")
@@ -123,13 +127,19 @@ def _colours(fmt: Format) -> str:
     kept = []
     for colour, title in (("grey", "grey"), ("rgb", "RGB"), ("cmyk", "CMYK"), ("cielab", "Lab")):
         data, _, lost = _written(fmt, Layout(colour))  # type: ignore[arg-type]
-        with Image.open(io.BytesIO(data)) as image:
-            mode = "RGB" if image.mode == "P" else image.mode
+        mode = _mode(fmt, data)
         is_kept = mode == {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "cielab": "LAB"}[colour]
         if colour in {"cmyk", "cielab"}:
             _agreed(fmt, title, is_kept, not any(title in line for line in lost))
         kept += [title] * is_kept
     return ", ".join(kept)
+
+
+def _mode(fmt: Format, data: bytes) -> str:
+    if fmt.name == "jxl":
+        return {1: "L", 3: "RGB"}[_read_back(fmt, data).shape[2]]
+    with Image.open(io.BytesIO(data)) as image:
+        return "RGB" if image.mode == "P" else image.mode
 
 
 def _alpha(fmt: Format) -> str:
@@ -156,11 +166,19 @@ def _part(what: str, metadata: Metadata, phrase: str, is_found: Callable[[Format
     return cell
 
 
-def _has_icc(_fmt: Format, data: bytes) -> bool:
+def _stated(data: bytes) -> Metadata:
+    return read_header(io.BytesIO(data))[1]
+
+
+def _has_icc(fmt: Format, data: bytes) -> bool:
+    if fmt.name == "jxl":
+        return _stated(data).icc_profile == _ICC
     return bool(Image.open(io.BytesIO(data)).info.get("icc_profile") == _ICC)
 
 
-def _has_codes(_fmt: Format, data: bytes) -> bool:
+def _has_codes(fmt: Format, data: bytes) -> bool:
+    if fmt.name == "jxl":
+        return _stated(data).colour == _HDR
     return b"cICP" + bytes((*_CODES, 0, 1)) in data or b"colrnclx" + struct.pack(">HH", *_CODES) in data
 
 
@@ -170,17 +188,30 @@ def _exif_block() -> bytes:
     return block.tobytes().removeprefix(b"Exif\0\0")
 
 
-def _has_exif(_fmt: Format, data: bytes) -> bool:
-    return bool(Image.open(io.BytesIO(data)).getexif().get(0x010F) == _MAKER)
+def _has_exif(fmt: Format, data: bytes) -> bool:
+    return bool(_exif_of(fmt, data).get(0x010F) == _MAKER)
+
+
+def _exif_of(fmt: Format, data: bytes) -> Image.Exif:
+    if fmt.name != "jxl":
+        return Image.open(io.BytesIO(data)).getexif()
+    block, at = Image.Exif(), data.find(b"Exif\0\0\0\0") + 8
+    if at >= 8:
+        block.load(data[at : at + int.from_bytes(data[at - 12 : at - 8], "big") - 12])
+    return block
 
 
 def _has_xmp(fmt: Format, data: bytes) -> bool:
+    if fmt.name == "jxl":
+        return b"xml " + _XMP in data
     image = Image.open(io.BytesIO(data))
     found = image.text.get("XML:com.adobe.xmp", "").encode() if fmt.name == "png" else image.info.get("xmp")  # type: ignore[attr-defined]
     return bool(found == _XMP)
 
 
 def _has_iptc(fmt: Format, data: bytes) -> bool:
+    if fmt.name == "jxl":
+        return _IPTC in data
     image = Image.open(io.BytesIO(data))
     if fmt.name == "png":  # ImageMagick's way, which exiftool reads too
         lines = image.text.get("Raw profile type iptc", "").split("\n")[3:]  # type: ignore[attr-defined]
@@ -189,17 +220,21 @@ def _has_iptc(fmt: Format, data: bytes) -> bool:
     return bool(found and found.get((2, 120)) == b"caption")
 
 
-def _has_dpi(_fmt: Format, data: bytes) -> bool:
-    image = Image.open(io.BytesIO(data))
-    found = image.info.get("dpi") or (image.getexif().get(0x011A), image.getexif().get(0x011B))
+def _has_dpi(fmt: Format, data: bytes) -> bool:
+    exif = _exif_of(fmt, data)
+    by_pillow = None if fmt.name == "jxl" else Image.open(io.BytesIO(data)).info.get("dpi")
+    found = by_pillow or (exif.get(0x011A), exif.get(0x011B))
     return None not in found and bool(np.allclose([float(value) for value in found], _DPI, atol=0.02))
 
 
 def _text(fmt: Format) -> str:
     data, _, lost = _written(fmt, metadata=Metadata(text=(_TITLE, _REMARK)))
-    image = Image.open(io.BytesIO(data))
-    has_title = getattr(image, "text", {}).get("Title") == _TITLE[1]
-    has_remark = has_title or image.info.get("comment") == _REMARK[1].encode()
+    if fmt.name == "jxl":
+        has_title = has_remark = _TITLE[1].encode() in data or _REMARK[1].encode() in data
+    else:
+        image = Image.open(io.BytesIO(data))
+        has_title = getattr(image, "text", {}).get("Title") == _TITLE[1]
+        has_remark = has_title or image.info.get("comment") == _REMARK[1].encode()
     said = " ".join(lost)
     _agreed(fmt, "text", has_title, "Title" not in said)
     _agreed(fmt, "the remark", has_remark, COMMENT not in said)
@@ -215,11 +250,18 @@ def _frames(fmt: Format) -> str:
             source, target = Path(folder, name), Path(folder, f"{kind}{fmt.extensions[0]}")
             images[0].save(source, save_all=True, append_images=images[1:])
             result = upsample_file(source, target, factor=1)
-            with Image.open(target) as image:
-                is_kept = getattr(image, "n_frames", 1) == len(images)
+            is_kept = _count(target) == len(images)
             if _agreed(fmt, kind, is_kept, not any("the first is" in line for line in result.warnings)):
                 kept.append(kind)
     return " and ".join(kept) or "the first"
+
+
+def _count(path: Path) -> int:
+    if path.suffix == ".jxl":
+        pixels = jpegxl_decode(path.read_bytes())
+        return len(pixels) if pixels.ndim == 4 else 1
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
 
 
 _COLUMNS: dict[str, Callable[[Format], str]] = {
@@ -243,24 +285,26 @@ Generated by `python docs/generate_formats.py`. Do not edit.
 ## What each output keeps
 
 Every cell was checked when this page was generated: our own encoder wrote an image, and another reader read it back
-(Pillow, tifffile, imagecodecs for PNG, or numpy for the plain rows of PNM). The page is generated only if every file
-contains what the plan announced. Whatever a format cannot hold is a warning when it is lost, and an error with
-`--strict`. `tconv info FILE` shows the same for your own file.
+(Pillow, tifffile, imagecodecs for PNG and JPEG XL, or numpy for the plain rows of PNM; our own reader for what the
+header of a JPEG XL states). The page is generated only if every file contains what the plan announced. Whatever a
+format cannot hold is a warning when it is lost, and an error with `--strict`. `tconv info FILE` shows the same for your
+own file.
 
 {table}
 
-A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM) is kept by
-PNG and AVIF, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG), which no profile can say. PNG
-keeps the proportion of pixels that are not square. A profile that does not suit the pixels (RGB for a grey image) is
-left out with a warning. The HDR chunks mDCV and cLLI are kept from PNG to PNG.
+A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM; the encoding
+of a JPEG XL) is kept by PNG, AVIF and JPEG XL, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG),
+which no profile can say. PNG keeps the proportion of pixels that are not square. A profile that does not suit the
+pixels (RGB for a grey image) is left out with a warning. The HDR chunks mDCV and cLLI are kept from PNG to PNG.
 
 Of a photograph with an HDR gain map (UltraHDR, Apple, Adobe) the base image is enlarged, and one warning says that the
 gain map is left out. `--linear-light` follows the stated curve, linear included; it refuses PQ and HLG.
 
-PNG, TIFF, BMP and PNM are lossless; WebP is lossless if the input was. WebP and AVIF keep the resolution inside their
-EXIF. If a format cannot hold a depth, the next lower one that it can hold is used. PNM is a PGM, a PPM or, with
-alpha, a PAM. A name that ends in .pam always gets a PAM; if a name ends in another kind's extension, a warning says
-so. PBM, PGM, PPM and PAM are all read, binary and plain.
+PNG, TIFF, BMP and PNM are lossless; WebP and JPEG XL are lossless if the input was and no quality is given. JPEG XL is
+also lossless at quality 100, with floating point or HDR, and with alpha if it has 16 bits or colours other than sRGB.
+WebP, AVIF and JPEG XL keep the resolution inside their EXIF. If a format cannot hold a depth, the next lower one that
+it can hold is used. PNM is a PGM, a PPM or, with alpha, a PAM. A name that ends in .pam always gets a PAM; if a name
+ends in another kind's extension, a warning says so. PBM, PGM, PPM and PAM are all read, binary and plain.
 
 ## Formats that are only read
 

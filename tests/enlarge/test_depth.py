@@ -151,9 +151,9 @@ def test_a_format_without_the_depth_names_formats_that_have_it_and_strict_refuse
     write_png(tmp_path / "a.png", hostile_pixels((HEIGHT, WIDTH, 3), np.uint16))
     write_tiff(tmp_path / "a.tif", np.ones((HEIGHT, WIDTH, 3), np.float32))
     for source, target, line in (
-        ("a.png", "b.jpg", "JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)"),
+        ("a.png", "b.jpg", "JPEG cannot hold 16 bits per channel; they become 8 (PNG, TIFF and JPEG XL can)"),
         ("a.tif", "b.webp", "WebP cannot hold floating point; 0 to 1 becomes black to white in 8 bits per channel, "
-         "values outside are cut off (TIFF can)"),
+         "values outside are cut off (TIFF and JPEG XL can)"),
     ):  # fmt: skip
         assert upsample_file(tmp_path / source, tmp_path / target).warnings == (line,)
         with pytest.raises(ImageError, match="refused by strict"):

@@ -175,7 +175,7 @@ def test_durations_of_a_thirtieth_of_a_second_keep_their_sum_in_gif():
 @pytest.mark.parametrize("target", ["b.jpg", "b.bmp", "b.avif", "b.tif"])
 def test_a_format_for_one_image_gets_the_first_frame_with_a_warning(target):
     result = upsample_file(saved("GIF"), target)
-    assert any("is not written with several frames; of 3 the first is kept (PNG and WebP and GIF can)" in line
+    assert any("is not written with several frames; of 3 the first is kept (PNG, WebP, GIF and JPEG XL can)" in line
                for line in result.warnings)  # fmt: skip
     assert "refused by --strict" in upsample("a.gif", "-o", f"c{target}", "--strict").errors[0]
 

@@ -58,7 +58,7 @@ def test_other_extensions_are_not_images(name):
 
 def test_an_unknown_format_is_an_error_that_lists_the_formats():
     with pytest.raises(UsageError) as caught:
-        format_named("jxl")
+        format_named("xyz")
     assert caught.value.exit_status == 2
     assert all(name in str(caught.value) for name in FORMATS)
 
@@ -224,10 +224,10 @@ def test_a_grey_profile_is_dropped_for_rgb_and_an_rgb_profile_is_kept_for_grey()
 
 def test_losses_name_a_format_without_the_loss():
     deep = nearest_form(info_of(Layout("rgb", depth=16)), Metadata(), FORMATS["jpeg"])
-    assert lines(deep.losses) == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)",)
+    assert lines(deep.losses) == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG, TIFF and JPEG XL can)",)
 
 
-@pytest.mark.parametrize("name", ["webp", "avif"])
+@pytest.mark.parametrize("name", ["webp", "avif", "jxl"])
 def test_a_resolution_is_stored_in_exif_if_the_format_has_no_field_for_it(name):
     made = nearest_form(info_of(Layout("rgb")), Metadata(dpi=(300, 299.5)), FORMATS[name])
     assert lines(made.losses) == ()

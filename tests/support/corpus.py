@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from support import jxl_data
 from support.tiffs import ASCII, BYTE, DOUBLE, LONG, SHORT, built, page
 
 HEIGHT, WIDTH = 23, 37
@@ -213,6 +214,12 @@ def good_files() -> dict[str, bytes]:
             np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack", metadata={"UUID": "uuid:1"}
         ),
         **_odd_tiffs(),
+        "jxl": bytes(imagecodecs.jpegxl_encode(RGB, level=90)),
+        "jxl deep": bytes(imagecodecs.jpegxl_encode(RGB16)),
+        "jxl animated": jxl_data.ANIMATION,
+        "jxl jpeg": jxl_data.TURNED,
+        "jxl profile": jxl_data.PROFILE,
+        "jxl profile in xyb": jxl_data.PROFILE_IN_XYB,
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),
         "bmp masks": bmp_of_masks(16, (0xF00, 0xF0, 0xF, 0xF000), RGB16[..., 0]),

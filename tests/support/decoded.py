@@ -18,6 +18,7 @@ _PNG, _TIFF, _PNM = (
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     tuple(b"P%d" % n for n in range(1, 8)),
 )
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 
 def decoded(data: bytes) -> bytes | None:
@@ -29,6 +30,8 @@ def decoded(data: bytes) -> bytes | None:
     if data.startswith(_TIFF):
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             return b"".join(_described(page.asarray()) for page in file.pages)
+    if data.startswith(_JXL):
+        return _described(imagecodecs.jpegxl_decode(data))
     try:
         with Image.open(io.BytesIO(data)) as image:
             # The first frame of an animation may have a palette that the others lack.

@@ -78,9 +78,9 @@ def test_losses_equal_the_warnings_of_upsample(name, tmp_path, capsys, monkeypat
 @pytest.mark.parametrize(
     ("name", "taken"),
     [
-        ("webp full", {"jpeg": 95, "webp": 95, "avif": 90}),
-        ("webp lossless", {"jpeg": 95, "avif": 90}),  # WebP stores a lossless input losslessly
-        ("jpeg cmyk", {"jpeg": 95, "webp": 95, "avif": 90}),
+        ("webp full", {"jpeg": 95, "webp": 95, "avif": 90, "jxl": 90}),
+        ("webp lossless", {"jpeg": 95, "avif": 90}),  # WebP and JPEG XL store a lossless input losslessly
+        ("jpeg cmyk", {"jpeg": 95, "webp": 95, "avif": 90, "jxl": 90}),
     ],
 )
 def test_the_loss_of_lossy_encoding_is_stated_only_if_it_applies(name, taken, tmp_path, capsys, monkeypatch):

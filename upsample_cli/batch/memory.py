@@ -26,14 +26,18 @@ _SHARE = 0.5
 _BAND_BYTES = 64 * 2**20
 """Memory of the bands of one large image, all threads together."""
 
-_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8}
+_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8, "jxl": 6}
 """Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF and PNG are read by rows; see `decoding_bytes`.
 
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12}
-"""Bytes per output pixel in the encoder; 4 for other formats. Measured; WebP takes 11 if lossy, 31 if lossless."""
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12, "jxl": 20}
+"""Bytes per output pixel in the encoder; 4 for other formats. Measured; WebP takes 11 if lossy, 31 if lossless, JPEG XL
+13 to 15, and 38 if it is lossy with a colour profile."""
+
+_DEEP_TIMES = {"jxl": 3}
+"""How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""
 
 _REDUCED_ROWS = 300
 """Rows of the enlarged image, in float64, that the reduction to another size holds. Measured: 250 to 310."""
@@ -57,6 +61,7 @@ def job_bytes(job: Job) -> int:
     header, output = job.header, job.resolved.layout
     decoded = _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
     collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
+    collected *= _DEEP_TIMES.get(job.format, 1) if output.depth > 8 else 1
     factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)

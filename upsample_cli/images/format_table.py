@@ -37,7 +37,7 @@ class Format(ReadFormat):
         layouts: the layouts that the sink of this package writes.
         holds: the parts of `Metadata` that it keeps. "comments" are all texts with the keyword `COMMENT`, "comment" is
             the last of them.
-        lossless: whether pixels are stored without loss. WebP can do both: see `save.open_sink`.
+        lossless: whether pixels are stored without loss. WebP and JPEG XL can do both: see `save.open_sink`.
         streams: whether rows are written as they come, so that the whole image is never in memory.
         max_side: the most rows, and the most columns.
         max_pixels: the most pixels.
@@ -116,6 +116,13 @@ FORMATS: dict[str, Format] = {
             "avif", "AVIF", (".avif",), "AVIF",
             frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "colour", "exif", "xmp"}),
             lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100), default_quality=90,
+        ),
+        Format(
+            "jxl", "JPEG XL", (".jxl",), "JXL",
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16, 32),
+            frozenset({"icc_profile", "colour", "exif", "xmp"}),
+            lossless=False, max_side=2**30, max_pixels=2**40, quality_range=(0, 100), default_quality=90,
+            frames=frozenset({"animation"}),
         ),
         Format(
             "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",

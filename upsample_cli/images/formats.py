@@ -27,7 +27,7 @@ _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
 
 _OTHER_NAMES = """
-    heics heifs avci jxl jph jxr wdp hdp jls jxs exr pfm phm pcx dcx
+    heics heifs avci jph jxr wdp hdp jls jxs exr pfm phm pcx dcx
     sgi rgb rgba bw ras ktx ktx2 icns xbm xpm wbmp dib flif bpg fits fit fts dcm djvu djv
     svg svgz eps ai wmf emf cdr xcf kra ora afphoto clip procreate
     3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f

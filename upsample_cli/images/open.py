@@ -32,7 +32,7 @@ from upsample_cli.images.input_formats import READ_ONLY
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
-from upsample_cli.images.open_frames import lost_page
+from upsample_cli.images.open_frames import changed, lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 
@@ -175,14 +175,18 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
+        if format_of_content(file.read(HEAD_BYTES), name).name == "jxl":
+            from upsample_cli.images.codecs.jxl.reader import open_jxl_frames
+
+            yield from open_jxl_frames(file, name, max_pixels=max_pixels)
+            return
+        file.seek(0)
         with header_read(file):
             opened = open_with_pillow(file, name, max_pixels=max_pixels)
             header = header_of(opened, file, name)
         frames, fault, is_read = header.info.frames, None, False
         if frames is None or frames.layout is None:
-            raise ImageError(
-                name, "holds one image now, and held several before", "leave it alone, and try again", kind="changed"
-            )
+            raise changed(name)
         header = as_frame(header, frames.layout)
         for number, found in frame_sources(file, frames, header, opened, name):
             if isinstance(found, ImageError):
@@ -224,7 +228,7 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """A source for a TIFF, a PNM or a format that is only read; None for others. The file's position is moved."""
+    """A source for TIFF, PNM, JPEG XL and formats that are only read; None for others. Moves the file's position."""
     source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
     if format_name in READ_ONLY:
         from upsample_cli.images.codecs.whole.source import open_whole
@@ -240,6 +244,10 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
 
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "jxl":
+        from upsample_cli.images.codecs.jxl.reader import open_jxl
+
+        return open_jxl(file, name, max_pixels=max_pixels, frame=frame)
     if format_name == "bmp":
         source = _bmp_of_masks(file, name, max_pixels)
         if source is not None and frame is not None and frame > 1:

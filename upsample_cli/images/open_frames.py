@@ -72,6 +72,12 @@ def _frames_of_png(image: ImageFile.ImageFile, file: BinaryIO, layout: Layout, a
     return Frames(animation.frames, "animation", composed, animation.plays, int(animation.has_still), losses=losses)
 
 
+def changed(name: str) -> ImageError:
+    """The error for an animation that is a single image when it is read again."""
+    cause = "holds one image now, and held several before"
+    return ImageError(name, cause, "leave it alone, and try again", kind="changed")
+
+
 def lost_page(error: ImageError, number: int, count: int, what: str = "page") -> Loss:
     """The loss of a page or frame, counted from 1, that cannot be read.
 

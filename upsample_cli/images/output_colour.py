@@ -41,11 +41,11 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
     from upsample_cli.images.color.coded import is_srgb, name_of, profile_of
 
     if is_srgb(colour):
-        return replace(metadata, colour=_kept(colour, profile, fmt)), []
+        return replace(metadata, colour=_kept(colour, profile, fmt, made)), []
     losses = list[Loss]()
-    kept = _kept(colour, profile, fmt)
+    kept = _kept(colour, profile, fmt, made)
     # Programs that do not know code numbers also need a profile.
-    needs = profile is None and fmt.name != "avif" if kept else profile is None
+    needs = profile is None and fmt.name not in {"avif", "jxl"} if kept else profile is None
     if needs and "icc_profile" in fmt.holds and (kept is None or colour.codes is not None):
         profile = profile_of(colour, made.colour)
     has_own = metadata.icc_profile is not None and colour.codes is None  # it overrides gamma and chromaticities
@@ -59,11 +59,16 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
     return replace(metadata, colour=kept, icc_profile=profile), losses
 
 
-def _kept(colour: ColourSpace, profile: bytes | None, fmt: Format) -> ColourSpace | None:
+def _kept(colour: ColourSpace, profile: bytes | None, fmt: Format, made: Layout) -> ColourSpace | None:
     """The part of a colour space that the format can store in its own way; None if it cannot."""
     if "colour" not in fmt.holds:
         return None
     if fmt.name == "png":
         return replace(colour, intent=None) if profile is not None else colour
+    if fmt.name == "jxl":
+        from upsample_cli.images.codecs.jxl.colour import encoding_of
+
+        is_held = profile is None and encoding_of(colour, made.colour) is not None
+        return replace(colour, intent=None, mastering=()) if is_held else None
     is_held = colour.codes is not None and not colour.is_limited and profile is None
     return ColourSpace(codes=colour.codes) if is_held else None

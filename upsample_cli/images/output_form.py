@@ -87,7 +87,7 @@ def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Form
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[Loss, ...]]:
     if frames is None or frames.kind in fmt.frames:
         return frames, frames.losses if frames else ()
-    others = " and ".join(other.title for other in FORMATS.values() if frames.kind in other.frames)
+    others = _listed([other.title for other in FORMATS.values() if frames.kind in other.frames])
     can = f"{others} can" if others else "no output can"
     line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
     return None, (Loss("frames", line),)
@@ -120,7 +120,11 @@ def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
 
 
 def _titles(layout: Layout) -> str:
-    return " and ".join(fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds)
+    return _listed([fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds])
+
+
+def _listed(titles: list[str]) -> str:
+    return " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
 
 
 def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> Iterator[Loss]:

@@ -59,6 +59,8 @@ def open_sink(
       which keeps thin coloured lines.
     - WebP: lossless if the input is stored without loss and no quality is given; otherwise lossy, 95 by default.
     - AVIF: quality 90 by default, chroma as for JPEG. It is always lossy, even at 100.
+    - JPEG XL: lossless in the same case, and at quality 100; otherwise lossy, 90 by default. Floating point, HDR, and
+      alpha with 16 bits or colours other than sRGB are always lossless.
     - GIF: at most 256 colours. An image with no more keeps its colours; others are reduced to 256 colours and dithered.
 
     Args:
@@ -91,6 +93,11 @@ def open_sink(
     if layout.colour == "grey":  # grey has no chroma to subsample, and AVIF would store a chroma plane
         settings.pop("subsampling", None)
     size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
+    if fmt.name == "jxl":
+        from upsample_cli.images.codecs.jxl.writer import JxlSink
+
+        used = None if lossless else settings["quality"]
+        return JxlSink(file, **size, metadata=metadata, quality=used)
     if fmt.name == "jpeg":
         from upsample_cli.images.codecs.jpeg import JpegSink
 
@@ -116,8 +123,9 @@ def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:
 
 
 def is_lossless(fmt: Format, quality: int | None, info: ImageInfo | None) -> bool:
-    """Whether pixels are written without loss. WebP is lossless if the input is and no quality is given."""
-    return fmt.lossless or (fmt.name == "webp" and quality is None and info is not None and info.lossless)
+    """Whether pixels are written without loss. WebP and JPEG XL are if the input is and no quality is given."""
+    is_both = fmt.name in {"webp", "jxl"}
+    return fmt.lossless or (is_both and quality is None and info is not None and info.lossless)
 
 
 def _jpeg_settings(quality: int | None, info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
@@ -134,13 +142,17 @@ def _avif_settings(quality: int | None, info: ImageInfo | None, _lossless: bool)
     return {"quality": quality, "subsampling": _subsampling(info), "speed": _AVIF_SPEED}
 
 
+def _jxl_settings(quality: int | None, _info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
+    return {"quality": quality}
+
+
 def _plain_settings(_quality: int | None, _info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
     return {}
 
 
 _SETTINGS = {
     "jpeg": _jpeg_settings, "webp": _webp_settings, "avif": _avif_settings,
-    "bmp": _plain_settings, "gif": _plain_settings,
+    "jxl": _jxl_settings, "bmp": _plain_settings, "gif": _plain_settings,
 }  # fmt: skip
 
 

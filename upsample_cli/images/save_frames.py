@@ -17,7 +17,7 @@ from upsample_cli.images.codecs.webp import WebpFrames
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import check_quality
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Rows, Sink
-from upsample_cli.images.save import open_sink
+from upsample_cli.images.save import is_lossless, open_sink
 
 
 class Muxer(Protocol):
@@ -44,8 +44,8 @@ def open_frame_writer(
 ) -> FrameWriter:
     """Open a writer for several images into `file`.
 
-    PNG and TIFF are written as rows come. For WebP and GIF, one frame at a time is collected and encoded as a whole, as
-    `save.open_sink` does for a single image; similarities between frames are not used for compression.
+    PNG and TIFF are written as rows come. For WebP, GIF and JPEG XL, one frame at a time is collected and encoded as a
+    whole, as `save.open_sink` does for a single image; similarities between frames are not used for compression.
 
     Args:
         file: a seekable binary file, at its start.
@@ -64,6 +64,11 @@ def open_frame_writer(
     level = {} if quality is None else {"level": quality}
     if fmt.name == "tiff":
         return TiffPages(file, frames, factor=factor, executor=executor, **level)
+    if fmt.name == "jxl":
+        from upsample_cli.images.codecs.jxl.animation import JxlFrames
+
+        lossy = fmt.default_quality if quality is None else quality
+        return JxlFrames(file, frames, quality=None if is_lossless(fmt, quality, info) else lossy)
     if fmt.name == "png":
         return ApngWriter(file, frames, executor=executor, **level)
 

@@ -25,6 +25,8 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\0+", "tiff"),
     (0, b"GIF8", "gif"),
     (0, b"BM", "bmp"),
+    (0, b"\xff\x0a", "jxl"),
+    (0, b"\0\0\0\x0cJXL ", "jxl"),
     *((0, b"P%d%c" % (kind, space), "pnm") for kind in range(1, 8) for space in b" \t\r\n#"),
     (4, b"jP  \r\n\x87\n", "jpeg2000"),
     (0, b"\xff\x4f\xff\x51", "jpeg2000"),
@@ -36,8 +38,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 )
 _EXR = CONVERT.replace("PNG, TIFF or JPEG", "TIFF") + ", for example with oiiotool (floating point is kept)"
 _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"\xff\x0a", "JPEG XL", CONVERT),
-    (4, b"JXL ", "JPEG XL", CONVERT),
     (0, b"v/1\x01", "OpenEXR", _EXR),
     (0, b"%PDF", "PDF", CONVERT),
     (0, b"<svg", "SVG", CONVERT),

@@ -33,6 +33,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("No codec available", "is an AVIF that the Pillow that is installed cannot decode", CONVERT),
     ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
     (OVERLAP, "is damaged: its directories, or what they point to, overlap", COPY),
+    ("NEED_MORE_INPUT", "is truncated: the file ends before its image does", COPY),
     ("runcated", "is truncated: the file ends before its image does", COPY),
 )
 

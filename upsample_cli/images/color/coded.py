@@ -96,7 +96,7 @@ def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
     >>> profile[16:20], profile[36:40], int.from_bytes(profile[:4], "big") == len(profile)
     (b'RGB ', b'acsp', True)
     """
-    curve, chromaticities = curve_of(colour), _chromaticities(colour)
+    curve, chromaticities = curve_of(colour), chromaticities_of(colour)
     if curve is None or chromaticities is None:
         return None
     columns, adapted = _colorants(chromaticities)
@@ -112,7 +112,8 @@ def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
     return _profile(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc))
 
 
-def _chromaticities(colour: ColourSpace) -> tuple[int, ...] | None:
+def chromaticities_of(colour: ColourSpace) -> tuple[int, ...] | None:
+    """Chromaticities x and y of white, red, green and blue, times 100000; None for code numbers that are not known."""
     if colour.codes is not None:
         return _PRIMARIES.get(1 if colour.codes[0] == _UNSPECIFIED else colour.codes[0], ("", None))[1]
     return _D65 + _BT709 if colour.intent is not None or colour.chromaticities is None else colour.chromaticities

@@ -1,0 +1,1 @@
+"""JPEG XL. imagecodecs codes the pixels; headers, colour spaces, profiles and boxes are read and written here."""
