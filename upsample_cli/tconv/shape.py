@@ -13,7 +13,10 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
 from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
 from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, TransposedConvolution
+from upsample_cli.tconv.layers.dense import Linear
+from upsample_cli.tconv.layers.mixing import Mixing, outputs
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.reshaping import Flatten, Unflatten
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
 BYTES_PER_NUMBER = 4
@@ -29,6 +32,7 @@ class Step:
         output: sizes after the layer.
         along: the layer along each axis; None if it is not uniform along the axis.
         formulas: for each axis, the formula with numbers and result.
+        input_channels: channels before the layer; None if unknown.
         channels: channels after the layer; None if unknown.
         shift: for each axis, the shift by this layer in pixels of its output; None if it is not uniform.
         total_shift: for each axis, the shift by the chain up to this layer; None if it is not uniform.
@@ -44,6 +48,7 @@ class Step:
     output: tuple[Size, ...]
     along: tuple[LayerAxis | None, ...]
     formulas: tuple[str, ...]
+    input_channels: int | None
     channels: int | None
     shift: tuple[Fraction | None, ...]
     total_shift: tuple[Fraction | None, ...]
@@ -78,23 +83,25 @@ def shape(
     _check_numbers("number of images", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
-            if layer.axes not in (None, len(before)):
-                count = "1 axis" if len(before) == 1 else f"{len(before)} axes"
+            if layer.axes not in (None, len(before)) and not (layer.name == "BatchNorm1d" and not before):
+                count = "1 axis" if len(before) == 1 else f"{len(before) or 'no'} axes"
                 raise GeometryError(
                     f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",
                     f"write it as {'x'.join(name.upper() for name in axis_names(layer.axes or 0))}",
                 )
-            channels = layer.output_channels(channels)
-            after = layer.output_sizes(before)
+            entering = channels
+            channels, after = outputs(layer, channels, before)
             _check_numbers("size", *before)
             _check_numbers("output size", *after)
             _check_numbers("number of channels", channels)
             axes = layer.along_axes(before)
+            if len(before) != len(after):
+                chains = [None] * len(after)
             chains = [
                 None if chain is None or axis is None else chain.after(axis)
                 for chain, axis in zip(chains, axes, strict=True)
             ]
-            steps.append(_step(layer, before, after, axes, channels, chains, batch))
+            steps.append(_step(layer, before, after, axes, (entering, channels), chains, batch))
         before = after
     return tuple(steps)
 
@@ -113,20 +120,27 @@ def _step(
     before: tuple[Size, ...],
     after: tuple[Size, ...],
     axes: Sequence[LayerAxis | None],
-    channels: int | None,
+    both_channels: tuple[int | None, int | None],
     chains: Sequence[Chain | None],
     batch: int,
 ) -> Step:
+    entering, channels = both_channels
     numbers_before = [size for size in before if isinstance(size, int)]
     numbers_after = [size for size in after if isinstance(size, int)]
     counted = len(numbers_before) == len(before) and len(numbers_after) == len(after)
-    multiply_adds = layer.multiply_adds(numbers_before, numbers_after) if counted else None
+    if not counted:
+        multiply_adds = None
+    elif isinstance(layer, Mixing):
+        multiply_adds = layer.multiply_adds_of(entering, numbers_before)
+    else:
+        multiply_adds = layer.multiply_adds(numbers_before, numbers_after)
     return Step(
         layer=layer,
         input=before,
         output=after,
         along=tuple(axes),
-        formulas=layer.formulas(before),
+        formulas=tuple(map(str, after)) if isinstance(layer, Mixing) else layer.formulas(before),
+        input_channels=entering,
         channels=channels,
         shift=tuple(None if axis is None else axis.shift for axis in axes),
         total_shift=tuple(None if chain is None else chain.shift for chain in chains),
@@ -147,7 +161,7 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
     >>> split_size((8, 3, 224, 224), [parse_layer("Conv2d(3, 16, 3)")])
     (8, 3, (224, 224))
     """
-    axes = next((layer.axes for layer in layers if layer.axes is not None), len(sizes))
+    axes = _input_axes(len(sizes), layers)
     extra = len(sizes) - axes
     if extra not in (1, 2):
         return 1, None, tuple(sizes)
@@ -159,8 +173,52 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
     return (leading[0] if extra == 2 else 1), leading[-1], tuple(sizes[extra:])
 
 
+def _input_axes(numbers: int, layers: Sequence[Layer]) -> int:
+    """How many axes an input has, for a size of so many numbers. The first layer that works on axes decides.
+
+    Before Flatten there are axes, the more the more numbers; before Linear or Unflatten one or two numbers are
+    features, which are channels.
+    """
+    for layer in layers:
+        if isinstance(layer, Linear | Unflatten):
+            return 0 if numbers <= 2 else numbers - 2
+        if isinstance(layer, Flatten):
+            return {3: 2, 4: 2, 5: 3}.get(numbers, numbers)
+        if layer.axes is not None:
+            return layer.axes
+    return numbers
+
+
+def with_flattens(
+    sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None
+) -> tuple[tuple[Layer, ...], int]:
+    """The layers with a Flatten where forward() must flatten, and how many were added.
+
+    That is before a Linear whose in_features are all numbers that come in, and not those of the last axis.
+
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
+    >>> layers, added = with_flattens((8, 8), [parse_layer("MaxPool2d(2)"), parse_layer("Linear(48, 10)")], channels=3)
+    >>> print(*layers)
+    MaxPool2d(kernel_size=2) Flatten() Linear(48, 10)
+    """
+    found: list[Layer] = []
+    after = tuple(sizes)
+    for number, layer in enumerate(layers, start=1):
+        if isinstance(layer, Linear) and after and channels and layer.in_features != after[-1]:
+            numbers = [size for size in after if isinstance(size, int)]
+            if len(numbers) == len(after) and channels * prod(numbers) == layer.in_features:
+                found.append(Flatten())
+                channels, after = layer.in_features, ()
+        found.append(layer)
+        try:
+            channels, after = outputs(layer, channels, after)
+        except (GeometryError, ValueError):  # `shape` names the layer
+            return (*found, *layers[number:]), len(found) - number
+    return tuple(found), len(found) - len(layers)
+
+
 def with_output_size(
-    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int]
+    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int], *, channels: int | None = None
 ) -> tuple[Layer, ...]:
     """The layers, where the last has the output_padding that `output_size=` in its call would set in PyTorch.
 
@@ -174,7 +232,7 @@ def with_output_size(
     last = layers[-1]
     if not isinstance(last, TransposedConvolution):
         raise GeometryError(f"{last.name} takes no output_size", "only a transposed convolution at the end does")
-    before = shape(sizes, layers[:-1])[-1].output if len(layers) > 1 else tuple(sizes)
+    before = shape(sizes, layers[:-1], channels=channels)[-1].output if len(layers) > 1 else tuple(sizes)
     wanted = split_axes(last.axes, {"output_size": output_size})
     needed = []
     for name, size, axis, one in zip(axis_names(last.axes), before, last.each_axis, wanted, strict=True):
@@ -186,7 +244,7 @@ def with_output_size(
     return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
 
 
-def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
+def least_letter(sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None) -> int | None:
     """The smallest value for the letters of a size; None if legal values are not given by a lower bound.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
@@ -196,9 +254,10 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 
     def legal(value: int) -> bool:
         after: tuple[Size, ...] = tuple(size.at(value) if isinstance(size, Symbolic) else size for size in sizes)
+        through = channels
         try:
             for layer in layers:
-                after = layer.output_sizes(after)
+                through, after = outputs(layer, through, after)
         except GeometryError:
             return False
         return True
@@ -215,8 +274,10 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 def size_text(sizes: Sequence[Size]) -> str:
     """The text of sizes, as `symbolic.parse_size` reads it, with spaces around formulas.
 
-    >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
-    ('50x100', '2n-1 x 7')
+    >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7)), size_text(())
+    ('50x100', '2n-1 x 7', 'no axes')
     """
+    if not sizes:
+        return "no axes"
     apart = any(isinstance(size, Symbolic) and len(str(size)) > 1 for size in sizes)
     return (" x " if apart else "x").join(str(size) for size in sizes)
