@@ -170,7 +170,7 @@ def test_every_notation_of_a_model_gives_the_same_model(text):
         ("Sequential(", "line 1, 'Sequential\\(': this is not a model"),
         (
             "UNet(\n (down): Conv2d(1, 1, 1)\n (up): ReLU()\n)",
-            "line 1: the text of UNet does not say in which order its layers run: it has down, up; choose part=down, or",
+            "line 1: the text of UNet does not say in which order its layers run: it has down, up; choose part=down,",
         ),
         ("ReLU()\nFold((2, 2), 2)", "line 2: the layer Fold is unknown"),
         ("ReLU()\nConv2D(3, 8, 3)", "line 2: the layer Conv2D is unknown; known are Conv2d"),

@@ -68,7 +68,9 @@ class Chosen:
                 "graph: skips, branches and functions in forward()"
             )
         if self.left_out:
-            notes.append(f"left out, because it runs on the input of its block: {_listed(self.left_out)}")
+            notes.append(
+                f"left out here and in the costs, because it runs on the input of its block: {_listed(self.left_out)}"
+            )
         if self.flattens:
             notes.append(
                 "a Flatten was added before a Linear whose in_features are all numbers that come in: forward() must "
@@ -180,9 +182,14 @@ def _in_order(module: Module, choice: Choice, chosen: Chosen, path: str) -> Sequ
             ("choose ", first, ", or give ", Setting("in_order", True), " to take them in the order of the text"),
         )
     chosen.assumed[module.name] = None
-    beside = [child for child in module.children if _is_beside(child, module)]
-    chosen.left_out |= dict.fromkeys(f"{child.label} of {module.name}" for child in beside)
-    return [child for child in module.children if child not in beside]
+    convolution = _first_convolution(module)
+    kept = []
+    for child in module.children:
+        if _is_beside(child, convolution):
+            chosen.left_out[f"{child.label} of {module.name}"] = None
+        else:
+            kept.append(child)
+    return kept
 
 
 def _is_certain(module: Module) -> bool:
@@ -201,12 +208,10 @@ def _is_certain(module: Module) -> bool:
     return True
 
 
-def _is_beside(child: Module, block: Module) -> bool:
-    """Whether a child of a residual block runs on the block's input: both begin with the same channels."""
-    if child.label not in _BESIDE:
-        return False
-    first, own = _first_convolution(block), _first_convolution(child)
-    return None not in (first, own) and first is not own and _in_channels(first) == _in_channels(own)
+def _is_beside(child: Module, first: Module | None) -> bool:
+    """Whether a child of a residual block runs on the block's input: it begins with the channels of the first layer."""
+    own = _first_convolution(child) if child.label in _BESIDE else None
+    return own is not None and own is not first and _in_channels(own) == _in_channels(first)
 
 
 def _first_convolution(module: Module) -> Module | None:

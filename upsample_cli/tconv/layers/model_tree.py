@@ -15,7 +15,7 @@ from upsample_cli.tconv.layers.constructors import class_name, split_name
 from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.parsing import expression
 
-LONGEST_MODEL = 500_000
+LONGEST_MODEL = 200_000
 """The most characters of a text to parse."""
 MOST_LAYERS = 10_000
 """The most layers. A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
@@ -176,24 +176,23 @@ def _module(node: ast.expr, label: str = "", times: int = 1) -> Module:
     if not isinstance(node, ast.Call):
         raise GeometryError(f"line {node.lineno}: this is not a layer", EXPECTED)
     name = class_name(node)
-    all_inside = name == "Sequential"
-    is_inside = _is_labelled if name in KINDS else _is_module
-    inside = [argument for argument in node.args if all_inside or is_inside(argument)]
-    call = ast.Call(node.func, [argument for argument in node.args if argument not in inside], node.keywords)
+    inside: list[ast.expr] = []
+    settings: list[ast.expr] = []
+    for argument in node.args:
+        (inside if _is_child(argument, name) else settings).append(argument)
+    call = ast.Call(node.func, settings, node.keywords)
     children = tuple(map(_module, _pairs(inside)))
     if name == "Sequential":
         children = _numbered(children)
     return Module(label, name, ast.copy_location(call, node), children, times, node.lineno)
 
 
-def _is_labelled(node: ast.expr) -> bool:
-    return isinstance(node, ast.Starred)
-
-
-def _is_module(node: ast.expr) -> bool:
-    return isinstance(node, ast.Starred | ast.Call) or (
-        isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
-    )
+def _is_child(argument: ast.expr, name: str) -> bool:
+    """Whether an argument of this class is a module and not a setting."""
+    if name in KINDS:
+        return isinstance(argument, ast.Starred)
+    is_repeated = isinstance(argument, ast.BinOp) and isinstance(argument.op, ast.MatMult)
+    return name == "Sequential" or is_repeated or isinstance(argument, ast.Starred | ast.Call)
 
 
 def _pairs(nodes: Sequence[ast.expr]) -> Sequence[ast.expr]:

@@ -182,6 +182,12 @@ class ChannelShuffle(SizeKeeping):
         if self.groups < 1:
             raise GeometryError(f"groups {self.groups} is too small", "use 1 or more")
 
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The same sizes."""
+        if not sizes:
+            raise GeometryError("the input has no axes", "give it before a Flatten")
+        return tuple(sizes)
+
     def output_channels(self, channels: int | None) -> int | None:
         """The same channels."""
         if channels is not None and channels % self.groups:
