@@ -186,7 +186,7 @@ KINDS: dict[str, Kind] = {
     "QuantStub": _kind(partial(SizeKeeping, "QuantStub"), "qconfig", 0, "qconfig"),
     "DeQuantStub": _kind(partial(SizeKeeping, "DeQuantStub"), "qconfig", 0, "qconfig"),
     # torchvision
-    "LayerNorm2d": _kind(_layer_norm_2d, _LAYER_NORM, 1, "eps"),
+    "LayerNorm2d": _kind(_layer_norm_2d, f"{_LAYER_NORM} device dtype", 1, "eps"),
     "FrozenBatchNorm2d": _kind(_frozen_norm, "num_features eps", 1, "eps"),
     "StochasticDepth": _kind(partial(SizeKeeping, "StochasticDepth"), "p mode", 2, "p mode"),
     "Identity": Kind(lambda: SizeKeeping("Identity"), (), 0, frozenset()),

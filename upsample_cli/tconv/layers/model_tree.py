@@ -80,7 +80,7 @@ def parse_tree(text: str) -> Module:
     if len(text) > LONGEST_MODEL:
         raise GeometryError(f"the model's text has {len(text)} characters", f"give {LONGEST_MODEL} or fewer")
     try:
-        parsed = expression(f"[{_as_python(text)}\n]")
+        parsed = expression(f"({_as_python(text)}\n)")
     except SyntaxError as error:
         line = text.splitlines()[error.lineno - 1 :][:1] if error.lineno else []
         shown = f"line {error.lineno}, {line[0].strip()[:60]!r}: " if line else ""
@@ -131,12 +131,12 @@ def _missing(module: Module, path: str, label: str) -> str:
 
 
 def _as_python(text: str) -> str:
-    """Convert the text to the entries of one Python list, with the same lines: labels become strings, commas are added.
+    """Convert the text to the entries of one Python tuple, with the same lines: labels become strings, commas are added.
 
     A text that has lost its line breaks has labels in the middle of a line.
     """
     lines: list[str] = []
-    last = "["
+    last = "("
     for line in text.removeprefix("\ufeff").splitlines():
         entries = []
         for part in _BEFORE_LABELS.split(line.partition("#")[0]):
