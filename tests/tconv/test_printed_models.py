@@ -1,6 +1,7 @@
 """Printed models: torch builds and prints them, and its sizes are the oracle."""
 
 import json
+import time
 from collections import OrderedDict
 
 import pytest
@@ -12,10 +13,11 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.chain_input import with_flattens
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.model_text import Choice, choose, parse_model
 from upsample_cli.tconv.layers.model_tree import MOST_LAYERS
-from upsample_cli.tconv.shape import shape, with_flattens
+from upsample_cli.tconv.shape import shape
 from upsample_cli.tconv.shape_report import total
 
 models = pytest.importorskip("torchvision.models")
@@ -209,6 +211,12 @@ def test_a_class_that_can_run_its_only_child_otherwise_is_refused(module):
         parse_model(str(module))
 
 
+def test_parameters_in_a_text_are_not_modules():
+    model = Generator(nn.Sequential(nn.ReLU(), nn.Tanh()))
+    model.extra = nn.ParameterList([torch.zeros(2, 3), torch.zeros(1)])
+    assert [layer.name for layer in choose(str(model), Choice(part="main")).layers] == ["ReLU", "Tanh"]
+
+
 def test_a_wrapper_of_a_compiled_model_is_accepted():
     text = "OptimizedModule(\n  (_orig_mod): Sequential(\n    (0): ReLU()\n    (1): Tanh()\n  )\n)"
     assert [layer.name for layer in parse_model(text)] == ["ReLU", "Tanh"]
@@ -236,7 +244,7 @@ def test_prompts_marks_names_and_arithmetic_are_read(text):
     ("setting", "message"),
     [
         ("ngf", r"in_channels is not a whole number; write it in digits, or give let=ngf=NUMBER"),
-        ("ngf * 8", "ngf has no value; give let=ngf=NUMBER"),
+        ("ngf * 8", "ngf has no value; write a number, or give let=ngf=NUMBER"),
         ("2 ** 99", "in_channels is not a whole number"),
         ("3 / 1", "in_channels is not a whole number"),
         ("8 // 0", "a number is divided by 0"),
@@ -406,7 +414,7 @@ def test_features_become_an_image(capsys, monkeypatch):
     [
         (("shape", "9", "--kernel-size", "3", "--part", "a"), "--part without layers; add --file"),
         (("shape", "9", "ReLU()", "--let", "a=b"), "--let a=b is not a name with a whole number"),
-        (("shape", "9", "Conv1d(a * 2, 1, 1)"), "a has no value; give --let a=NUMBER"),
+        (("shape", "9", "Conv1d(a * 2, 1, 1)"), "a has no value; write a number, or give --let a=NUMBER"),
         (("invert", "--size", "9"), "no layer is described; add --file PATH"),
         (("overlap",), "no layer is described; add --file PATH"),
         (("invert", "MaxPool2d(3)", "Flatten()", "--size", "9"), "the number of channels is unknown"),
@@ -414,6 +422,11 @@ def test_features_become_an_image(capsys, monkeypatch):
         (("overlap", "Conv2d(3, 8, 3)", "Flatten()"), "layer 2, Flatten(): it can mix all samples of an axis"),
         (("overlap", "Conv1d(3, 8, 3)", "Linear(8, 8)"), "layer 2, Linear(8, 8): it can mix all samples"),
         (("translate", "Flatten()", "--to", "keras"), "Flatten"),
+        (("checkerboard", "ConvTranspose2d(a * 2, 1, 1)"), "a has no value; write a number\n"),
+        (
+            ("shape", "6x6", "nn.Sequential(nn.Conv2d(1, 1, 3), nn.Linear(16, 2))", "--in-order"),
+            "in_features is 16, but",
+        ),
         (("checkerboard", "Linear(2, 2)"), "is not a transposed convolution"),
     ],
 )
@@ -465,9 +478,11 @@ def test_hostile_models_end_quickly(text, tmp_path, capsys, monkeypatch):
     path = tmp_path / "model.txt"
     path.write_text(text, encoding="utf-8")
     for more in ((), ("--part", "a.a.a"), ("--part", "0:99999")):
+        begun = time.process_time()
         status, printed, message = call(capsys, monkeypatch, "shape", "99x99", "--file", str(path), "--in-order", *more)
         assert (status, message) == (0, "") if printed else (status == 2 and message.count("\n") == 1)
         assert len(message) < 700
+        assert time.process_time() - begun < 8  # of the processor: several times what the slowest takes
 
 
 def test_a_part_of_endless_repetitions_is_refused():

@@ -14,12 +14,13 @@ from torch import nn
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
+from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.model_text import parse_layers, parse_model
 from upsample_cli.tconv.layers.model_tree import MOST_LAYERS
 from upsample_cli.tconv.layers.symbolic import Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
+from upsample_cli.tconv.shape import least_letter, shape, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, reach_remarks, remarks, total
 
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError, ZeroDivisionError)

@@ -14,10 +14,11 @@ from upsample_cli.cli.tconv.printing import print_document, print_notes, progres
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.chunks import Cuts, Overlap
+from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.overlap import as_json, check_runs, overlaps
-from upsample_cli.tconv.shape import size_text, split_size
+from upsample_cli.tconv.shape import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console

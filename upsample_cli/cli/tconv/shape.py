@@ -16,10 +16,11 @@ from upsample_cli.cli.tconv.printing import print_document
 from upsample_cli.cli.tconv.shape_tables import print_steps
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.tconv.chain_input import split_size, with_flattens
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import least_letter, shape, split_size, with_flattens, with_output_size
+from upsample_cli.tconv.shape import least_letter, shape, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 
 InputSize = Annotated[
@@ -109,7 +110,7 @@ def shape_command(
     chosen = chosen_layers(layers or [], file, part=part, in_order=in_order, let=let)
     chain: Sequence[Layer] = chosen.layers or _described(len(whole_size), factors, settings, conv=conv)
     batch, channels, sizes = split_size(whole_size, chain)
-    if in_order:
+    if chosen.assumed:
         chain, chosen.flattens = with_flattens(sizes, chain, channels=channels)
     if output_size is not None:
         chain = with_output_size(sizes, chain, whole_numbers("output_size", output_size), channels=channels)

@@ -158,7 +158,7 @@ def _whole(name: str, node: ast.expr) -> int:
             raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
         return -number.value if negative else number.value
     if isinstance(node, ast.Name):
-        step = ("write it in digits, or give ", Setting("let", f"{node.id[:20]}=NUMBER"))
+        step = ("write it in digits", ", or give ", Setting("let", f"{node.id[:20]}=NUMBER"))
         raise GeometryError(f"{name} is not a whole number", step)
     raise GeometryError(f"{name} is not a whole number", "write it in digits")
 

@@ -131,7 +131,7 @@ def _missing(module: Module, path: str, label: str) -> str:
 
 
 def _as_python(text: str) -> str:
-    """Convert the text to the entries of one Python tuple, with the same lines: labels become strings, commas are added.
+    """Convert the text to the entries of one Python tuple, with the same lines: add commas, and make labels strings.
 
     A text that has lost its line breaks has labels in the middle of a line.
     """
@@ -157,6 +157,8 @@ def _entry(line: str) -> str:
         if _SHOWS.fullmatch(line):
             return ""
     label, rest = split_name(line)
+    if rest.startswith("Parameter containing:"):
+        return ""
     rest = _REPEATED.sub(r"\1 @ ", rest)
     # `*` may follow named arguments, as the children of a module follow its settings.
     return f'*"{label}" >> {rest}' if label and rest else rest

@@ -48,7 +48,9 @@ def _evaluated(node: ast.expr, values: Mapping[str, int], most: int) -> int:
     if isinstance(node, ast.Name):
         if node.id in values:
             return _bounded(values[node.id])
-        raise GeometryError(f"{node.id[:40]} has no value", ("give ", Setting("let", f"{node.id[:20]}=NUMBER")))
+        raise GeometryError(
+            f"{node.id[:40]} has no value", ("write a number", ", or give ", Setting("let", f"{node.id[:20]}=NUMBER"))
+        )
     if most and isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_evaluated(node.operand, values, most - 1)
     if most and isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
