@@ -207,7 +207,7 @@ def test_help_and_version_go_to_stdout(arguments):
         assert "Usage: tconv" in result.stdout
     if "shape" in arguments:
         examples = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("tconv shape")]
-        assert len(examples) == 8
+        assert len(examples) == 9
         assert 'tconv shape 50x100 "ConvTranspose2d(16, 33, 3, 2)" "Conv2d(33, 8, 3)"' in examples
 
 
@@ -332,7 +332,7 @@ def test_every_advised_setting_is_an_option_of_upsample_or_of_its_tconv_command(
     }
     flags = {flag for one in get_command(upsample_app).params for flag in (*one.opts, *one.secondary_opts)}
     only_of_tconv = {"axes", "channels", "conv", "crop", "cure", "depthwise", "kernel_size"}
-    only_of_tconv |= {"measure", "stride", "support", "weights"}
+    only_of_tconv |= {"in_order", "let", "measure", "part", "stride", "support", "weights"}
     assert {name for name in named if option(Setting(name)) not in flags} == only_of_tconv
 
 

@@ -1,5 +1,6 @@
 """Layers parsed from PyTorch's text, compared with torch evaluating the same text. Hostile text is one error."""
 
+import importlib
 import inspect
 import warnings
 from collections import Counter
@@ -111,13 +112,25 @@ def test_control_the_comparison_detects_swapped_parameters():
     assert by_us("nn.ConvTranspose1d(1, 1, 4, 3, 1, dilation=2)", 1, (9,)) != by_torch(text, 1, (9,))
 
 
+ELSEWHERE = {
+    "LayerNorm2d": lambda: importlib.import_module("torchvision.models.convnext").LayerNorm2d,
+    "FrozenBatchNorm2d": lambda: importlib.import_module("torchvision.ops").FrozenBatchNorm2d,
+    "StochasticDepth": lambda: importlib.import_module("torchvision.ops").StochasticDepth,
+    "QuantStub": lambda: importlib.import_module("torch.ao.quantization").QuantStub,
+    "DeQuantStub": lambda: importlib.import_module("torch.ao.quantization").DeQuantStub,
+}
+"""Classes that printed models contain and torch.nn does not."""
+PRINTED_ONLY = {"UpsamplingNearest2d": {"mode"}, "UpsamplingBilinear2d": {"mode"}}
+"""Parameters that torch prints and the constructor does not have."""
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_parameters_have_the_order_and_defaults_of_torch(name):
-    signature = inspect.signature(getattr(nn, name).__init__).parameters
+    signature = inspect.signature((ELSEWHERE[name]() if name in ELSEWHERE else getattr(nn, name)).__init__).parameters
     named = [p for p in list(signature.values())[1:] if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     # older versions of torch have no `bias` at the end of the normalizations
     assert KINDS[name].parameters[: len(named)] == tuple(p.name for p in named)
-    assert set(KINDS[name].parameters[len(named) :]) <= {"bias"}
+    assert set(KINDS[name].parameters[len(named) :]) <= {"bias", "device", "dtype", *PRINTED_ONLY.get(name, ())}
     assert KINDS[name].required == sum(p.default is inspect.Parameter.empty for p in named)
     if name.startswith("Conv"):
         layer = parse_layer(f"{name}(2, 4, 3)")

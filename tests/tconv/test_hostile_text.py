@@ -22,7 +22,8 @@ from upsample_cli.tconv.checkerboard import checkerboard
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.kinds import KINDS
-from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_model
+from upsample_cli.tconv.layers.model_text import parse_model
+from upsample_cli.tconv.layers.model_tree import LONGEST_MODEL
 from upsample_cli.tconv.layers.symbolic import Symbolic
 from upsample_cli.tconv.shape import shape
 from upsample_cli.tconv.solve import solve

@@ -14,11 +14,13 @@ from torch import nn
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
+from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.model_text import MOST_LAYERS, parse_layers, parse_model
+from upsample_cli.tconv.layers.model_text import parse_layers, parse_model
+from upsample_cli.tconv.layers.model_tree import MOST_LAYERS
 from upsample_cli.tconv.layers.symbolic import Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
+from upsample_cli.tconv.shape import least_letter, shape, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, reach_remarks, remarks, total
 
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError, ZeroDivisionError)
@@ -167,8 +169,11 @@ def test_every_notation_of_a_model_gives_the_same_model(text):
     [
         ("", "the model has no layers; give nn.Sequential"),
         ("Sequential(", "line 1, 'Sequential\\(': this is not a model"),
-        ("UNet(\n (down): Conv2d(1, 1, 1)\n)", "line 1: the text of UNet does not say in which order its layers run"),
-        ("ReLU()\nFlatten()", "line 2: the layer Flatten is unknown"),
+        (
+            "UNet(\n (down): Conv2d(1, 1, 1)\n (up): ReLU()\n)",
+            "line 1: the text of UNet does not say in which order its layers run: it has down, up; choose part=down,",
+        ),
+        ("ReLU()\nFold((2, 2), 2)", "line 2: the layer Fold is unknown"),
         ("ReLU()\nConv2D(3, 8, 3)", "line 2: the layer Conv2D is unknown; known are Conv2d"),
         ("ReLU()\n__import__('os').system('true')", "line 2: the layer here is unknown"),
         ("(0-99): 999999999 x ReLU()", f"the model has more than {MOST_LAYERS} layers"),

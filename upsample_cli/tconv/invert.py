@@ -9,6 +9,7 @@ from typing import Any
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import collapsed
 from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.mixing import Mixing
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.plain import Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import Pooling
@@ -92,6 +93,8 @@ def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
     axes = next((layer.axes for layer in layers if layer.axes is not None), 1)
     products = [1] * axes
     for layer in layers:
+        if isinstance(layer, Mixing):
+            return None
         for number, axis in enumerate(layer.along_axes((2**20,) * axes)):
             if axis is None or (axis.transposed and axis.stride > 1):
                 return None
@@ -134,11 +137,14 @@ def code(inversion: Inversion) -> tuple[str, ...]:
     return (*made, *called)
 
 
-def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> dict[str, Any]:
+def as_json(
+    inversions: Sequence[Inversion], multiple: Sequence[int] | None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Inversions for several sizes as one document for programs."""
     return {
         "one_decoder_serves_all": len({inversion.output_paddings for inversion in inversions}) == 1,
         "pad_input_to_multiple_of": None if multiple is None else list(multiple),
+        "remarks": list(notes),
         "sizes": [
             {
                 "size": list(inversion.sizes),

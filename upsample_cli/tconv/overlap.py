@@ -9,12 +9,16 @@ from upsample_cli.errors import GeometryError, joined
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.chunks import Cuts, Link, Overlap, overlap
 from upsample_cli.tconv.layers.convolution import Convolution
+from upsample_cli.tconv.layers.dense import LayerNorm, Linear
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.plain import Padding, Shuffling, SizeKeeping
+from upsample_cli.tconv.layers.plain import Gate, Padding, Shuffling, SizeKeeping
+from upsample_cli.tconv.layers.reshaping import Flatten, Unflatten
 from upsample_cli.tconv.layers.symbolic import Symbolic
 from upsample_cli.tconv.shape import shape
 
-_WHOLE_AXIS = ("InstanceNorm", "GroupNorm", "LayerNorm", "Softmax", "LogSoftmax", "Softmin")
+_MIXING = (Flatten, Unflatten, Linear, LayerNorm, Gate)
+"""Layers that mix all samples of an axis."""
+_WHOLE_AXIS = ("InstanceNorm", "GroupNorm", "Softmax", "LogSoftmax", "Softmin")
 """Classes that can mix all samples of an axis. Softmax2d works on channels and is not among them."""
 _CHECKED = 64
 """Chunks at each end whose runs are checked."""
@@ -60,7 +64,8 @@ def overlaps(layers: Sequence[Layer], sizes: Sequence[int] | None = None) -> tup
 
 
 def _refuse_whole_axis(layer: Layer, number: int) -> None:
-    if isinstance(layer, SizeKeeping) and layer.name != "Softmax2d" and layer.name.rstrip("123d") in _WHOLE_AXIS:
+    mixes = isinstance(layer, SizeKeeping) and layer.name != "Softmax2d" and layer.name.rstrip("123d") in _WHOLE_AXIS
+    if mixes or isinstance(layer, _MIXING):
         raise GeometryError(
             f"layer {number}, {layer}: it can mix all samples of an axis, so no context is enough",
             "run the layers before it in chunks, or give the chain without it if it works on channels only",
@@ -105,7 +110,9 @@ def _near_ends(count: int) -> Iterator[int]:
     yield from range(max(count - _CHECKED, _CHECKED), count)
 
 
-def as_json(sizes: Sequence[int] | None, found: Sequence[Overlap], cuts: Sequence[Cuts]) -> dict[str, Any]:
+def as_json(
+    sizes: Sequence[int] | None, found: Sequence[Overlap], cuts: Sequence[Cuts], notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """The findings and the cuts as plain data, for a JSON document."""
     documents = []
     for place, (name, one) in enumerate(zip(axis_names(len(found)), found, strict=True)):
@@ -116,4 +123,4 @@ def as_json(sizes: Sequence[int] | None, found: Sequence[Overlap], cuts: Sequenc
             rows = [{"read": list(cut.read), "drop": cut.drop, "keep": list(cut.keep)} for cut in cuts[place]]
             document |= {"chunk": cuts[place].chunk, "cuts": rows}
         documents.append(document)
-    return {"axes": documents}
+    return {"axes": documents, "remarks": list(notes)}

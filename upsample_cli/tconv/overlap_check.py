@@ -116,5 +116,7 @@ def _module(layer: Layer) -> torch.nn.Module:
         named["value"] = 0.5
     if layer.name == "SyncBatchNorm":
         return torch.nn.Identity()  # works on GPUs only, and changes values only
+    if not hasattr(torch.nn, layer.name):
+        return torch.nn.Identity()  # torchvision's, which changes values only
     module: torch.nn.Module = getattr(torch.nn, layer.name)(*given, *_NOT_SHOWN.get(layer.name, ()), **named)
     return module

@@ -13,6 +13,7 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
 from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
 from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, TransposedConvolution
+from upsample_cli.tconv.layers.mixing import Mixing, outputs
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
@@ -29,6 +30,7 @@ class Step:
         output: sizes after the layer.
         along: the layer along each axis; None if it is not uniform along the axis.
         formulas: for each axis, the formula with numbers and result.
+        input_channels: channels before the layer; None if unknown.
         channels: channels after the layer; None if unknown.
         shift: for each axis, the shift by this layer in pixels of its output; None if it is not uniform.
         total_shift: for each axis, the shift by the chain up to this layer; None if it is not uniform.
@@ -44,6 +46,7 @@ class Step:
     output: tuple[Size, ...]
     along: tuple[LayerAxis | None, ...]
     formulas: tuple[str, ...]
+    input_channels: int | None
     channels: int | None
     shift: tuple[Fraction | None, ...]
     total_shift: tuple[Fraction | None, ...]
@@ -78,23 +81,25 @@ def shape(
     _check_numbers("number of images", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
-            if layer.axes not in (None, len(before)):
-                count = "1 axis" if len(before) == 1 else f"{len(before)} axes"
+            if layer.axes not in (None, len(before)) and not (layer.name == "BatchNorm1d" and not before):
+                count = "1 axis" if len(before) == 1 else f"{len(before) or 'no'} axes"
                 raise GeometryError(
                     f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",
                     f"write it as {'x'.join(name.upper() for name in axis_names(layer.axes or 0))}",
                 )
-            channels = layer.output_channels(channels)
-            after = layer.output_sizes(before)
+            entering = channels
+            channels, after = outputs(layer, channels, before)
             _check_numbers("size", *before)
             _check_numbers("output size", *after)
             _check_numbers("number of channels", channels)
             axes = layer.along_axes(before)
+            if len(before) != len(after):
+                chains = [None] * len(after)
             chains = [
                 None if chain is None or axis is None else chain.after(axis)
                 for chain, axis in zip(chains, axes, strict=True)
             ]
-            steps.append(_step(layer, before, after, axes, channels, chains, batch))
+            steps.append(_step(layer, before, after, axes, (entering, channels), chains, batch))
         before = after
     return tuple(steps)
 
@@ -113,20 +118,27 @@ def _step(
     before: tuple[Size, ...],
     after: tuple[Size, ...],
     axes: Sequence[LayerAxis | None],
-    channels: int | None,
+    both_channels: tuple[int | None, int | None],
     chains: Sequence[Chain | None],
     batch: int,
 ) -> Step:
+    entering, channels = both_channels
     numbers_before = [size for size in before if isinstance(size, int)]
     numbers_after = [size for size in after if isinstance(size, int)]
     counted = len(numbers_before) == len(before) and len(numbers_after) == len(after)
-    multiply_adds = layer.multiply_adds(numbers_before, numbers_after) if counted else None
+    if not counted:
+        multiply_adds = None
+    elif isinstance(layer, Mixing):
+        multiply_adds = layer.multiply_adds_of(entering, numbers_before)
+    else:
+        multiply_adds = layer.multiply_adds(numbers_before, numbers_after)
     return Step(
         layer=layer,
         input=before,
         output=after,
         along=tuple(axes),
-        formulas=layer.formulas(before),
+        formulas=tuple(map(str, after)) if isinstance(layer, Mixing) else layer.formulas(before),
+        input_channels=entering,
         channels=channels,
         shift=tuple(None if axis is None else axis.shift for axis in axes),
         total_shift=tuple(None if chain is None else chain.shift for chain in chains),
@@ -137,30 +149,8 @@ def _step(
     )
 
 
-def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int | None, tuple[Size, ...]]:
-    """Split a size into batch, channels and sizes of the axes. Batch and channels are optional, as in a tensor's shape.
-
-    Raises:
-        GeometryError: if batch or channels is a letter or below 1.
-
-    >>> from upsample_cli.tconv.layers.constructors import parse_layer
-    >>> split_size((8, 3, 224, 224), [parse_layer("Conv2d(3, 16, 3)")])
-    (8, 3, (224, 224))
-    """
-    axes = next((layer.axes for layer in layers if layer.axes is not None), len(sizes))
-    extra = len(sizes) - axes
-    if extra not in (1, 2):
-        return 1, None, tuple(sizes)
-    leading = []
-    for name, size in zip(("batch", "channels")[2 - extra :], sizes, strict=False):
-        if not isinstance(size, int) or size < 1:
-            raise GeometryError(f"{name} {size} is not a number of 1 or more", "write for example 8x3x224x224")
-        leading.append(size)
-    return (leading[0] if extra == 2 else 1), leading[-1], tuple(sizes[extra:])
-
-
 def with_output_size(
-    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int]
+    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int], *, channels: int | None = None
 ) -> tuple[Layer, ...]:
     """The layers, where the last has the output_padding that `output_size=` in its call would set in PyTorch.
 
@@ -174,7 +164,7 @@ def with_output_size(
     last = layers[-1]
     if not isinstance(last, TransposedConvolution):
         raise GeometryError(f"{last.name} takes no output_size", "only a transposed convolution at the end does")
-    before = shape(sizes, layers[:-1])[-1].output if len(layers) > 1 else tuple(sizes)
+    before = shape(sizes, layers[:-1], channels=channels)[-1].output if len(layers) > 1 else tuple(sizes)
     wanted = split_axes(last.axes, {"output_size": output_size})
     needed = []
     for name, size, axis, one in zip(axis_names(last.axes), before, last.each_axis, wanted, strict=True):
@@ -186,7 +176,7 @@ def with_output_size(
     return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
 
 
-def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
+def least_letter(sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None) -> int | None:
     """The smallest value for the letters of a size; None if legal values are not given by a lower bound.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
@@ -196,9 +186,10 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 
     def legal(value: int) -> bool:
         after: tuple[Size, ...] = tuple(size.at(value) if isinstance(size, Symbolic) else size for size in sizes)
+        through = channels
         try:
             for layer in layers:
-                after = layer.output_sizes(after)
+                through, after = outputs(layer, through, after)
         except GeometryError:
             return False
         return True
@@ -215,8 +206,10 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 def size_text(sizes: Sequence[Size]) -> str:
     """The text of sizes, as `symbolic.parse_size` reads it, with spaces around formulas.
 
-    >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
-    ('50x100', '2n-1 x 7')
+    >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7)), size_text(())
+    ('50x100', '2n-1 x 7', 'no axes')
     """
+    if not sizes:
+        return "no axes"
     apart = any(isinstance(size, Symbolic) and len(str(size)) > 1 for size in sizes)
     return (" x " if apart else "x").join(str(size) for size in sizes)

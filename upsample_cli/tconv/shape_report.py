@@ -67,6 +67,8 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     off; for 3n, centred: kernel_size=5, stride=3, padding=1
     """
     found: dict[str, None] = {}
+    if len({len(step.along) for step in steps}) > 1:
+        return ()  # where the number of axes changes, there is no shift of the whole chain
     later = [Fraction(1)] * len(steps[-1].along)  # pixels of the last output per pixel of this layer's output
     for step in reversed(steps):
         own: dict[str, None] = {}

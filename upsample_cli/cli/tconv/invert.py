@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv import layer_options, options
+from upsample_cli.cli.tconv.layer_options import required_layers
 from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.model_text import parse_layers
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.shape_report import reach_remarks
 
 Layers = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3, 2, 1)".'),
 ]
 InputSizes = Annotated[
@@ -30,7 +30,16 @@ InputSizes = Annotated[
 ]
 
 
-def invert_command(layers: Layers, size: InputSizes, as_document: options.AsDocument = False) -> None:
+def invert_command(
+    layers: Layers = None,
+    *,
+    size: InputSizes,
+    file: layer_options.File = None,
+    part: layer_options.Part = None,
+    in_order: layer_options.InOrder = False,
+    let: layer_options.Let = None,
+    as_document: options.AsDocument = False,
+) -> None:
     """Find the transposed layers that give back the size before a convolution or an encoder.
 
     \b
@@ -38,15 +47,17 @@ def invert_command(layers: Layers, size: InputSizes, as_document: options.AsDocu
       tconv invert "Conv2d(3, 16, 3, stride=2, padding=1)" --size 224,225
       tconv invert "Conv1d(1, 8, 4, padding='same')" --size 50
       tconv invert "Conv2d(3, 8, 3, 2, 1)" "ReLU()" "MaxPool2d(2)" --size 224x320
+      tconv invert --file model.txt --part features.0:5 --size 224
     """
-    chain = [layer for text in layers for layer in parse_layers(text)]
+    chosen = required_layers(layers, file, part=part, in_order=in_order, let=let)
+    chain = chosen.layers
     axes = next((layer.axes for layer in chain if layer.axes is not None), 1)
     inversions = [invert(chain, one) for one in _sizes(size, axes)]
     multiple = padding_multiple(chain)
     if as_document:
-        print_document(as_json(inversions, multiple))
+        print_document(as_json(inversions, multiple, chosen.notes))
     else:
-        _print_inversions(chain, inversions, multiple)
+        _print_inversions(inversions, [*chosen.notes, *_notes(chain, inversions, multiple)])
 
 
 def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
@@ -57,7 +68,7 @@ def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
     return known
 
 
-def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> None:
+def _print_inversions(inversions: Sequence[Inversion], notes: Sequence[str]) -> None:
     from rich.table import Table
 
     console = result_console()
@@ -69,7 +80,7 @@ def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], m
         console.print(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold")
         console.print(table)
         console.print(*code(inversion), sep="\n")
-    print_notes(console, _notes(chain, inversions, multiple))
+    print_notes(console, notes)
 
 
 def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:

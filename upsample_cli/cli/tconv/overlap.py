@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv import layer_options, options
+from upsample_cli.cli.tconv.layer_options import required_layers
 from upsample_cli.cli.tconv.options import whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, print_notes, progress_shown, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.chunks import Cuts, Overlap
+from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.model_text import parse_layers
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.overlap import as_json, check_runs, overlaps
-from upsample_cli.tconv.shape import size_text, split_size
+from upsample_cli.tconv.shape import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,7 @@ _SHOWN_AT_AN_END = 3
 _LEAST_CHUNK, _CHUNKS_TO_CHECK = 16, 3
 
 Layers = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv1d(1, 8, 7, padding=3)".'),
 ]
 InputSize = Annotated[
@@ -45,8 +46,12 @@ Check = Annotated[
 
 
 def overlap_command(
-    layers: Layers,
+    layers: Layers = None,
     *,
+    file: layer_options.File = None,
+    part: layer_options.Part = None,
+    in_order: layer_options.InOrder = False,
+    let: layer_options.Let = None,
     size: InputSize = None,
     chunk: Chunk = None,
     check: Check = False,
@@ -60,7 +65,8 @@ def overlap_command(
       tconv overlap "Conv1d(1, 8, 7, 2, 3)" --size 44100 --chunk 4096
       tconv overlap "ConvTranspose2d(8, 3, 4, 2, 1)" --chunk 32 --check
     """
-    chain = [layer for text in layers for layer in parse_layers(text)]
+    chosen = required_layers(layers, file, part=part, in_order=in_order, let=let)
+    chain = chosen.layers
     sizes = _size(size, chain)
     found = overlaps(chain, sizes)
     chunks = _chunks(chunk, len(found))
@@ -75,9 +81,9 @@ def overlap_command(
             if len(along) > _MOST_CUTS:
                 raise UsageError(f"{len(along)} chunks are too many to list", "use a larger --chunk")
         comparison = {} if checked is None else {"difference": checked.difference, "is_equal": checked.is_equal}
-        print_document(as_json(sizes, found, cuts) | comparison)
+        print_document(as_json(sizes, found, cuts, chosen.notes) | comparison)
     else:
-        _print(found, chunks, cuts, checked, sizes)
+        _print(found, cuts, checked, sizes, [*chosen.notes, *_notes(axis_names(len(found)), found, chunks)])
     if checked is not None and not checked.is_equal:
         raise typer.Exit(1)
 
@@ -124,10 +130,10 @@ def _checked(chain: Sequence[Layer], sizes: Sequence[int], cuts: Sequence[Cuts])
 
 def _print(
     found: Sequence[Overlap],
-    chunks: Sequence[int] | None,
     cuts: Sequence[Cuts],
     checked: Checked | None,
     sizes: Sequence[int] | None,
+    notes: Sequence[str],
 ) -> None:
     from rich.table import Table
 
@@ -139,7 +145,7 @@ def _print(
     console.print(table)
     for name, along in zip(names, cuts, strict=False):
         _print_cuts(console, name, along)
-    print_notes(console, _notes(names, found, chunks))
+    print_notes(console, notes)
     if checked is not None and sizes is not None:
         verdict = "equal" if checked.is_equal else "DIFFERENT"
         console.print(

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from upsample_cli.cli.spelling import option
-from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv import layer_options, options
+from upsample_cli.cli.tconv.layer_options import chosen_layers
 from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document
 from upsample_cli.cli.tconv.shape_tables import print_steps
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
-from upsample_cli.special_files import refuse_special
+from upsample_cli.tconv.chain_input import split_size, with_flattens
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_layers, parse_model
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
+from upsample_cli.tconv.shape import least_letter, shape, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 
 InputSize = Annotated[
@@ -65,14 +63,6 @@ Factor = Annotated[
     typer.Option(metavar="S", help="Use the settings of the bilinear layer that enlarges S times."),
 ]
 Conv = Annotated[bool, typer.Option("--conv", help="Take the settings as those of an ordinary convolution.")]
-File = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PATH",
-        help="A text file with the layers: one per line, nn.Sequential(...), or the output of print(model). - is "
-        "standard input.",
-    ),
-]
 OutputSize = Annotated[
     str | None,
     options.number_option(
@@ -92,7 +82,10 @@ def shape_command(
     dilation: Dilation = None,
     factor: Factor = None,
     conv: Conv = False,
-    file: File = None,
+    file: layer_options.File = None,
+    part: layer_options.Part = None,
+    in_order: layer_options.InOrder = False,
+    let: layer_options.Let = None,
     output_size: OutputSize = None,
     as_document: options.AsDocument = False,
 ) -> None:
@@ -108,18 +101,24 @@ def shape_command(
       tconv shape n "Conv1d(1, 8, 3, 2, 1)" "Upsample(scale_factor=2)"
       tconv shape 112 --kernel-size 3 --stride 2 --padding 1 --output-size 224
       tconv shape 8x3x224x224 --file model.txt
+      tconv shape 3x224x224 --file model.txt --part features.0:5
     """
     settings = settings_given(locals(), words=True)
     factors = None if factor is None else whole_numbers("factor", factor)
     whole_size = _sizes(size)
-    chain = _layers(len(whole_size), layers or [], file, factors, settings, conv=conv)
+    _check_one_way(layers or [], file, factors, settings, conv=conv)
+    chosen = chosen_layers(layers or [], file, part=part, in_order=in_order, let=let)
+    chain: Sequence[Layer] = chosen.layers or _described(len(whole_size), factors, settings, conv=conv)
     batch, channels, sizes = split_size(whole_size, chain)
+    if chosen.assumed:
+        chain, chosen.flattens = with_flattens(sizes, chain, channels=channels)
     if output_size is not None:
-        chain = with_output_size(sizes, chain, whole_numbers("output_size", output_size))
+        chain = with_output_size(sizes, chain, whole_numbers("output_size", output_size), channels=channels)
     steps = shape(sizes, chain, channels=channels, batch=batch)
-    notes = [*remarks(steps), *([] if factors is None else factor_remark(factors))]
-    if any(isinstance(size, Symbolic) for size in sizes) and (least := least_letter(sizes, chain)) is not None:
-        notes.append(f"for every size of {least} or more in place of a letter")
+    notes = [*chosen.notes, *remarks(steps), *([] if factors is None else factor_remark(factors))]
+    if any(isinstance(size, Symbolic) for size in sizes):
+        least = least_letter(sizes, chain, channels=channels)
+        notes += [] if least is None else [f"for every size of {least} or more in place of a letter"]
     if as_document:
         print_document(as_json(steps, notes))
     else:
@@ -141,24 +140,18 @@ def _sizes(text: str) -> tuple[Size, ...]:
     return info.height, info.width
 
 
-def _layers(
-    axes: int,
-    texts: Sequence[str],
-    file: str | None,
-    factor: PerAxis | None,
-    settings: Mapping[str, Any],
-    *,
-    conv: bool,
-) -> Sequence[Layer]:
-    """The layers that the command line describes, in one of four ways."""
+def _check_one_way(
+    texts: Sequence[str], file: str | None, factor: PerAxis | None, settings: Mapping[str, Any], *, conv: bool
+) -> None:
+    """Refuse layers that are described in several of the four ways."""
     flags = [option(Setting(name)) for name in settings] + ["--conv"] * conv
     ways = ["layers"] * bool(texts) + ["--file"] * (file is not None) + ["--factor"] * (factor is not None) + flags
     if len(ways) > max(1, len(flags)):
         raise UsageError(f"{' and '.join(ways)} cannot be combined", "describe the layers in one of these ways")
-    if texts:
-        return [layer for text in texts for layer in parse_layers(text)]
-    if file is not None:
-        return parse_model(_read(file))
+
+
+def _described(axes: int, factor: PerAxis | None, settings: Mapping[str, Any], *, conv: bool) -> Sequence[Layer]:
+    """The layer that options describe."""
     if factor is not None:
         return [bilinear_layer(axes, factor)]
     if "kernel_size" not in settings:
@@ -167,17 +160,3 @@ def _layers(
         )
     refuse_output_padding(settings, conv=conv)
     return [(Convolution if conv else TransposedConvolution)(axes, **settings)]
-
-
-def _read(file: str) -> str:
-    if file == "-" and (sys.stdin is None or sys.stdin.closed):
-        raise UsageError("--file -: standard input is closed", "pipe a text with layers in, or give its path")
-    try:
-        if file == "-":
-            return sys.stdin.read(LONGEST_MODEL + 1)
-        refuse_special(Path(file))
-        with Path(file).open(encoding="utf-8") as opened:
-            return opened.read(LONGEST_MODEL + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"--file {file}: {cause}", "give a text with layers, or - for standard input") from error

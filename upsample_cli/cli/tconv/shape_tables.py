@@ -26,26 +26,35 @@ def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
 
     console = result_console()
     # On a narrow terminal, the layer's text is wrapped first, then the formulas.
-    names = axis_names(len(steps[0].input))
     shown = [step for _, step in _shown(steps)]
-    formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
+    formulas = max((len(" ".join(row)) for step in shown for row in _rows(step)), default=0)
     rest = console.width - _BORDERS - formulas
     table = Table()
     table.add_column("layer", max_width=rest if rest >= _LEAST_WIDTH else None, overflow="fold")
     table.add_column("size after the layer")
     for step in shown:
         lines = Table.grid("", Column(overflow="fold"), padding=(0, 1))
-        for line in zip(names, step.formulas, strict=True):
-            lines.add_row(*line)
+        for row in _rows(step):
+            lines.add_row(*row)
         table.add_row(str(step.layer), lines, end_section=True)
     console.print(table)
     _print_costs(steps, console)
     if len(shown) < len(steps):
         console.print(f"{len(steps) - len(shown)} layers in the middle are left out here; --json has them")
     print_notes(console, notes)
-    result = f"{size_text(steps[0].input)} -> {size_text(steps[-1].output)}"
-    channels = steps[-1].channels
-    console.print(result + (f", {channels} channels" if channels is not None else ""), style="bold")
+    first, last = steps[0], steps[-1]
+    before = size_text(first.input) if first.input else f"{first.input_channels} features"
+    if not last.output:
+        after = f"{last.channels} features"
+    else:
+        after = size_text(last.output) + (f", {last.channels} channels" if last.channels is not None else "")
+    console.print(f"{before} -> {after}", style="bold")
+
+
+def _rows(step: Step) -> list[tuple[str, str]]:
+    """The name and the formula of each axis after a layer, or the features of a layer after which there are no axes."""
+    names = axis_names(len(step.formulas))
+    return list(zip(names, step.formulas, strict=True)) or [("features", str(step.channels))]
 
 
 def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
@@ -77,9 +86,9 @@ def _print_costs(steps: Sequence[Step], console: Console) -> None:
 
 
 def _by_axis(values: Sequence[Fraction | int | None]) -> str:
-    """A value for each axis, or one value if all are equal."""
+    """A value for each axis, or one value if all are equal, or a dash if there are no axes."""
     texts = ["varies" if value is None else str(value) for value in values]
-    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts) or "-"
 
 
 def _amount(name: str, number: int | None) -> str:

@@ -8,27 +8,32 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from upsample_cli.errors import GeometryError
+from upsample_cli.errors import GeometryError, Setting
 from upsample_cli.geometry.axes import located
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.values import NO_VALUES, with_values
 from upsample_cli.tconv.parsing import dotted_name, expression
 
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
 
-_LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
-_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
+_LABEL = re.compile(r"\s*\(([\w.-]+)\):\s*")
+_ASSIGNED = re.compile(r"\s*(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 LONGEST_TEXT = 2000
 """The most characters of a text to parse. A longer text is not a layer and could exhaust the parser."""
 
 
-def parse_layer(text: str) -> Layer:
+def parse_layer(text: str, values: Mapping[str, int] = NO_VALUES) -> Layer:
     """Parse a PyTorch constructor, as in code or as torch prints it. `nn.`, a name before it and a comma are allowed.
+
+    Args:
+        text: the constructor.
+        values: values of names, for settings such as `ngf * 8`.
 
     Raises:
         GeometryError: if the text is not a single constructor, or torch would refuse its settings.
@@ -37,7 +42,7 @@ def parse_layer(text: str) -> Layer:
     ConvTranspose2d(16, 33, kernel_size=(3, 5), stride=2, padding=(1, 2))
     """
     with located(_shortened(text)):
-        return layer_of_call(_parsed_call(text))
+        return layer_of_call(_parsed_call(text), values)
 
 
 def unused_parameters(text: str) -> tuple[str, ...]:
@@ -58,14 +63,28 @@ def without_names(line: str) -> str:
     >>> without_names("(up): self.up = nn.Conv2d(3, 8, 3)")
     'nn.Conv2d(3, 8, 3)'
     """
-    start = 0
+    return split_name(line)[1]
+
+
+def split_name(line: str) -> tuple[str, str]:
+    """The name of a layer in a line, or "", and the line without names.
+
+    >>> split_name("(0): nn.ReLU()"), split_name("self.up = nn.ReLU()"), split_name("nn.ReLU()")
+    (('0', 'nn.ReLU()'), ('up', 'nn.ReLU()'), ('', 'nn.ReLU()'))
+    """
+    name, start = "", 0
     while found := _LABEL.match(line, start) or _ASSIGNED.match(line, start):
+        name = name or found[1]
         start = found.end()
-    return line[start:]
+    return name, line[start:]
 
 
-def layer_of_call(call: ast.Call) -> Layer:
+def layer_of_call(call: ast.Call, values: Mapping[str, int] = NO_VALUES) -> Layer:
     """The layer of a parsed constructor.
+
+    Args:
+        call: the constructor.
+        values: values of names, for settings such as `ngf * 8`.
 
     Raises:
         GeometryError: if torch does not have such a layer or would refuse its settings.
@@ -75,13 +94,16 @@ def layer_of_call(call: ast.Call) -> Layer:
     if kind is None:
         raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
     given = _given(call, kind)
-    values = {name: _READERS.get(name, _unused)(name, node) for name, node in given.items()}
-    return kind.build(**{name: value for name, value in values.items() if name not in kind.unused})
+    read = {name: _READERS.get(name, _unused)(name, with_values(node, values)) for name, node in given.items()}
+    return kind.build(**{name: value for name, value in read.items() if name not in kind.unused})
 
 
 def class_name(call: ast.Call) -> str:
-    """The class name in a call, `Conv2d` in `torch.nn.Conv2d(...)`; "" if the called expression is not a name."""
-    return dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
+    """The class name in a call, `Conv2d` in `torch.nn.Conv2d(...)`; "" if the called expression is not a name.
+
+    torch prints a layer with a parametrization, for example weight_norm, as `ParametrizedConv2d`.
+    """
+    return dotted_name(call.func).removeprefix("torch.").removeprefix("nn.").removeprefix("Parametrized")
 
 
 def _known(name: str) -> str:
@@ -135,6 +157,9 @@ def _whole(name: str, node: ast.expr) -> int:
         if number.value > MAX_SIZE:
             raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
         return -number.value if negative else number.value
+    if isinstance(node, ast.Name):
+        step = ("write it in digits", ", or give ", Setting("let", f"{node.id[:20]}=NUMBER"))
+        raise GeometryError(f"{name} is not a whole number", step)
     raise GeometryError(f"{name} is not a whole number", "write it in digits")
 
 
@@ -200,10 +225,12 @@ def _or_none(reader: Reader) -> Reader:
 
 _READERS: dict[str, Reader] = {
     **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups"), _whole),
-    **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters"), _whole),
+    **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters", "in_features", "out_features"), _whole),
+    **dict.fromkeys(("dim", "start_dim", "end_dim"), _whole),
+    **dict.fromkeys(("normalized_shape", "unflattened_size"), _one_or_more(_whole)),
     **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _one_or_more(_whole)),
     **dict.fromkeys(("stride", "size"), _or_none(_one_or_more(_whole))),
-    **dict.fromkeys(("bias", "ceil_mode", "affine"), _truth),
+    **dict.fromkeys(("bias", "ceil_mode", "affine", "elementwise_affine"), _truth),
     **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
     **dict.fromkeys(("padding_mode", "mode"), _word),
     **dict.fromkeys(("device", "dtype"), _placement),

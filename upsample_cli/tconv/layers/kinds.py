@@ -9,9 +9,11 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.dense import GatedLinearUnit, Linear, layer_norm
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.plain import Padding, Shuffling, SizeKeeping
+from upsample_cli.tconv.layers.plain import ChannelShuffle, Padding, Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import AdaptivePooling, Pooling
+from upsample_cli.tconv.layers.reshaping import Flatten, Unflatten
 from upsample_cli.tconv.layers.upsampling import Upsampling
 
 
@@ -44,6 +46,7 @@ _MAX = "kernel_size stride padding dilation return_indices ceil_mode"
 _AVERAGE = "kernel_size stride padding ceil_mode count_include_pad"
 _DIVIDED_AVERAGE = f"{_AVERAGE} divisor_override"
 _UPSAMPLE = "size scale_factor mode align_corners recompute_scale_factor"
+_LAYER_NORM = "normalized_shape eps elementwise_affine bias"
 _NORM = "num_features eps momentum affine track_running_stats"
 
 
@@ -74,6 +77,10 @@ def _normalization(
     return SizeKeeping(kind, axes, checked, num_features * learns * (1 + bias))
 
 
+def _frozen_norm(*, num_features: int) -> Layer:
+    return SizeKeeping("FrozenBatchNorm2d", 2, num_features)
+
+
 def _group_norm(*, num_groups: int, num_channels: int, affine: bool = True, bias: bool = True) -> Layer:
     if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
         raise GeometryError(
@@ -81,6 +88,16 @@ def _group_norm(*, num_groups: int, num_channels: int, affine: bool = True, bias
             "num_groups must divide num_channels",
         )
     return SizeKeeping("GroupNorm", None, num_channels, num_channels * affine * (1 + bias))
+
+
+def _layer_norm_2d(
+    *, normalized_shape: int | tuple[int, ...], elementwise_affine: bool = True, bias: bool = True
+) -> Layer:
+    """The LayerNorm of torchvision, over the channels of an image."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+    if len(shape) != 1:
+        raise GeometryError(f"normalized_shape has {len(shape)} numbers", "give the channels alone")
+    return SizeKeeping("LayerNorm2d", 2, shape[0], shape[0] * elementwise_affine * (1 + bias))
 
 
 def _prelu(*, num_parameters: int = 1) -> Layer:
@@ -156,5 +173,21 @@ KINDS: dict[str, Kind] = {
         name: _kind(partial(SizeKeeping, name), parameters, required, parameters)
         for name, (parameters, required) in _KEEPING.items()
     },
+    "UpsamplingNearest2d": _kind(Upsampling, "size scale_factor mode", 0, "mode"),
+    "UpsamplingBilinear2d": _kind(
+        partial(Upsampling, mode="bilinear", align_corners=True), "size scale_factor mode", 0, "mode"
+    ),
+    "Linear": _kind(Linear, "in_features out_features bias device dtype", 2),
+    "Flatten": _kind(Flatten, "start_dim end_dim", 0),
+    "Unflatten": _kind(Unflatten, "dim unflattened_size", 2),
+    "LayerNorm": _kind(layer_norm, f"{_LAYER_NORM} device dtype", 1, "eps"),
+    "GLU": _kind(GatedLinearUnit, "dim", 0),
+    "ChannelShuffle": _kind(partial(ChannelShuffle, "ChannelShuffle"), "groups", 1),
+    "QuantStub": _kind(partial(SizeKeeping, "QuantStub"), "qconfig", 0, "qconfig"),
+    "DeQuantStub": _kind(partial(SizeKeeping, "DeQuantStub"), "qconfig", 0, "qconfig"),
+    # torchvision
+    "LayerNorm2d": _kind(_layer_norm_2d, f"{_LAYER_NORM} device dtype", 1, "eps"),
+    "FrozenBatchNorm2d": _kind(_frozen_norm, "num_features eps", 1, "eps"),
+    "StochasticDepth": _kind(partial(SizeKeeping, "StochasticDepth"), "p mode", 2, "p mode"),
     "Identity": Kind(lambda: SizeKeeping("Identity"), (), 0, frozenset()),
 }

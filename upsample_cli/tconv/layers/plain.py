@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.model import Numbered, Weightless
+from upsample_cli.tconv.layers.model import Layer, Numbered, Weightless
 from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 
@@ -170,3 +170,52 @@ class SizeKeeping(Weightless):
 
     def __str__(self) -> str:
         return f"{self.name}({'' if self.channels is None else self.channels})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShuffle(SizeKeeping):
+    """`torch.nn.ChannelShuffle`: groups of channels are interleaved."""
+
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise GeometryError(f"groups {self.groups} is too small", "use 1 or more")
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The same sizes."""
+        if not sizes:
+            raise GeometryError("the input has no axes", "give it before a Flatten")
+        return tuple(sizes)
+
+    def output_channels(self, channels: int | None) -> int | None:
+        """The same channels."""
+        if channels is not None and channels % self.groups:
+            raise GeometryError(f"{channels} channels are not divisible by groups {self.groups}", "use a divisor")
+        return channels
+
+    def __str__(self) -> str:
+        return f"ChannelShuffle({self.groups})"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate(SizeKeeping):
+    """Squeeze-and-excitation: the input times one factor per channel, which two 1x1 convolutions of its mean give.
+
+    Args:
+        weights: number of weights of the convolutions.
+    """
+
+    weights: int = 0
+
+    @classmethod
+    def of(cls, name: str, convolutions: Sequence[Layer]) -> Gate:
+        """The gate with these convolutions, in the order in which they run."""
+        learned = sum(layer.parameters or 0 for layer in convolutions)
+        weights = sum(layer.multiply_adds((1, 1), (1, 1)) or 0 for layer in convolutions)
+        channels = convolutions[-1].output_channels(None) if convolutions else None
+        return cls(name, 2, channels, learned, weights)
+
+    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
+        """The weights: the convolutions run on one sample."""
+        return self.weights
