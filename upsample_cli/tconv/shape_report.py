@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 from upsample_cli.geometry.axes import PerAxis
@@ -58,7 +60,8 @@ def total(steps: Sequence[Step], name: str) -> int | None:
 def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     """Remarks on the transposed layers of a chain: avoidable shifts, and rules that do not hold.
 
-    A shift is judged by its effect on the whole chain, because a decoder's shift can compensate for its encoder's.
+    A shift is judged by its effect on the whole chain, because a decoder's shift can compensate for its encoder's. If
+    it does not, settings with which it would are named.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
@@ -70,16 +73,20 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     if len({len(step.along) for step in steps}) > 1:
         return ()  # where the number of axes changes, there is no shift of the whole chain
     later = [Fraction(1)] * len(steps[-1].along)  # pixels of the last output per pixel of this layer's output
+    unit = "sample" if len(later) == 1 else "pixel"
     for step in reversed(steps):
         own: dict[str, None] = {}
         for place, axis in enumerate(step.along):
             if axis is not None and isinstance(step.layer, TransposedConvolution):
                 moved, total = axis.shift * later[place], steps[-1].total_shift[place]
                 if total is not None and abs(total - moved) < abs(total):
-                    own |= dict.fromkeys(_remarks_on_axis(axis))
+                    own |= dict.fromkeys(_remarks_on_axis(axis, unit))
                 own |= dict.fromkeys(reach_remarks(axis))
             later[place] *= Fraction(1) if axis is None else axis.scale
         found = own | found
+    if not any("centred:" in remark for remark in found):
+        for place in range(len(later)):
+            found |= dict.fromkeys(_compensating(steps, place, unit))
     return tuple(found)
 
 
@@ -96,8 +103,7 @@ def reach_remarks(axis: LayerAxis) -> list[str]:
     them, hold = ("it", "it holds") if before + after == 1 else ("them", "they hold")
     if before == 0 and axis.dilation == 1 and after <= axis.output_padding:
         longer = replace(axis, kernel_size=axis.kernel_size + after, output_padding=axis.output_padding - after)
-        settings = str(TransposedConvolution.along([longer])).partition("(")[2][:-1]
-        cure = f"; {settings} gives the same size and reaches {them}"
+        cure = f"; {_settings(longer)} gives the same size and reaches {them}"
     return [f"{missed}, so {hold} the bias alone{cure}"]
 
 
@@ -126,20 +132,70 @@ def factor_remark(factors: PerAxis) -> tuple[str, ...]:
     )
 
 
-def _remarks_on_axis(axis: LayerAxis) -> list[str]:
+def _remarks_on_axis(axis: LayerAxis, unit: str) -> list[str]:
     stride, padding, output_padding = axis.stride, axis.padding, axis.output_padding
-    centred = "" if stride == 1 else str(bilinear_layer(1, stride)).partition("(")[2][:-1]
     if stride > 1 and stride % 2 and (axis.kernel_size, padding, output_padding) == (2 * stride, stride // 2, 0):
         return [
             "kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives "
-            f"{stride}n+1 samples, half a pixel off; for {stride}n, centred: {centred}"
+            f"{stride}n+1 samples, half a {unit} off; for {stride}n, centred: {_centred(axis)}"
         ]
     if stride > 1 and axis.is_exact and output_padding:
+        moved = f"{Fraction(output_padding, 2)} {unit}"
+        where = f"the image is {moved} up and left" if unit == "pixel" else f"the signal is {moved} early"
         return [
-            f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the image "
-            f"is {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
+            f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so {where}; "
+            f"{stride}n and centred: {_centred(axis)}"
         ]
     return []
+
+
+def _compensating(steps: Sequence[Step], place: int, unit: str) -> list[str]:
+    """A remark on a chain that moves the image although other settings of its transposed layers would not."""
+    rest = total = steps[-1].total_shift[place]
+    if not total:
+        return []
+    wanted = list[str]()
+    scales = [axis.scale for step in steps if (axis := step.along[place]) is not None]
+    for number, step in enumerate(steps):
+        axis, scale = step.along[place], prod(scales[number + 1 :], start=Fraction(1))
+        if axis is None or rest is None or not isinstance(step.layer, TransposedConvolution):
+            continue
+        if not axis.is_exact:
+            return []
+        # An exact layer moves the image by -output_padding/2 of its own pixels.
+        output_padding = min(axis.stride - 1, max(0, math.floor(2 * (rest / scale - axis.shift))))
+        rest += scale * (Fraction(-output_padding, 2) - axis.shift)
+        wanted.append(_settings(_exact(axis, output_padding)))
+    if rest or not wanted:
+        return []
+    where = ("down and right" if total > 0 else "up and left") if unit == "pixel" else "late" if total > 0 else "early"
+    count = f"{abs(total)} {unit}{'s' if abs(total) > 1 else ''}"
+    kept = " and ".join(dict.fromkeys(wanted))
+    layers = "the transposed layer" if len(wanted) == 1 else "the transposed layers"
+    return [f"the whole chain is {count} {where}; it stays in place with {kept} in {layers}"]
+
+
+def _centred(axis: LayerAxis) -> str:
+    """Settings that give exactly stride*n, centred: with the same kernel_size if possible."""
+    if axis.span >= axis.stride and (axis.span - axis.stride) % 2 == 0:
+        return _settings(_exact(axis, 0))
+    return str(bilinear_layer(1, axis.stride)).partition("(")[2][:-1]
+
+
+def _exact(axis: LayerAxis, output_padding: int) -> LayerAxis:
+    """The axis with padding that gives exactly stride*n, and a kernel smaller by one tap if its size does not allow it.
+
+    >>> _exact(LayerAxis(9, 3, 2, transposed=True), 0).padding, _exact(LayerAxis(4, 2, transposed=True), 1).kernel_size
+    (3, 3)
+    """
+    spare = axis.span - axis.stride + output_padding
+    if spare % 2:
+        axis, spare = replace(axis, kernel_size=axis.kernel_size - 1), spare - axis.dilation
+    return replace(axis, padding=spare // 2, output_padding=output_padding)
+
+
+def _settings(axis: LayerAxis) -> str:
+    return str(TransposedConvolution.along([axis])).partition("(")[2][:-1]
 
 
 def _plain(sizes: Sequence[Size]) -> list[int | str]:
