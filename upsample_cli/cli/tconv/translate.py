@@ -13,7 +13,9 @@ from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameter
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
-from upsample_cli.tconv.translate.translate import translate, translate_back
+from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.translate import translate, translate_back, translate_between
+from upsample_cli.tconv.translate.writing import Translation, weights_sentence
 
 LayerText = Annotated[
     str,
@@ -28,7 +30,7 @@ To = Annotated[
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="NAME", help="Translate from this framework to PyTorch; the same names as for --to."
+        "--from", metavar="NAME", help="Framework of LAYER, with the names of --to. Without --to, translate to PyTorch."
     ),
 ]
 InputSize = Annotated[
@@ -55,15 +57,16 @@ def translate_command(
       tconv translate "ConvTranspose2d(21, 21, 4, 2, 1, groups=21)" --to caffe
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras
       tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
+      tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras --to onnx
     """
-    if to is not None and source is None:
-        if size is not None:
-            raise UsageError("--size is for --from", "leave it out")
-        document = _translated(layer, to)
-    elif source is not None and to is None:
-        document = _translated_back(layer, source, size)
-    else:
+    if source is not None:
+        document = _translated_back(layer, source, size) if to is None else _translated_between(layer, source, to, size)
+    elif to is None:
         raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
+    elif size is not None:
+        raise UsageError("--size is for --from", "leave it out")
+    else:
+        document = _translated(layer, to)
     if as_document:
         print_document(document)
         return
@@ -80,8 +83,12 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
+    return _document("pytorch", framework, done, notes)
+
+
+def _document(source: str, framework: str, done: Translation, notes: list[str]) -> dict[str, Any]:
     return {
-        "from": "pytorch",
+        "from": source,
         "to": framework,
         "text": list(done.text),
         "notes": notes,
@@ -91,19 +98,42 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
     }
 
 
-def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
+def _translated_between(text: str, source: str, framework: str, size: str | None) -> dict[str, Any]:
+    restored, done = translate_between(text, source, framework, _sizes(size))
+    notes = [*done.changes]
+    if restored.activation:
+        notes.append(f"an activation follows, which is not translated: {restored.activation} in PyTorch")
+    order = tuple(restored.weight_order[axis] for axis in done.order)
+    notes.append(done.weight_note or weights_sentence(source, order, flipped=restored.flipped))
+    notes += [*_validity(restored), *restored.notes]
+    return _document(source, framework, done, notes) | {"weight_order": list(order), "weight_flipped": restored.flipped}
+
+
+def _sizes(size: str | None) -> tuple[int, ...] | None:
     sizes = None if size is None else parse_size(size)
     if size is not None and sizes is None:
         raise UsageError(f"--size {size} is not a size", "write 28, 28x28 or 8x28x28")
-    restored = translate_back(text, framework, sizes)
+    return sizes
+
+
+def _validity(restored: Restored) -> list[str]:
+    """What a restored layer leaves open."""
     notes = []
-    ends = {"at the beginning": restored.crop_before, "at the end": restored.crop}
-    if places := " and ".join(place for place, counts in ends.items() if any(counts)):
-        notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.layer.in_channels is None:
         notes.append("IN is in_channels, which the text does not give")
     if restored.sizes is not None:
         notes.append(f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result")
-    notes += restored.notes
+    return notes
+
+
+def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
+    restored = translate_back(text, framework, _sizes(size))
+    notes = []
+    ends = {"at the beginning": restored.crop_before, "at the end": restored.crop}
+    if places := " and ".join(place for place, counts in ends.items() if any(counts)):
+        notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
+    if restored.order or restored.flipped:
+        notes.append(weights_sentence(framework, restored.weight_order, flipped=restored.flipped))
+    notes += [*_validity(restored), *restored.notes]
     crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

@@ -19,6 +19,7 @@ Sizes = Sequence[int] | None
 """The sizes of a layer's input, one for each axis, or None."""
 _NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
 _OPTIONAL = {"output_padding", "in_channels", "out_channels"}
+_UNKNOWN = {"in_channels": "IN", "out_channels": "OUT"}
 _CROP_LINE = re.compile(rf"^{re.escape(CROP_LINE)}([0-9]+(?:, [0-9]+)*)$", re.MULTILINE)
 
 
@@ -33,6 +34,8 @@ class Restored:
         activation: a layer of torch.nn that follows; "" for none.
         notes: settings that the text does not give, or that PyTorch's layer does not have.
         sizes: the input sizes, if the translation is valid only for them; None if it is valid for every size.
+        order: the order of the framework's weights, as a permutation of PyTorch's; () for PyTorch's own.
+        flipped: the framework's kernel is reversed along each axis.
     """
 
     layer: TransposedConvolution
@@ -41,6 +44,34 @@ class Restored:
     activation: str = ""
     notes: tuple[str, ...] = ()
     sizes: Sizes = None
+    order: tuple[int, ...] = ()
+    flipped: bool = False
+
+    @property
+    def weight_order(self) -> tuple[int, ...]:
+        """How to permute the framework's weights to get PyTorch's."""
+        order = self.order or tuple(range(2 + self.layer.axes))
+        return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+    @property
+    def whole(self) -> TransposedConvolution:
+        """The layer with all of the crop in its settings, for writers only.
+
+        PyTorch does not have it if more is cropped at the end than at the start: then output_padding is negative.
+        """
+        ends = zip(self.layer.each_axis, self.crop_before, self.crop, strict=True)
+        axes = [
+            replace(axis, padding=axis.before + before, output_padding=axis.before + before - (axis.after + after))
+            for axis, before, after in ends
+        ]
+        layer = self.layer
+        return TransposedConvolution.along(
+            axes,
+            in_channels=layer.in_channels,
+            out_channels=layer.out_channels,
+            groups=layer.groups,
+            bias=layer.bias,
+        )
 
     @property
     def text(self) -> tuple[str, ...]:
@@ -147,6 +178,8 @@ def restored(
     activation: str = "",
     notes: Sequence[str] = (),
     sizes: Sizes = None,
+    order: tuple[int, ...] = (),
+    flipped: bool = False,
     **channels: Any,
 ) -> Restored:
     """Make the PyTorch layer with these settings.
@@ -156,8 +189,9 @@ def restored(
         settings: kernel_size, stride, dilation, and other settings that `crop` needs; one number, or one for each axis.
         crop: a function from the settings of an axis to the framework's crop (before, after); see `writing`.
         bias: whether the layer has a bias.
-        activation, notes, sizes: see `Restored`.
-        channels: in_channels, out_channels and groups.
+        activation, notes, sizes, order, flipped: see `Restored`.
+        channels: in_channels, out_channels and groups. The words IN and OUT are unknown channels, as `Restored` writes
+            them.
 
     Raises:
         UsageError: if a setting is missing or is not a whole number.
@@ -165,6 +199,7 @@ def restored(
     """
     if settings["kernel_size"] is None:
         raise UsageError("kernel_size is missing", "write it as a number, or one per axis")
+    channels = {name: None if value == _UNKNOWN.get(name) else value for name, value in channels.items()}
     for name, value in {**settings, **channels}.items():
         if isinstance(value, str):
             raise UsageError(f"a setting is a word where a number is due: {name} {value[:80]!r}", "write it in digits")
@@ -178,7 +213,7 @@ def restored(
     along, before, after = zip(*map(_in_torch, each_axis, crops), strict=True)
     layer = TransposedConvolution.along(along, bias=bias, **channels)
     layer.output_sizes((2**20,) * axes)  # raises an error for illegal settings
-    return Restored(layer, after, before, activation, tuple(notes), sizes)
+    return Restored(layer, after, before, activation, tuple(notes), sizes, order, flipped)
 
 
 def _in_torch(axis: Mapping[str, Any], crop: tuple[int, int]) -> tuple[LayerAxis, int, int]:

@@ -12,7 +12,15 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Arguments, Parameters, activation, arguments, given_nodes, one_of
 from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, restored, single_call
-from upsample_cli.tconv.translate.writing import Translation, below_stride, in_torch_order, options, settings, written
+from upsample_cli.tconv.translate.writing import (
+    Translation,
+    below_stride,
+    channels_text,
+    in_torch_order,
+    options,
+    settings,
+    written,
+)
 
 _LAYOUTS = {1: ("NCL", "NLC", "NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
 """The allowed data formats by number of axes. They do not change the layer."""
@@ -40,7 +48,7 @@ def to_paddle(layer: TransposedConvolution) -> Translation:
     axes, zeros = below_stride(layer)
     given = settings(axes)
     words = _shared_words("stride", given, layer.groups) + options(bias_attr=(None if layer.bias else False, None))
-    channels = f"{layer.in_channels}, {layer.out_channels}"
+    channels = ", ".join(channels_text(layer))
     text = f"paddle.nn.Conv{layer.axes}DTranspose({channels}, {written(given['kernel_size'])}{words})"
     return _torch_like(text, axes, zeros)
 
@@ -50,7 +58,8 @@ def to_mxnet(layer: TransposedConvolution) -> Translation:
     axes, zeros = below_stride(layer)
     given = settings(axes)
     words = _shared_words("strides", given, layer.groups) + options(use_bias=(layer.bias, True))
-    words = f"{layer.out_channels}, {written(given['kernel_size'])}{words}, in_channels={layer.in_channels}"
+    known = "" if layer.in_channels is None else f", in_channels={layer.in_channels}"
+    words = f"{channels_text(layer)[1]}, {written(given['kernel_size'])}{words}{known}"
     text = f"mx.gluon.nn.Conv{layer.axes}DTranspose({words})"
     return _torch_like(text, axes, zeros)
 

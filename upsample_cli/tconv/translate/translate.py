@@ -35,7 +35,7 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
     """Translate a layer to another framework. It is exact, with zeros in the kernel or a crop if necessary.
 
     Raises:
-        UsageError: if the framework is not one of `FRAMEWORKS`, or channels are unknown.
+        UsageError: if the framework is not one of `FRAMEWORKS`.
 
     >>> layer = TransposedConvolution(2, in_channels=16, out_channels=8, kernel_size=3, stride=2, padding=1)
     >>> for line in translate(layer, "keras").text:
@@ -44,8 +44,6 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
     keras.layers.Cropping2D(1)
     """
     write, _ = _framework(framework)
-    if layer.in_channels is None or layer.out_channels is None:
-        raise UsageError("a translation needs channels", "write for example ConvTranspose2d(16, 8, 3, stride=2)")
     return write(layer)
 
 
@@ -75,6 +73,25 @@ def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
     if sizes is not None and restored.sizes is None:
         raise UsageError("nothing in this text needs a size", ("leave out ", Setting("size")))
     return restored.cropped(crop) if crop else restored
+
+
+def translate_between(text: str, source: str, target: str, sizes: Sizes = None) -> tuple[Restored, Translation]:
+    r"""Translate a layer of one framework to another, crop included. The arguments are those of `translate_back`.
+
+    Returns:
+        The layer in PyTorch, and its translation to `target`.
+
+    Raises:
+        UsageError: see `translate_back`; or one of the frameworks is unknown.
+
+    >>> _, done = translate_between("Conv2DTranspose(8, 3, strides=2, padding='same')", "keras", "mxnet")
+    >>> print(*done.text, sep="\n")
+    mx.gluon.nn.Conv2DTranspose(8, 3, strides=2)
+    then cut off at the end: 1, 1
+    """
+    _framework(target)
+    restored = translate_back(text, source, sizes)
+    return restored, translate(restored.whole, target)
 
 
 def _framework(name: str) -> tuple[Write, Read]:
