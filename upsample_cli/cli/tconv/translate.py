@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.translate.reading import Restored
-from upsample_cli.tconv.translate.translate import translate, translate_back, translate_between
+from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back, translate_between
 from upsample_cli.tconv.translate.writing import Translation, weights_sentence
 
 LayerText = Annotated[
@@ -25,7 +26,8 @@ LayerText = Annotated[
     ),
 ]
 To = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Translate to keras, tensorflow, onnx, caffe, paddle or mxnet.")
+    str | None,
+    typer.Option(metavar="NAME", help=f"Translate to {', '.join([*FRAMEWORKS][:-1])} or {[*FRAMEWORKS][-1]}."),
 ]
 From = Annotated[
     str | None,
@@ -39,6 +41,9 @@ InputSize = Annotated[
         "--size", metavar="SIZE", help="Size of the layer's input, needed with --from if LAYER has an output_shape."
     ),
 ]
+
+_CHANNELS = {"IN": "in_channels", "OUT": "out_channels"}
+"""The words in a translation that stand for unknown numbers."""
 
 
 def translate_command(
@@ -105,6 +110,8 @@ def _translated_between(text: str, source: str, framework: str, size: str | None
         notes.append(f"an activation follows, which is not translated: {restored.activation} in PyTorch")
     order = tuple(restored.weight_order[axis] for axis in done.order)
     notes.append(done.weight_note or weights_sentence(source, order, flipped=restored.flipped))
+    code = set(re.findall(r"\w+", " ".join(done.text)))
+    notes += [f"{name} is {means}, which the text does not give" for name, means in _CHANNELS.items() if name in code]
     notes += [*_validity(restored), *restored.notes]
     return _document(source, framework, done, notes) | {"weight_order": list(order), "weight_flipped": restored.flipped}
 
@@ -117,13 +124,10 @@ def _sizes(size: str | None) -> tuple[int, ...] | None:
 
 
 def _validity(restored: Restored) -> list[str]:
-    """What a restored layer leaves open."""
-    notes = []
-    if restored.layer.in_channels is None:
-        notes.append("IN is in_channels, which the text does not give")
-    if restored.sizes is not None:
-        notes.append(f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result")
-    return notes
+    """For which sizes a restored layer is right, unless for all."""
+    if restored.sizes is None:
+        return []
+    return [f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result"]
 
 
 def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
@@ -134,6 +138,8 @@ def _translated_back(text: str, framework: str, size: str | None) -> dict[str, A
         notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.order or restored.flipped:
         notes.append(weights_sentence(framework, restored.weight_order, flipped=restored.flipped))
+    if restored.layer.in_channels is None:
+        notes.append(f"IN is {_CHANNELS['IN']}, which the text does not give")
     notes += [*_validity(restored), *restored.notes]
     crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

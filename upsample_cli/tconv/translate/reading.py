@@ -132,10 +132,14 @@ def axes_of_call(call: ast.Call) -> int:
     Raises:
         UsageError: if it is another layer.
     """
+    return _named(call, _NAMES)
+
+
+def _named(call: ast.Call, names: Mapping[str, int]) -> int:
     name = called(call)
-    if name not in _NAMES:
-        raise UsageError(f"the layer {name[:80] or 'here'} is unknown", f"known are {', '.join(_NAMES)}")
-    return _NAMES[name]
+    if name not in names:
+        raise UsageError(f"the layer {name[:80] or 'here'} is unknown", f"known are {', '.join(names)}")
+    return names[name]
 
 
 def single_call(text: str) -> tuple[ast.Call, int]:
@@ -144,10 +148,19 @@ def single_call(text: str) -> tuple[ast.Call, int]:
     Raises:
         UsageError: if the text has several calls, or another layer.
     """
+    return single_layer(text, _NAMES)
+
+
+def single_layer(text: str, names: Mapping[str, int]) -> tuple[ast.Call, int]:
+    """The only call of a text, a constructor in `names`, and the number that `names` has for it.
+
+    Raises:
+        UsageError: if the text has several calls, or another layer.
+    """
     call, *others = parsed_calls(text)
     if others:
         raise UsageError(f"there are {len(others) + 1} layers", "give one at a time")
-    return call, axes_of_call(call)
+    return call, _named(call, names)
 
 
 def needed_sizes(sizes: Sizes, axes: int, what: str) -> tuple[int, ...]:

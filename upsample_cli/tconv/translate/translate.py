@@ -8,7 +8,9 @@ from typing import TypeAlias
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.caffe import from_caffe, to_caffe
+from upsample_cli.tconv.translate.flax import from_flax, to_flax
 from upsample_cli.tconv.translate.keras import from_keras, to_keras
+from upsample_cli.tconv.translate.mlx import from_mlx, to_mlx
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
 from upsample_cli.tconv.translate.reading import Restored, Sizes, without_own_lines
 from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
@@ -27,6 +29,8 @@ FRAMEWORKS: dict[str, tuple[Write, Read]] = {
     "caffe": (to_caffe, from_caffe),
     "paddle": (to_paddle, from_paddle),
     "mxnet": (to_mxnet, from_mxnet),
+    "flax": (to_flax, from_flax),
+    "mlx": (to_mlx, from_mlx),
 }
 """For each framework, the functions that write and read a layer."""
 

@@ -73,13 +73,14 @@ def weights_sentence(source: str, order: tuple[int, ...], *, flipped: bool = Fal
     >>> weights_sentence("PyTorch", (0, 1, 2, 3))
     'weights: (in, out/groups, kernel...), as in PyTorch'
     """
+    is_own = source == "PyTorch"
     if order != tuple(range(len(order))):
+        owner = "PyTorch's" if is_own else f"those of {source}"
         flip = "then flip the kernel's axes" if flipped else "no flip"
-        channels = ", data channels last" if source == "PyTorch" else ""
-        return f"weights: {source}'s permuted by {order}{channels}; {flip}"
+        return f"weights: {owner} permuted by {order}{', data channels last' if is_own else ''}; {flip}"
     if flipped:
-        return f"weights: {source}'s with the kernel's axes flipped"
-    return f"weights: {'(in, out/groups, kernel...), ' if source == 'PyTorch' else ''}as in {source}"
+        return f"weights: as in {source}, with the kernel's axes flipped"
+    return f"weights: {'(in, out/groups, kernel...), ' if is_own else ''}as in {source}"
 
 
 def channels_text(layer: TransposedConvolution) -> tuple[str, str]:
@@ -120,9 +121,14 @@ def lengthened(
     return tuple(longer), counts
 
 
+def least_below_stride(axis: LayerAxis) -> int:
+    """The least crop at the end with which output_padding is below the stride; see `lengthened`."""
+    return axis.before if axis.output_padding >= axis.stride else axis.after
+
+
 def below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
     """Axes with an output_padding below the stride (only PyTorch accepts more), and the numbers of appended zeros."""
-    return lengthened(layer.each_axis, lambda axis: axis.before if axis.output_padding >= axis.stride else axis.after)
+    return lengthened(layer.each_axis, least_below_stride)
 
 
 def channels_last(layer: TransposedConvolution) -> Translation:
