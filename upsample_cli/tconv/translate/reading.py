@@ -36,6 +36,7 @@ class Restored:
         sizes: the input sizes, if the translation is valid only for them; None if it is valid for every size.
         order: the order of the framework's weights, as a permutation of PyTorch's; () for PyTorch's own.
         flipped: the framework's kernel is reversed along each axis.
+        weight_note: a sentence about the weights if they are not a permutation of PyTorch's.
     """
 
     layer: TransposedConvolution
@@ -46,6 +47,7 @@ class Restored:
     sizes: Sizes = None
     order: tuple[int, ...] = ()
     flipped: bool = False
+    weight_note: str = ""
 
     @property
     def weight_order(self) -> tuple[int, ...]:

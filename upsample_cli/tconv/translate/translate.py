@@ -12,6 +12,7 @@ from upsample_cli.tconv.translate.flax import from_flax, to_flax
 from upsample_cli.tconv.translate.keras import from_keras, to_keras
 from upsample_cli.tconv.translate.mlx import from_mlx, to_mlx
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
+from upsample_cli.tconv.translate.pixel_shuffle import from_pixel_shuffle, to_pixel_shuffle
 from upsample_cli.tconv.translate.reading import Restored, Sizes, without_own_lines
 from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
 from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
@@ -31,6 +32,7 @@ FRAMEWORKS: dict[str, tuple[Write, Read]] = {
     "mxnet": (to_mxnet, from_mxnet),
     "flax": (to_flax, from_flax),
     "mlx": (to_mlx, from_mlx),
+    "pixelshuffle": (to_pixel_shuffle, from_pixel_shuffle),
 }
 """For each framework, the functions that write and read a layer."""
 
