@@ -423,7 +423,7 @@ def test_a_deeply_nested_text_is_one_error(nested):
             translate_back(nested, framework)
 
 
-@pytest.mark.parametrize("framework", [name for name in FRAMEWORKS if name != "pixelshuffle"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_output_of_the_command_can_be_read_back(framework, capsys, monkeypatch):
     layer = "ConvTranspose2d(2, 4, 3, stride=2, dilation=3, padding=2, output_padding=2)"
     printed = call_translate(capsys, monkeypatch, layer, "--to", framework)[1]
