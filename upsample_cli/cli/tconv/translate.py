@@ -12,7 +12,7 @@ from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_notes, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.translate.reading import Restored
@@ -116,9 +116,8 @@ def _converted(
 
 def _translated(text: str, framework: str) -> dict[str, Any]:
     layer = parse_layer(text)
-    if not isinstance(layer, TransposedConvolution):
-        raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-    layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
+    if isinstance(layer, TransposedConvolution | Convolution):
+        layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]

@@ -57,6 +57,8 @@ def to_caffe(layer: TransposedConvolution) -> Translation:
 def from_caffe(text: str, _sizes: Sizes = None) -> Restored:
     """Read a layer of a prototxt, or only its convolution_param."""
     words, left_out = _words(text)
+    if words.get("num_output") == ["OUT"]:  # as `to_caffe` writes unknown channels
+        del words["num_output"]
     numbers = {name: _numbers(name, values) for name, values in words.items() if name not in _NOT_NUMBERS}
     for name, word in _WORDS.items():
         halves = [f"{name.removesuffix('_size').removesuffix('ding')}_{letter}" for letter in "hw"]

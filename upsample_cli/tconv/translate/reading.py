@@ -11,13 +11,13 @@ from typing import Any
 from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axes import split_axes
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.parsing import dotted_name, statements
 from upsample_cli.tconv.translate.writing import CROP_LINE
 
 Sizes = Sequence[int] | None
 """The sizes of a layer's input, one for each axis, or None."""
-_NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
+TRANSPOSED_NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
 _OPTIONAL = {"output_padding", "in_channels", "out_channels"}
 _UNKNOWN = {"in_channels": "IN", "out_channels": "OUT"}
 _CROP_LINE = re.compile(rf"^{re.escape(CROP_LINE)}([0-9]+(?:, [0-9]+)*)$", re.MULTILINE)
@@ -39,7 +39,7 @@ class Restored:
         weight_note: a sentence about the weights if they are not a permutation of PyTorch's.
     """
 
-    layer: TransposedConvolution
+    layer: TransposedConvolution | Convolution
     crop: tuple[int, ...]
     crop_before: tuple[int, ...]
     activation: str = ""
@@ -56,11 +56,13 @@ class Restored:
         return tuple(sorted(range(len(order)), key=order.__getitem__))
 
     @property
-    def whole(self) -> TransposedConvolution:
+    def whole(self) -> TransposedConvolution | Convolution:
         """The layer with all of the crop in its settings, for writers only.
 
         PyTorch does not have it if more is cropped at the end than at the start: then output_padding is negative.
         """
+        if isinstance(self.layer, Convolution):
+            return self.layer
         ends = zip(self.layer.each_axis, self.crop_before, self.crop, strict=True)
         axes = [
             replace(axis, padding=axis.before + before, output_padding=axis.before + before - (axis.after + after))
@@ -79,14 +81,15 @@ class Restored:
     def text(self) -> tuple[str, ...]:
         """PyTorch code. IN and OUT stand for channels that the other framework's code does not give."""
         layer = self.layer
+        name = "conv" if isinstance(layer, Convolution) else "up"
         bare = str(replace(layer, in_channels=None, out_channels=None, groups=1))
         channels = f"({layer.in_channels or 'IN'}, {layer.out_channels or 'OUT'}, "
         groups = f", groups={layer.groups}" if layer.groups > 1 else ""
         ends = zip(self.crop_before, self.crop, strict=True)
         kept = "".join(f", {before or ''}:{-after if after else ''}" for before, after in ends)
         return (
-            f"up = nn.{bare.replace('(', channels, 1)[:-1]}{groups})",
-            f"y = up(x)[:, :{kept}]" if any(self.crop + self.crop_before) else "y = up(x)",
+            f"{name} = nn.{bare.replace('(', channels, 1)[:-1]}{groups})",
+            f"y = {name}(x)[:, :{kept}]" if any(self.crop + self.crop_before) else f"y = {name}(x)",
             *([f"y = {self.activation}(y)"] if self.activation else []),
         )
 
@@ -119,7 +122,9 @@ def parsed_calls(text: str) -> list[ast.Call]:
     calls = [node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Call) else node for node in nodes]
     kept = [node for node in calls if isinstance(node, ast.Call)]
     if not kept or len(kept) < len(calls):
-        raise UsageError("this is not a layer of that framework", f"write for example {next(iter(_NAMES))}(...)")
+        raise UsageError(
+            "this is not a layer of that framework", f"write for example {next(iter(TRANSPOSED_NAMES))}(...)"
+        )
     return kept
 
 
@@ -134,7 +139,7 @@ def axes_of_call(call: ast.Call) -> int:
     Raises:
         UsageError: if it is another layer.
     """
-    return _named(call, _NAMES)
+    return _named(call, TRANSPOSED_NAMES)
 
 
 def _named(call: ast.Call, names: Mapping[str, int]) -> int:
@@ -142,15 +147,6 @@ def _named(call: ast.Call, names: Mapping[str, int]) -> int:
     if name not in names:
         raise UsageError(f"the layer {name[:80] or 'here'} is unknown", f"known are {', '.join(names)}")
     return names[name]
-
-
-def single_call(text: str) -> tuple[ast.Call, int]:
-    """The only call of a text, a constructor such as Keras' `Conv2DTranspose(...)`, and its number of axes.
-
-    Raises:
-        UsageError: if the text has several calls, or another layer.
-    """
-    return single_layer(text, _NAMES)
 
 
 def single_layer(text: str, names: Mapping[str, int]) -> tuple[ast.Call, int]:
@@ -184,6 +180,27 @@ def left_out_notes(names: Sequence[str]) -> list[str]:
     return [f"left out, because PyTorch's layer does not take it: {', '.join(names)}"] if names else []
 
 
+def unknown_as_none(channels: Mapping[str, Any]) -> dict[str, Any]:
+    """Channels by name, None for the words that `Restored` writes for unknown ones."""
+    return {name: None if value == _UNKNOWN.get(name) else value for name, value in channels.items()}
+
+
+def check_numbers(settings: Mapping[str, Any], channels: Mapping[str, Any]) -> None:
+    """Refuse settings, one number or one for each axis, and channels that are not whole numbers.
+
+    Raises:
+        UsageError: if one is not, or kernel_size is missing.
+    """
+    if settings["kernel_size"] is None:
+        raise UsageError("kernel_size is missing", "write it as a number, or one per axis")
+    for name, value in {**settings, **channels}.items():
+        if isinstance(value, str):
+            raise UsageError(f"a setting is a word where a number is due: {name} {value[:80]!r}", "write it in digits")
+        numbers = value if name in settings and isinstance(value, list | tuple) else [value]
+        if not all(type(number) is int for number in numbers) and not (value is None and name in _OPTIONAL):
+            raise UsageError(f"{name} {value!r} is not a whole number", "write it in digits")
+
+
 def restored(
     axes: int,
     settings: Mapping[str, Any],
@@ -212,15 +229,8 @@ def restored(
         UsageError: if a setting is missing or is not a whole number.
         GeometryError: if PyTorch does not have such a layer.
     """
-    if settings["kernel_size"] is None:
-        raise UsageError("kernel_size is missing", "write it as a number, or one per axis")
-    channels = {name: None if value == _UNKNOWN.get(name) else value for name, value in channels.items()}
-    for name, value in {**settings, **channels}.items():
-        if isinstance(value, str):
-            raise UsageError(f"a setting is a word where a number is due: {name} {value[:80]!r}", "write it in digits")
-        numbers = value if name in settings and isinstance(value, list | tuple) else [value]
-        if not all(type(number) is int for number in numbers) and not (value is None and name in _OPTIONAL):
-            raise UsageError(f"{name} {value!r} is not a whole number", "write it in digits")
+    channels = unknown_as_none(channels)
+    check_numbers(settings, channels)
     each_axis = split_axes(axes, {name: value for name, value in settings.items() if value is not None})
     crops = [crop(axis) for axis in each_axis]
     if any(before < 0 for before, _ in crops):

@@ -14,7 +14,7 @@ from typing import Any
 
 from upsample_cli.geometry.axes import collapsed
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 
 CROP_LINE = "then cut off at the end: "
 """The start of a line that says how many samples to crop on each axis."""
@@ -83,7 +83,7 @@ def weights_sentence(source: str, order: tuple[int, ...], *, flipped: bool = Fal
     return f"weights: {'(in, out/groups, kernel...), ' if is_own else ''}as in {source}"
 
 
-def channels_text(layer: TransposedConvolution) -> tuple[str, str]:
+def channels_text(layer: TransposedConvolution | Convolution) -> tuple[str, str]:
     """The code of in_channels and out_channels; IN and OUT stand for numbers that are not known."""
     return str(layer.in_channels or "IN"), str(layer.out_channels or "OUT")
 
