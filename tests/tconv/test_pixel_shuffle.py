@@ -224,3 +224,16 @@ def test_other_frameworks_reach_pixel_shuffle_with_their_crop():
 def test_hostile_texts_are_refused(text):
     with pytest.raises((UsageError, GeometryError)):
         translate_back(text, "pixelshuffle")
+
+
+def test_a_stride_cannot_make_a_small_file_a_large_one(tconv_here, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((1, 1, 1, 1), np.float32))
+    files = ("--weights", tmp_path / "a.npy", "-o", tmp_path / "b.npy")
+    status, out, err = tconv_here("ConvTranspose2d(1, 1, 1, 1000000)", "--to", "pixelshuffle", *files)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the new weight would have 1000000000000 numbers" in err
+    text = "nn.Conv2d(1, 4, 2, dilation=1000000, padding=0), nn.PixelShuffle(2)"
+    np.save(tmp_path / "a.npy", np.ones((4, 1, 2, 2), np.float32))
+    status, out, err = tconv_here(text, "--from", "pixelshuffle", *files)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "b.npy").exists()

@@ -101,7 +101,9 @@ def restored_convolution(
     each_axis = split_axes(axes, dict(settings))
     if any(axis["padding"] != axis["padding_after"] for axis in each_axis):
         raise GeometryError("PyTorch's Conv pads both ends alike", "pad before the layer, and give padding 0")
-    given: dict[str, Any] = {name: collapsed([axis[name] for axis in each_axis]) for name in settings if name != "padding_after"}
+    given: dict[str, Any] = {
+        name: collapsed([axis[name] for axis in each_axis]) for name in settings if name != "padding_after"
+    }
     layer = Convolution(axes, **given, bias=bias, padding_mode=padding_mode, **channels)
     layer.output_sizes((2**20,) * axes)  # raises an error for illegal settings
     return Restored(layer, (0,) * axes, (0,) * axes, activation, tuple(notes))

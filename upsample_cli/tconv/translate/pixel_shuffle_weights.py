@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernels.weights.files import read_weights
+from upsample_cli.kernels.weights.readers import MOST_WEIGHTS
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.described import check_weights
@@ -64,9 +66,14 @@ def shuffled_weights(weight: Floats, bias: Floats | None, layer: TransposedConvo
         weight: (in, out / groups, kernel...), as PyTorch stores it.
         bias: (out,), or None.
         layer: the transposed convolution.
+
+    Raises:
+        UsageError: if the new weight would be too large.
+        GeometryError: if PixelShuffle cannot do what the layer does.
     """
     factor, groups = shuffle_factor(layer), layer.groups
     rows, columns = (shuffled_axis(axis).taps for axis in layer.each_axis)
+    _check_count((*weight.shape[:2], rows * factor, columns * factor))
     taps = _spread(weight, [axis.dilation for axis in layer.each_axis])
     missing = [(0, rows * factor - taps.shape[2]), (0, columns * factor - taps.shape[3])]
     taps = np.pad(taps, [(0, 0), (0, 0), *missing])
@@ -92,6 +99,7 @@ def unshuffled_weights(
         GeometryError: if the phases of an output channel have different biases.
     """
     groups = conv.groups
+    _check_count((*weight.shape[:2], *(axis.span for axis in conv.each_axis)))
     taps = _spread(weight, [axis.dilation for axis in conv.each_axis])
     outputs, inputs, rows, columns = weight.shape[0] // (factor**2 * groups), *taps.shape[1:]
     taps = taps.reshape(groups, outputs, factor, factor, inputs, rows, columns)[..., ::-1, ::-1]
@@ -123,6 +131,14 @@ def check_conv_weights(conv: Convolution, weight: Floats, has_bias: bool | None)
             f"the layer has weights of the shape {expected}{words[conv.bias]}, the file {weight.shape}"
             f"{words[has_bias]}",
             "give the layer of these weights",
+        )
+
+
+def _check_count(shape: tuple[int, ...]) -> None:
+    """Refuse a new weight that is too large, because of a large stride or dilation."""
+    if prod(shape) > MOST_WEIGHTS:
+        raise UsageError(
+            f"the new weight would have {prod(shape)} numbers, most of them 0", f"{MOST_WEIGHTS} are the most"
         )
 
 
