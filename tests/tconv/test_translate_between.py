@@ -123,3 +123,15 @@ def test_a_size_that_the_text_needs_is_used_and_named(tconv_here):
 def test_an_unknown_target_is_refused_before_the_text_is_read():
     with pytest.raises(UsageError, match="the framework 'caffe2' is unknown"):
         translate_between("nonsense", "keras", "caffe2")
+
+
+def test_weights_that_are_not_permuted_are_described_in_two_steps(tconv_here):
+    text, phases = "nn.Conv2d(16, 32, 3, padding=1), nn.PixelShuffle(2)", "note: weights: channel (2*o + r)*2 + c"
+    notes = tconv_here(text, "--from", "pixelshuffle", "--to", "keras")[1].splitlines()[1:]
+    assert notes[0].startswith(phases)
+    assert notes[1:] == ["note: weights: PyTorch's permuted by (2, 3, 1, 0), data channels last; no flip"]
+    keras_text = "Conv2DTranspose(8, 3, strides=2)"
+    notes = tconv_here(keras_text, "--from", "keras", "--to", "pixelshuffle")[1].splitlines()[2:]
+    assert notes[0] == "note: weights: those of keras permuted by (3, 2, 0, 1); no flip"
+    assert notes[1].startswith(phases)
+    assert tconv_here(text, "--from", "pixelshuffle", "--to", "pixelshuffle")[1].count(phases) == 1

@@ -118,7 +118,7 @@ def _onnx(layer: Interpolation) -> bytes:
         kernel_shape=[kernel.kernel_size for kernel in layer.kernels],
         strides=[kernel.factor for kernel in layer.kernels],
         pads=paddings * 2,  # the starts of all axes, then their ends
-        output_padding=[kernel.output_padding for kernel in layer.kernels],
+        output_padding=None if layer.is_standard else [kernel.output_padding for kernel in layer.kernels],
         group=layer.layer.groups,
     )
     graph = helper.make_graph(

@@ -141,17 +141,21 @@ def _translated_between(text: str, source: str, framework: str, size: str | None
     notes = [*done.changes]
     if restored.activation:
         notes.append(f"an activation follows, which is not translated: {restored.activation} in PyTorch")
-    if special := [note for note in (restored.weight_note, done.weight_note) if note]:
-        order: tuple[int, ...] = ()
-        own = weights_sentence(source, restored.weight_order, flipped=restored.flipped)
-        notes += [*([own] if restored.order else []), *special]
-    else:
-        order = tuple(restored.weight_order[axis] for axis in done.order)
-        notes.append(weights_sentence(source, order, flipped=restored.flipped))
+    order = tuple(restored.weight_order[axis] for axis in done.order)
+    notes += _weight_notes(restored, done, source, order)
     code = set(re.findall(r"\w+", " ".join(done.text)))
     notes += [f"{name} is {means}, which the text does not give" for name, means in _CHANNELS.items() if name in code]
     notes += [*_validity(restored), *restored.notes]
     return _document(source, framework, done, notes) | {"weight_order": list(order), "weight_flipped": restored.flipped}
+
+
+def _weight_notes(restored: Restored, done: Translation, source: str, order: tuple[int, ...]) -> list[str]:
+    """How to convert the weights of `source`; if they are not a permutation, in two steps with PyTorch's between."""
+    if not restored.weight_note and not done.weight_note:
+        return [weights_sentence(source, order, flipped=restored.flipped)]
+    to_torch = weights_sentence(source, restored.weight_order, flipped=restored.flipped) if restored.order else ""
+    from_torch = done.weight_note or weights_sentence("PyTorch", done.order)
+    return [note for note in dict.fromkeys([restored.weight_note or to_torch, from_torch]) if note]
 
 
 def _sizes(size: str | None) -> tuple[int, ...] | None:
