@@ -219,7 +219,7 @@ def axis_kernel(name: str, factor: int) -> AxisKernel:
         UsageError: if the name is unknown, or the factor is not a whole number from 1 to 64.
 
     >>> axis_kernel("bilinear", 3)
-    AxisKernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1)
+    AxisKernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1, output_padding=0)
     >>> axis_kernel("bicubic", 2).numerators
     (-3, -9, 29, 111, 111, 29, -9, -3)
     """
