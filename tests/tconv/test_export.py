@@ -254,3 +254,18 @@ def test_impossible_exports_are_one_line(make, message):
         make()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_uncentred_kernel_is_exported_with_its_output_padding(tmp_path):
+    layer, x = interpolation(2, channels=3, depthwise=True, kernel_size=3), pixels(2)
+    expected = F.conv_transpose2d(x, torch.from_numpy(weight(layer)), None, 2, 1, 1, groups=3)
+    export(layer, tmp_path / "up.py")
+    assert torch.equal(runpy.run_path(str(tmp_path / "up.py"))["layer"](x), expected)
+    assert "F.interpolate" not in (tmp_path / "up.py").read_text()
+    with pytest.raises(UsageError, match="Caffe's filler has other taps for this kernel_size"):
+        export(layer, tmp_path / "up.prototxt")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    export(layer, tmp_path / "up.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "up.onnx", providers=["CPUExecutionProvider"])
+    got = session.run(None, {"input": x.numpy()})[0]
+    np.testing.assert_allclose(got, expected.numpy(), atol=TOLERANCE)

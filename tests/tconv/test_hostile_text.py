@@ -309,7 +309,7 @@ def test_any_layer_of_another_framework_gives_a_result_or_one_of_our_errors(fram
         assert restored.text
         for target in FRAMEWORKS:
             with contextlib.suppress(UpsampleError):
-                assert translate(restored.layer, target).text
+                assert translate(restored.whole, target).text
 
 
 @given(st.text(alphabet="()[],:=.#@ \n\tab1R29x-", max_size=300))

@@ -74,6 +74,11 @@ def test_caffe_exports_are_depthwise_unless_dense_is_given(tconv_here, tmp_path)
         ),
         (("-f", "0"), "factor 0 is not a whole number from 1 to 64"),
         (("-f", "2", "--axes", "5"), "there is no ConvTranspose5d; use 1, 2 or 3 axes"),
+        (("-f", "2", "--kernel-size", "1"), "kernel_size 1 is smaller than factor 2"),
+        (("-f", "2", "--kernel-size", "129"), "kernel_size 129 is too large"),
+        (("-f", "1", "--kernel-size", "2"), "kernel_size 2 with factor 1 needs output_padding 1"),
+        (("-f", "2", "--kernel-size", "3", "--kernel", "nearest"), "kernel_size is for the bilinear kernel"),
+        (("-f", "2", "--kernel-size", "3,4,5"), "kernel_size has 3 numbers for 2 axes"),
         (("-f", "2,3", "--axes", "3"), "factor has 2 numbers for 3 axes"),
         (("-f", "2", "--kernel", "[red]"), "there is no kernel named '[red]'"),
         (("-f", "64", "--channels", "999999999"), "takes"),
@@ -171,3 +176,68 @@ def test_modes_with_antialias_are_named(name, mode, tconv_here):
     assert f'mode="{mode}", align_corners=False, antialias=True)' in out
     assert "no such mode" not in out
     assert "on 2 axes only" in tconv_here("kernel", "-f", "2", "--axes", "3", "--kernel", name)[1]
+
+
+@pytest.mark.parametrize(("kernel_size", "factor"), [(3, 2), (4, 2), (5, 2), (7, 4), (5, 3), (4, 3), (64, 32), (2, 2)])
+def test_any_size_has_the_textbooks_bilinear_taps(kernel_size, factor, tmp_path, tconv_here):
+    """The weights of the tutorials of FCN, written here in their own words."""
+    path = tmp_path / "up.npy"
+    status, _, err = tconv_here(
+        "kernel", "-f", factor, "--kernel-size", kernel_size, "--channels", "2", "-o", path, "--axes", "2"
+    )
+    assert (status, err) == (0, "")
+    half = (kernel_size + 1) // 2
+    centre = half - 1 if kernel_size % 2 == 1 else half - 0.5
+    rows, columns = np.ogrid[:kernel_size, :kernel_size]
+    expected = (1 - abs(rows - centre) / half) * (1 - abs(columns - centre) / half)
+    weight = np.load(path)
+    np.testing.assert_allclose(weight[0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(weight[1, 1], expected, rtol=1e-6)
+    assert not weight[0, 1].any()
+    layer = eval(f"nn.{interpolation(factor, kernel_size=kernel_size).layer}")
+    assert layer(torch.zeros(1, 1, 5, 7)).shape == (1, 1, 5 * factor, 7 * factor)
+
+
+def sized_layer(kernel_size, factor, axes):
+    shown = interpolation(factor, axes=axes, kernel_size=kernel_size)
+    layer = eval(f"nn.{shown.layer}")
+    layer.weight.data = torch.tensor(shown.kernel_floats).reshape(layer.weight.shape)
+    return shown, layer
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_an_uncentred_kernel_is_what_its_sentences_say(factor, axes):
+    shown, layer = sized_layer(2 * factor - 1, factor, axes)
+    moved, equal = equalities(shown)
+    x = torch.rand(1, 1, *(5, 6, 4)[:axes])
+    setting, call = equal.removeprefix("with ").split(" and no output_padding, everywhere: ")
+    layer.padding, layer.output_padding = (int(setting.removeprefix("padding=")),) * axes, (0,) * axes
+    sizes = dict(zip("dhw"[-axes:], x.shape[2:], strict=True))
+    expected = eval(call, {"F": nn.functional, "x": x, **sizes})
+    torch.testing.assert_close(layer(x), expected)
+    assert moved.startswith("not centred: the image moves by half an output sample towards the start")
+    assert f"kernel_size={2 * factor} is centred" in moved
+
+
+def test_the_image_moves_by_half_an_output_sample_and_a_centred_kernel_does_not():
+    """The centre of mass of a single bright sample, which half-pixel alignment puts at (i + 1/2)*s - 1/2."""
+
+    def centre_of(kernel_size):
+        _, layer = sized_layer(kernel_size, 2, 1)
+        x = torch.zeros(1, 1, 9)
+        x[0, 0, 4] = 1
+        y = layer(x)[0, 0].detach()
+        return float((y * torch.arange(18)).sum() / y.sum()) - 8.5
+
+    assert (centre_of(3), centre_of(5), centre_of(4)) == (-0.5, -0.5, 0)
+
+
+def test_phase_sums_are_judged_for_each_kernel_size(tconv_here):
+    assert "every phase sums to 1" in tconv_here("kernel", "-f", "2", "--kernel-size", "3")[1]
+    assert "has the same sum, but it is 3/2" in tconv_here("kernel", "-f", "2", "--kernel-size", "6")[1]
+    assert "a checkerboard" in tconv_here("kernel", "-f", "3", "--kernel-size", "4")[1]
+
+
+def test_the_usual_kernel_size_changes_nothing(tconv_here):
+    assert tconv_here("kernel", "-f", "2", "--kernel-size", "4") == tconv_here("kernel", "-f", "2")

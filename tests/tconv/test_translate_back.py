@@ -46,7 +46,7 @@ def restored_values(restored, weights, bias, x):
     return space["y"].detach().numpy()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [name for name in FRAMEWORKS if name != "pixelshuffle"])
 def test_a_translation_is_read_back_with_the_same_values(framework):
     equal = []
 

@@ -125,8 +125,10 @@ class AxisKernel:
         factor: the stride.
         numerators: whole numbers, one per tap; tap t is `numerators[t] / denominator`.
         denominator: common to all taps; each phase's numerators sum to it.
-        padding: padding of the transposed convolution. `kernel_size - 2 * padding == factor`, so n samples become
-            exactly `n * factor`, and output o is at `(o + 1/2) / factor - 1/2` in input samples.
+        padding: padding of the transposed convolution. `kernel_size - 2 * padding + output_padding == factor`, so n
+            samples become exactly `n * factor`. Without output_padding, output o is at `(o + 1/2) / factor - 1/2` in
+            input samples.
+        output_padding: 1 for taps that cannot be centred, which only `sized_bilinear` makes.
     """
 
     name: str
@@ -134,6 +136,7 @@ class AxisKernel:
     numerators: tuple[int, ...]
     denominator: int
     padding: int
+    output_padding: int = 0
 
     @property
     def kernel_size(self) -> int:
@@ -143,7 +146,7 @@ class AxisKernel:
     @property
     def layer_axis(self) -> LayerAxis:
         """The transposed convolution along one axis."""
-        return LayerAxis(self.kernel_size, self.factor, self.padding, transposed=True)
+        return LayerAxis(self.kernel_size, self.factor, self.padding, self.output_padding, transposed=True)
 
     @property
     def halo(self) -> int:
@@ -216,7 +219,7 @@ def axis_kernel(name: str, factor: int) -> AxisKernel:
         UsageError: if the name is unknown, or the factor is not a whole number from 1 to 64.
 
     >>> axis_kernel("bilinear", 3)
-    AxisKernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1)
+    AxisKernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1, output_padding=0)
     >>> axis_kernel("bicubic", 2).numerators
     (-3, -9, 29, 111, 111, 29, -9, -3)
     """

@@ -52,6 +52,10 @@ def check_exportable(layer: Interpolation, path: Path, *, overwrite: bool) -> No
         raise UsageError(f"{path}: no form of export ends in {suffix!r}", f"use one of {', '.join(WRITERS)}")
     if suffix != ".prototxt":
         return
+    if not layer.is_standard:
+        raise UsageError(
+            f"{path}: Caffe's filler has other taps for this kernel_size", "leave out the kernel_size, or write .onnx"
+        )
     if layer.axes != 2 or len({kernel.factor for kernel in layer.kernels}) > 1:
         raise UsageError(f"{path}: Caffe's filler is for 2 axes of one factor", "write .onnx, .json or .py")
     if layer.kernels[0].name not in ("bilinear", "nearest"):
@@ -114,6 +118,7 @@ def _onnx(layer: Interpolation) -> bytes:
         kernel_shape=[kernel.kernel_size for kernel in layer.kernels],
         strides=[kernel.factor for kernel in layer.kernels],
         pads=paddings * 2,  # the starts of all axes, then their ends
+        output_padding=None if layer.is_standard else [kernel.output_padding for kernel in layer.kernels],
         group=layer.layer.groups,
     )
     graph = helper.make_graph(
@@ -162,7 +167,7 @@ def _python(layer: Interpolation) -> bytes:
     kernel = f'torch.einsum("{",".join(letters)}->{letters}", *taps).float()'
     place = "[c, 0]" if layer.depthwise else "[c, c]"
     border = ""
-    if layer.kernels[0].name == "bilinear":
+    if layer.kernels[0].name == "bilinear" and layer.is_standard:
         border = f"""
 # The bare layer is darker at the rim: it takes 0 outside. The same everywhere as F.interpolate, rim included, is:
 # nn.Sequential(nn.ReplicationPad{layer.axes}d({layer.pad_width}), nn.{layer.replicate_layer}) with the same weight.

@@ -14,6 +14,7 @@ from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.sized_bilinear import sized_bilinear, sized_sentences
 
 MODES = {
     "bilinear": ("linear", "bilinear", "trilinear"),
@@ -84,6 +85,11 @@ class Interpolation:
         )
 
     @property
+    def is_standard(self) -> bool:
+        """Whether the taps are the usual ones of their factors, not those of another kernel_size."""
+        return all(kernel == axis_kernel(kernel.name, kernel.factor) for kernel in self.kernels)
+
+    @property
     def mode(self) -> str | None:
         """The equivalent mode of `torch.nn.functional.interpolate`, or None."""
         return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
@@ -101,7 +107,13 @@ class Interpolation:
 
 
 def interpolation(
-    factor: PerAxis, *, axes: int | None = None, channels: int = 1, depthwise: bool = False, kernel: str = "bilinear"
+    factor: PerAxis,
+    *,
+    axes: int | None = None,
+    channels: int = 1,
+    depthwise: bool = False,
+    kernel: str = "bilinear",
+    kernel_size: PerAxis | None = None,
 ) -> Interpolation:
     """The layer that enlarges exactly `factor` times, on one, two or three axes.
 
@@ -111,9 +123,12 @@ def interpolation(
         channels: channels of the input and the output.
         depthwise: one kernel per channel (groups = channels).
         kernel: a name in `profiles.PROFILES`.
+        kernel_size: the number of taps of the bilinear kernel, one number or one for each axis; by default, and for
+            other kernels, those that interpolate exactly. See `sized_bilinear`.
 
     Raises:
-        UsageError: if the kernel is unknown, the factor is out of range, or the weight would not fit into a file.
+        UsageError: if the kernel is unknown, the factor or the kernel_size is out of range, or the weight would not fit
+            into a file.
         GeometryError: if the number of axes or channels is illegal.
 
     >>> layer = interpolation(3, channels=21)
@@ -130,7 +145,13 @@ def interpolation(
         raise UsageError("there are too many channels", "no axis of a tensor is longer than 2^63 - 1")
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
-    kernels = tuple(axis_kernel(kernel, axis["factor"]) for axis in split_axes(axes, {"factor": factor}))
+    if kernel_size is None:
+        kernels = tuple(axis_kernel(kernel, axis["factor"]) for axis in split_axes(axes, {"factor": factor}))
+    elif kernel == "bilinear":
+        each_axis = split_axes(axes, {"factor": factor, "kernel_size": kernel_size})
+        kernels = tuple(sized_bilinear(axis["kernel_size"], axis["factor"]) for axis in each_axis)
+    else:
+        raise UsageError(f"kernel_size is for the bilinear kernel, not for {kernel}", "leave it out")
     result = Interpolation(kernels, channels, depthwise)
     if 4 * prod(result.weight_shape) > _LARGEST_WEIGHT_BYTES:
         gigabytes = 4 * prod(result.weight_shape) / 1e9
@@ -150,6 +171,8 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     >>> cure
     'with nn.ReplicationPad2d(1) before it and padding=3 instead of 1, the same as F.interpolate everywhere'
     """
+    if not layer.is_standard:
+        return sized_sentences(layer.kernels)
     factors = collapsed([kernel.factor for kernel in layer.kernels])
     call = f'F.interpolate(x, scale_factor={factors}, mode="{layer.mode}"'
     if not any(kernel.padding for kernel in layer.kernels):
@@ -226,6 +249,7 @@ def as_json(layer: Interpolation) -> dict[str, Any]:
         "kernel_size": [kernel.kernel_size for kernel in layer.kernels],
         "stride": [kernel.factor for kernel in layer.kernels],
         "padding": [kernel.padding for kernel in layer.kernels],
+        "output_padding": [kernel.output_padding for kernel in layer.kernels],
         "weight_shape": list(layer.weight_shape),
         "taps": [[str(tap) for tap in kernel.taps] for kernel in layer.kernels],
         "phase_sums": [[str(total) for total in sums] for sums in layer.phase_sums],

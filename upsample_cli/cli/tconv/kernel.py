@@ -24,6 +24,14 @@ Axes = Annotated[
     int | None,
     options.number_option(help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or the number of factors."),
 ]
+KernelSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K",
+        help="Taps of the bilinear kernel; one number, or one per axis. Default: those that interpolate exactly, 2S or "
+        "2S-1. Others shift the image or are uneven, as the output says.",
+    ),
+]
 KernelName = Annotated[str, typer.Option(metavar="NAME", help=f"Kernel of each axis: {', '.join(PROFILES)}.")]
 Depthwise = Annotated[
     bool | None,
@@ -47,6 +55,7 @@ def kernel_command(
     channels: Channels = 1,
     axes: Axes = None,
     kernel: KernelName = "bilinear",
+    kernel_size: KernelSize = None,
     depthwise: Depthwise = None,
     output: Outputs = None,
     overwrite: options.Overwrite = False,
@@ -62,6 +71,7 @@ def kernel_command(
       tconv kernel --factor 4 --axes 1 --json
       tconv kernel --factor 2,3,3 -o trilinear.pt
       tconv kernel --factor 2 --kernel mitchell
+      tconv kernel --factor 2 --kernel-size 3  # as in tutorials of FCN
     """
     if kernel == FITTED:
         raise UsageError(
@@ -72,7 +82,14 @@ def kernel_command(
     if depthwise is None:
         depthwise = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
     factors = whole_numbers("factor", factor)
-    layer = interpolation(factors, axes=axes, channels=channels, depthwise=depthwise, kernel=kernel)
+    layer = interpolation(
+        factors,
+        axes=axes,
+        channels=channels,
+        depthwise=depthwise,
+        kernel=kernel,
+        kernel_size=None if kernel_size is None else whole_numbers("kernel_size", kernel_size),
+    )
     if paths:
         from upsample_cli.tconv.export import check_exportable, export
 
@@ -104,7 +121,17 @@ def _print_layer(layer: Interpolation) -> None:
         numbers = " ".join(f"{float(tap):.6g}" for tap in kernel.taps)
         table.add_row(name, fractions, numbers, " ".join(str(total) for total in sums))
     console.print(table)
-    equal = all(total == 1 for sums in layer.phase_sums for total in sums)
-    console.print("every phase sums to 1: flat stays flat, no checkerboard" if equal else "the phase sums differ")
+    console.print(_flatness(layer))
     for sentence in equalities(layer):
         console.print(f"equals {sentence}" if "F.interpolate(" in sentence else sentence)
+
+
+def _flatness(layer: Interpolation) -> str:
+    """What the layer makes of a flat image."""
+    if all(total == 1 for sums in layer.phase_sums for total in sums):
+        return "every phase sums to 1: flat stays flat, no checkerboard"
+    if any(len(set(sums)) > 1 for sums in layer.phase_sums):
+        return "the phase sums differ: a checkerboard on a flat image"
+    gains = [str(sums[0]) for sums in layer.phase_sums]
+    gain = " and ".join(dict.fromkeys(gains))
+    return f"every phase of an axis has the same sum, but it is {gain}, not 1: no checkerboard, another brightness"

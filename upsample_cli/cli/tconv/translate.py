@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_notes, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
-from upsample_cli.tconv.translate.translate import translate, translate_back
+from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back, translate_between
+from upsample_cli.tconv.translate.writing import Translation, weights_sentence
 
 LayerText = Annotated[
     str,
@@ -23,12 +27,13 @@ LayerText = Annotated[
     ),
 ]
 To = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Translate to keras, tensorflow, onnx, caffe, paddle or mxnet.")
+    str | None,
+    typer.Option(metavar="NAME", help=f"Translate to {', '.join([*FRAMEWORKS][:-1])} or {[*FRAMEWORKS][-1]}."),
 ]
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="NAME", help="Translate from this framework to PyTorch; the same names as for --to."
+        "--from", metavar="NAME", help="Framework of LAYER, with the names of --to. Without --to, translate to PyTorch."
     ),
 ]
 InputSize = Annotated[
@@ -38,6 +43,18 @@ InputSize = Annotated[
     ),
 ]
 
+WeightsFile = Annotated[
+    str | None,
+    options.weights_option(
+        help="Convert these weights of LAYER (.safetensors, .pt, .pth, .npy) and its bias too, with --to or --from "
+        "pixelshuffle. Needs -o."
+    ),
+]
+Output = Annotated[Path | None, options.output_option(help="File to write the converted weights to.")]
+_SHUFFLE = "pixelshuffle"
+_CHANNELS = {"IN": "in_channels", "OUT": "out_channels"}
+"""The words in a translation that stand for unknown numbers."""
+
 
 def translate_command(
     layer: LayerText,
@@ -45,6 +62,9 @@ def translate_command(
     to: To = None,
     source: From = None,
     size: InputSize = None,
+    weights: WeightsFile = None,
+    output: Output = None,
+    overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
     """Translate a transposed convolution to another framework or back, with the crop that it needs.
@@ -55,33 +75,58 @@ def translate_command(
       tconv translate "ConvTranspose2d(21, 21, 4, 2, 1, groups=21)" --to caffe
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras
       tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
+      tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras --to onnx
+      tconv translate "ConvTranspose2d(16, 8, 4, 2, 1)" --to pixelshuffle --weights up.pt -o shuffled.pt
     """
-    if to is not None and source is None:
-        if size is not None:
-            raise UsageError("--size is for --from", "leave it out")
-        document = _translated(layer, to)
-    elif source is not None and to is None:
-        document = _translated_back(layer, source, size)
-    else:
+    if source is not None:
+        document = _translated_back(layer, source, size) if to is None else _translated_between(layer, source, to, size)
+    elif to is None:
         raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
+    elif size is not None:
+        raise UsageError("--size is for --from", "leave it out")
+    else:
+        document = _translated(layer, to)
+    written = _converted(layer, source, to, weights, output, overwrite=overwrite)
     if as_document:
-        print_document(document)
+        print_document(document | {"written": [str(path) for path in written]})
         return
     console = result_console()
     console.print("\n".join(document["text"]), style="bold")
     print_notes(console, document["notes"])
+    print_written(*written)
+
+
+def _converted(
+    layer: str, source: str | None, to: str | None, weights: str | None, output: Path | None, *, overwrite: bool
+) -> list[Path]:
+    """Write converted weights, if requested; return the files."""
+    if weights is None and output is None:
+        return []
+    if weights is None or output is None:
+        raise UsageError("--weights and --output belong together", "give both, or neither")
+    if (source, to) not in ((None, _SHUFFLE), (_SHUFFLE, None)):
+        raise UsageError(
+            f"--weights converts between PyTorch and {_SHUFFLE} only", "convert other weights as the note says"
+        )
+    from upsample_cli.tconv.translate.pixel_shuffle_weights import convert_weights
+
+    convert_weights(layer, weights, output, back=to is None, overwrite=overwrite)
+    return [output]
 
 
 def _translated(text: str, framework: str) -> dict[str, Any]:
     layer = parse_layer(text)
-    if not isinstance(layer, TransposedConvolution):
-        raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-    layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
+    if isinstance(layer, TransposedConvolution | Convolution):
+        layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
+    return _document("pytorch", framework, done, notes)
+
+
+def _document(source: str, framework: str, done: Translation, notes: list[str]) -> dict[str, Any]:
     return {
-        "from": "pytorch",
+        "from": source,
         "to": framework,
         "text": list(done.text),
         "notes": notes,
@@ -91,19 +136,54 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
     }
 
 
-def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
+def _translated_between(text: str, source: str, framework: str, size: str | None) -> dict[str, Any]:
+    restored, done = translate_between(text, source, framework, _sizes(size))
+    notes = [*done.changes]
+    if restored.activation:
+        notes.append(f"an activation follows, which is not translated: {restored.activation} in PyTorch")
+    order = tuple(restored.weight_order[axis] for axis in done.order)
+    notes += _weight_notes(restored, done, source, order)
+    code = set(re.findall(r"\w+", " ".join(done.text)))
+    notes += [f"{name} is {means}, which the text does not give" for name, means in _CHANNELS.items() if name in code]
+    notes += [*_validity(restored), *restored.notes]
+    return _document(source, framework, done, notes) | {"weight_order": list(order), "weight_flipped": restored.flipped}
+
+
+def _weight_notes(restored: Restored, done: Translation, source: str, order: tuple[int, ...]) -> list[str]:
+    """How to convert the weights of `source`; if they are not a permutation, in two steps with PyTorch's between."""
+    if not restored.weight_note and not done.weight_note:
+        return [weights_sentence(source, order, flipped=restored.flipped)]
+    to_torch = weights_sentence(source, restored.weight_order, flipped=restored.flipped) if restored.order else ""
+    from_torch = done.weight_note or weights_sentence("PyTorch", done.order)
+    return [note for note in dict.fromkeys([restored.weight_note or to_torch, from_torch]) if note]
+
+
+def _sizes(size: str | None) -> tuple[int, ...] | None:
     sizes = None if size is None else parse_size(size)
     if size is not None and sizes is None:
         raise UsageError(f"--size {size} is not a size", "write 28, 28x28 or 8x28x28")
-    restored = translate_back(text, framework, sizes)
+    return sizes
+
+
+def _validity(restored: Restored) -> list[str]:
+    """For which sizes a restored layer is right, unless for all."""
+    if restored.sizes is None:
+        return []
+    return [f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result"]
+
+
+def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
+    restored = translate_back(text, framework, _sizes(size))
     notes = []
     ends = {"at the beginning": restored.crop_before, "at the end": restored.crop}
     if places := " and ".join(place for place, counts in ends.items() if any(counts)):
         notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
+    if restored.order or restored.flipped:
+        notes.append(weights_sentence(framework, restored.weight_order, flipped=restored.flipped))
+    elif restored.weight_note:
+        notes.append(restored.weight_note)
     if restored.layer.in_channels is None:
-        notes.append("IN is in_channels, which the text does not give")
-    if restored.sizes is not None:
-        notes.append(f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result")
-    notes += restored.notes
+        notes.append(f"IN is {_CHANNELS['IN']}, which the text does not give")
+    notes += [*_validity(restored), *restored.notes]
     crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

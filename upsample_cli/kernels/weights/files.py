@@ -57,6 +57,11 @@ class Weights:
         return self.source.path
 
     @property
+    def bias_key(self) -> str:
+        """Key of the bias in the file, if there is one."""
+        return _bias_key(self.key)
+
+    @property
     def axes(self) -> int:
         """Number of axes of the kernel: 1, 2 or 3."""
         return self.weight.ndim - 2
@@ -83,7 +88,7 @@ def read_weights(place: str) -> Weights:
                 )
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
-        bias_key = f"{key.removesuffix('weight')}bias"
+        bias_key = _bias_key(key)
         bias = _array(path, bias_key, state) if key.endswith("weight") and bias_key in state.shapes else None
     if bias is not None and bias.ndim != 1:
         raise ImageError(
@@ -93,6 +98,10 @@ def read_weights(place: str) -> Weights:
             kind="unsupported",
         )
     return Weights(source, key, weight, bias, state)
+
+
+def _bias_key(key: str) -> str:
+    return f"{key.removesuffix('weight')}bias"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Parameters, one_of
 from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, restored
-from upsample_cli.tconv.translate.writing import Translation, in_torch_order, lengthened, settings
+from upsample_cli.tconv.translate.writing import Translation, channels_text, in_torch_order, lengthened, settings
 
 _WORDS = {"kernel_size": "kernel_size", "stride": "stride", "padding": "pad", "dilation": "dilation"}
 """Caffe's names of PyTorch's settings."""
@@ -46,7 +46,9 @@ def to_caffe(layer: TransposedConvolution) -> Translation:
         for name, word in _WORDS.items()
         for value in (given[name] if layer.axes == 3 or len(set(given[name])) > 1 else given[name][:1])
     )
-    words = f"num_output: {layer.out_channels} group: {layer.groups} bias_term: {str(layer.bias).lower()}{repeated}"
+    words = (
+        f"num_output: {channels_text(layer)[1]} group: {layer.groups} bias_term: {str(layer.bias).lower()}{repeated}"
+    )
     head = 'layer { name: "up" type: "Deconvolution" bottom: "x" top: "y"'
     lines = [head, f"  convolution_param {{ {words} }} }}"]
     return in_torch_order(lines, axes, zeros, [axis.after - axis.before for axis in axes])
@@ -55,6 +57,8 @@ def to_caffe(layer: TransposedConvolution) -> Translation:
 def from_caffe(text: str, _sizes: Sizes = None) -> Restored:
     """Read a layer of a prototxt, or only its convolution_param."""
     words, left_out = _words(text)
+    if words.get("num_output") == ["OUT"]:  # as `to_caffe` writes unknown channels
+        del words["num_output"]
     numbers = {name: _numbers(name, values) for name, values in words.items() if name not in _NOT_NUMBERS}
     for name, word in _WORDS.items():
         halves = [f"{name.removesuffix('_size').removesuffix('ding')}_{letter}" for letter in "hw"]

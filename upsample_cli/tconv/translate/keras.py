@@ -22,7 +22,14 @@ from upsample_cli.tconv.translate.reading import (
     parsed_calls,
     restored,
 )
-from upsample_cli.tconv.translate.writing import Translation, channels_last, options, written
+from upsample_cli.tconv.translate.writing import (
+    Translation,
+    channels_last,
+    channels_last_order,
+    channels_text,
+    options,
+    written,
+)
 
 _TRAINING = (
     "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer",
@@ -49,7 +56,7 @@ def to_keras(layer: TransposedConvolution) -> Translation:
     settings = options(strides=([axis.stride for axis in done.axes], 1), padding=("same" if same else "valid", None))
     settings += options(use_bias=(layer.bias, True))
     kernel_size = written([axis.kernel_size for axis in done.axes])
-    lines = [f"keras.layers.Conv{layer.axes}DTranspose({layer.out_channels}, {kernel_size}{settings})"]
+    lines = [f"keras.layers.Conv{layer.axes}DTranspose({channels_text(layer)[1]}, {kernel_size}{settings})"]
     if any(any(pair) for pair in crop):
         numbers = {number for pair in crop for number in pair}
         text = crop[0][0] if len(numbers) == 1 else crop if layer.axes > 1 else crop[0]
@@ -89,6 +96,7 @@ def from_keras(text: str, _sizes: Sizes = None) -> Restored:
         notes=left_out_notes(given.left_out),
         in_channels=_in_channels(given, axes),
         out_channels=given.get("filters"),
+        order=channels_last_order(axes),
     )
 
 

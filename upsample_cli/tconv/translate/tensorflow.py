@@ -15,7 +15,7 @@ from upsample_cli.tconv.translate.arguments import one_of
 from upsample_cli.tconv.translate.keras import from_keras
 from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, needed_sizes, restored
 from upsample_cli.tconv.translate.tensorflow_text import FUNCTIONS, Function, Line, parse_function
-from upsample_cli.tconv.translate.writing import Translation, channels_last, written
+from upsample_cli.tconv.translate.writing import Translation, channels_last, channels_last_order, channels_text, written
 
 
 def to_tensorflow(layer: TransposedConvolution) -> Translation:
@@ -24,7 +24,7 @@ def to_tensorflow(layer: TransposedConvolution) -> Translation:
     sizes = [f"(x.shape[{number}] - 1)*{axis.stride} + {_reach(axis)}" for number, axis in enumerate(done.axes, 1)]
     crop = "".join(f", {before}:{-after if after else ''}" for before, after in done.crop)
     lines = [
-        f"shape = (x.shape[0], {', '.join(sizes)}, {layer.out_channels})",
+        f"shape = (x.shape[0], {', '.join(sizes)}, {channels_text(layer)[1]})",
         f"y = tf.nn.conv{layer.axes}d_transpose(x, w, shape, strides={written([axis.stride for axis in done.axes])}, "
         "padding='VALID')" + (f"[:{crop}]" if any(any(pair) for pair in done.crop) else ""),
     ]
@@ -58,6 +58,7 @@ def from_tensorflow(text: str, sizes: Sizes = None) -> Restored:
         sizes=before,
         in_channels=function.in_channels,
         out_channels=function.out_channels,
+        order=channels_last_order(function.axes),
     )
 
 

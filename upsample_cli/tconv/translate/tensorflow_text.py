@@ -166,7 +166,7 @@ def _function(last: _Result, others: Mapping[str, ast.expr]) -> Function:
     if len(shape) != axes + 2:
         raise UsageError(f"output_shape is not in the text, with {axes + 2} numbers", _EXAMPLE)
     weight = _weight_shape(nodes.get("filters"), others, axes)
-    channels = _line(shape[channels_at])
+    channels = None if getattr(shape[channels_at], "id", "") == "OUT" else _line(shape[channels_at])
     crop = [*last.crop, *[(0, 0)] * (axes + 2 - len(last.crop))]
     if len(crop) > axes + 2 or any(crop[0]) or any(crop[channels_at]):
         raise UsageError("a crop is not of the sizes alone", "write it as [:, 1:-1, 1:-1]")
@@ -178,7 +178,7 @@ def _function(last: _Result, others: Mapping[str, ast.expr]) -> Function:
         [_line(node) for node in along("output_shape", shape)],
         weight[:axes] if weight else None,
         weight[-1] if weight else None,
-        weight[-2] if weight else channels.constant if channels.factor == 0 else None,
+        weight[-2] if weight else channels.constant if channels and channels.factor == 0 else None,
         tuple(name for name in given.left_out if name not in _TENSORS),
         along("a crop", crop),
         last.bias,

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from upsample_cli.errors import Setting, UsageError
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.translate.caffe import from_caffe, to_caffe
+from upsample_cli.tconv.translate.flax import from_flax, to_flax
 from upsample_cli.tconv.translate.keras import from_keras, to_keras
+from upsample_cli.tconv.translate.mlx import from_mlx, to_mlx
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
+from upsample_cli.tconv.translate.ordinary import to_mxnet_convolution, to_paddle_convolution
+from upsample_cli.tconv.translate.pixel_shuffle import from_pixel_shuffle, to_pixel_shuffle
 from upsample_cli.tconv.translate.reading import Restored, Sizes, without_own_lines
 from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
 from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
@@ -27,15 +32,29 @@ FRAMEWORKS: dict[str, tuple[Write, Read]] = {
     "caffe": (to_caffe, from_caffe),
     "paddle": (to_paddle, from_paddle),
     "mxnet": (to_mxnet, from_mxnet),
+    "flax": (to_flax, from_flax),
+    "mlx": (to_mlx, from_mlx),
+    "pixelshuffle": (to_pixel_shuffle, from_pixel_shuffle),
 }
 """For each framework, the functions that write and read a layer."""
 
 
-def translate(layer: TransposedConvolution, framework: str) -> Translation:
+ORDINARY: dict[str, Callable[[Convolution], Translation]] = {
+    "paddle": to_paddle_convolution,
+    "mxnet": to_mxnet_convolution,
+}
+"""For each framework with PyTorch's formula, the function that writes an ordinary convolution."""
+
+
+def translate(layer: Layer, framework: str) -> Translation:
     """Translate a layer to another framework. It is exact, with zeros in the kernel or a crop if necessary.
 
+    Args:
+        layer: a transposed convolution, or for `ORDINARY` a convolution.
+        framework: one of `FRAMEWORKS`.
+
     Raises:
-        UsageError: if the framework is not one of `FRAMEWORKS`, or channels are unknown.
+        UsageError: if the framework is unknown, or the layer is another one.
 
     >>> layer = TransposedConvolution(2, in_channels=16, out_channels=8, kernel_size=3, stride=2, padding=1)
     >>> for line in translate(layer, "keras").text:
@@ -44,8 +63,11 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
     keras.layers.Cropping2D(1)
     """
     write, _ = _framework(framework)
-    if layer.in_channels is None or layer.out_channels is None:
-        raise UsageError("a translation needs channels", "write for example ConvTranspose2d(16, 8, 3, stride=2)")
+    if isinstance(layer, Convolution) and framework in ORDINARY:
+        return ORDINARY[framework](layer)
+    if not isinstance(layer, TransposedConvolution):
+        also = f", or a Conv for {' or '.join(ORDINARY)}" if isinstance(layer, Convolution) else ""
+        raise UsageError(f"{layer.name} is not a transposed convolution", f"give a ConvTranspose1d, 2d or 3d{also}")
     return write(layer)
 
 
@@ -75,6 +97,25 @@ def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
     if sizes is not None and restored.sizes is None:
         raise UsageError("nothing in this text needs a size", ("leave out ", Setting("size")))
     return restored.cropped(crop) if crop else restored
+
+
+def translate_between(text: str, source: str, target: str, sizes: Sizes = None) -> tuple[Restored, Translation]:
+    r"""Translate a layer of one framework to another, crop included. The arguments are those of `translate_back`.
+
+    Returns:
+        The layer in PyTorch, and its translation to `target`.
+
+    Raises:
+        UsageError: see `translate_back`; or one of the frameworks is unknown.
+
+    >>> _, done = translate_between("Conv2DTranspose(8, 3, strides=2, padding='same')", "keras", "mxnet")
+    >>> print(*done.text, sep="\n")
+    mx.gluon.nn.Conv2DTranspose(8, 3, strides=2)
+    then cut off at the end: 1, 1
+    """
+    _framework(target)
+    restored = translate_back(text, source, sizes)
+    return restored, translate(restored.whole, target)
 
 
 def _framework(name: str) -> tuple[Write, Read]:

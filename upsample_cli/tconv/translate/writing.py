@@ -14,7 +14,7 @@ from typing import Any
 
 from upsample_cli.geometry.axes import collapsed
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 
 CROP_LINE = "then cut off at the end: "
 """The start of a line that says how many samples to crop on each axis."""
@@ -34,6 +34,7 @@ class Translation:
         crop: the crop (before, after) for each axis after the framework's layer.
         spread: dilation is replaced by zeros between the taps, because the framework does not support it.
         dense: groups are replaced by zeros between the blocks.
+        weight_note: a sentence about the weights if they are not a permutation of PyTorch's.
     """
 
     text: tuple[str, ...]
@@ -43,10 +44,16 @@ class Translation:
     crop: Crop
     spread: bool = False
     dense: bool = False
+    weight_note: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Further steps for the user, one sentence each."""
+        """Further steps for a user who has PyTorch's weights, one sentence each."""
+        return (*self.changes, self.weight_note or weights_sentence("PyTorch", self.order))
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What changes in the kernel before its axes are permuted, one sentence each."""
         notes = []
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
@@ -57,11 +64,28 @@ class Translation:
         if any(self.zeros_after):
             zeros = written(self.zeros_after)
             notes.append(f"append {zeros} taps of 0 to the kernel at the end, which output_padding reaches")
-        if self.order == tuple(range(len(self.order))):
-            notes.append("weights: (in, out/groups, kernel...), as in PyTorch")
-        else:
-            notes.append(f"weights: PyTorch's permuted by {self.order}, data channels last; no flip")
         return tuple(notes)
+
+
+def weights_sentence(source: str, order: tuple[int, ...], *, flipped: bool = False) -> str:
+    """How to permute the weights of `source`; `flipped`: also reverse them along the axes of the kernel.
+
+    >>> weights_sentence("PyTorch", (0, 1, 2, 3))
+    'weights: (in, out/groups, kernel...), as in PyTorch'
+    """
+    is_own = source == "PyTorch"
+    if order != tuple(range(len(order))):
+        owner = "PyTorch's" if is_own else f"those of {source}"
+        flip = "then flip the kernel's axes" if flipped else "no flip"
+        return f"weights: {owner} permuted by {order}{', data channels last' if is_own else ''}; {flip}"
+    if flipped:
+        return f"weights: as in {source}, with the kernel's axes flipped"
+    return f"weights: {'(in, out/groups, kernel...), ' if is_own else ''}as in {source}"
+
+
+def channels_text(layer: TransposedConvolution | Convolution) -> tuple[str, str]:
+    """The code of in_channels and out_channels; IN and OUT stand for numbers that are not known."""
+    return str(layer.in_channels or "IN"), str(layer.out_channels or "OUT")
 
 
 def in_torch_order(
@@ -97,9 +121,14 @@ def lengthened(
     return tuple(longer), counts
 
 
+def least_below_stride(axis: LayerAxis) -> int:
+    """The least crop at the end with which output_padding is below the stride; see `lengthened`."""
+    return axis.before if axis.output_padding >= axis.stride else axis.after
+
+
 def below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
     """Axes with an output_padding below the stride (only PyTorch accepts more), and the numbers of appended zeros."""
-    return lengthened(layer.each_axis, lambda axis: axis.before if axis.output_padding >= axis.stride else axis.after)
+    return lengthened(layer.each_axis, least_below_stride)
 
 
 def channels_last(layer: TransposedConvolution) -> Translation:
@@ -113,8 +142,13 @@ def channels_last(layer: TransposedConvolution) -> Translation:
         axes, lambda axis: 0 if axis.span - axis.after > max(axis.span, axis.stride) else axis.after
     )
     crop: Crop = tuple((axis.before, axis.after + max(axis.span, axis.stride) - axis.span) for axis in axes)
-    order = (*range(2, 2 + layer.axes), 1, 0)
+    order = channels_last_order(layer.axes)
     return Translation((), axes, zeros, order, crop, spread=spread, dense=layer.groups > 1)
+
+
+def channels_last_order(axes: int) -> tuple[int, ...]:
+    """The order (kernel..., out, in) of Keras' and TensorFlow's weights; see `Translation`."""
+    return (*range(2, 2 + axes), 1, 0)
 
 
 def settings(axes: Sequence[LayerAxis]) -> dict[str, list[int]]:
