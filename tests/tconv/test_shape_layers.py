@@ -370,7 +370,7 @@ def test_a_remark_says_that_kernel_2s_padding_half_s_fails_for_odd_strides():
         (step,) = shape((50,), [layer])
         assert (step.output[0], abs(step.shift[0])) == (50 * stride + 1, 0.5)
         (remark,) = remarks([step])
-        assert f"{stride}n+1 samples, half a pixel off" in remark
+        assert f"{stride}n+1 samples, half a sample off" in remark
         assert factor_remark(stride)[0].endswith("half a pixel off")
     assert factor_remark((2, 4)) == ()
     assert remarks(shape((50,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)])) == ()
@@ -419,16 +419,69 @@ def test_a_shift_has_a_remark_only_if_the_whole_chain_shifts(layers, aligned):
     """An encoder moves the image, and the output_padding of the decoder moves it back."""
     steps = shape((64,), [parse_layer(layer) for layer in layers])
     assert (abs(moved(layers)) < 1e-9) == aligned == (steps[-1].total_shift == (0,))
-    assert not remarks(steps)
+    assert bool(remarks(steps)) != aligned
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [ENCODER, CENTRED],
+        [ENCODER, ENCODER, CENTRED, CENTRED],
+        [ENCODER, ENCODER, DECODER, CENTRED],
+        [ENCODER, "Conv1d(1, 1, 5, padding=2)", "ConvTranspose1d(1, 1, 6, stride=2, padding=2)"],
+    ],
+)
+def test_the_settings_of_the_remark_keep_the_image_in_place(layers):
+    """In torch, and for the sizes that the chain had before."""
+    size = 48
+    parsed = [parse_layer(layer) for layer in layers]
+    remark = next(remark for remark in remarks(shape((size,), parsed)) if remark.startswith("the whole chain is"))
+    wanted = re.search(r"stays in place with (.+) in the transposed layers?$", remark)[1].split(" and ")
+    transposed = [at for at, layer in enumerate(layers) if layer.startswith("ConvTranspose1d")]
+    if len(wanted) == 1:
+        wanted *= len(transposed)
+    better = list(layers)
+    for at, given_ in zip(transposed, wanted, strict=True):
+        better[at] = f"ConvTranspose1d(1, 1, {given_})"
+    assert abs(moved(layers, size)) > 0.1
+    assert abs(moved(better, size)) < 1e-9
+
+
+def test_advice_never_leaves_an_output_without_a_tap():
+    """A kernel as large as the stride cannot lose a tap; with an even dilation, no padding is exact."""
+    encoder = "Conv1d(1, 1, 3, stride=4, padding=1)"
+    (remark,) = remarks(shape((64,), [parse_layer(encoder), parse_layer("ConvTranspose1d(1, 1, 4, stride=4)")]))
+    assert "kernel_size=5, stride=4, padding=2, output_padding=3 in the transposed layer" in remark
+    dilated = "ConvTranspose1d(1, 1, 3, stride=3, padding=1, dilation=2)"
+    assert not remarks(shape((66,), [parse_layer("Conv1d(1, 1, 4, stride=3, padding=1)"), parse_layer(dilated)]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "settings_"),
+    [
+        ("ConvTranspose1d(1, 1, 9, 3, 4, 2)", "kernel_size=9, stride=3, padding=3"),
+        ("ConvTranspose1d(1, 1, 3, 2, 1, 1)", "kernel_size=4, stride=2, padding=1"),
+        ("ConvTranspose1d(1, 1, 3, 2, 2, 1, dilation=2)", "kernel_size=4, stride=2, padding=1"),
+    ],
+)
+def test_advice_keeps_the_size_of_the_kernel_where_it_can_be_centred(layer, settings_):
+    remark = remarks(shape((48,), [parse_layer(layer)]))[0]
+    assert remark.endswith(f"centred: {settings_}")
+    assert " sample early" in remark
+    better = f"ConvTranspose1d(1, 1, {settings_})"
+    factor = parse_layer(better).stride
+    place, size = centroid([better], 48, 20)
+    assert (place, size) == (pytest.approx(20 * factor + (factor - 1) / 2), 48 * factor)
+    assert centroid([layer], 48, 20)[0] < place - 0.4
 
 
 def test_an_unnecessary_shift_in_a_chain_has_a_remark():
     steps = shape((64,), [parse_layer(layer) for layer in (ENCODER, DECODER, DECODER)])
     assert steps[-1].total_shift[0] != 0
     (remark,) = remarks(steps)
-    assert "1/2 pixel up and left" in remark
+    assert "1/2 sample early" in remark
     (remark,) = remarks(shape((64,), [parse_layer(layer) for layer in (CENTRED, DECODER, "ReLU()")]))
-    assert "1/2 pixel up and left" in remark
+    assert "1/2 sample early" in remark
 
 
 @settings(deadline=None, max_examples=150, derandomize=True)

@@ -165,14 +165,17 @@ def _compensating(steps: Sequence[Step], place: int, unit: str) -> list[str]:
         # An exact layer moves the image by -output_padding/2 of its own pixels.
         output_padding = min(axis.stride - 1, max(0, math.floor(2 * (rest / scale - axis.shift))))
         rest += scale * (Fraction(-output_padding, 2) - axis.shift)
-        wanted.append(_settings(_exact(axis, output_padding)))
+        kept = _exact(axis, output_padding)
+        if not kept.is_exact:  # with an even dilation, another kernel does not help
+            return []
+        wanted.append(_settings(kept))
     if rest or not wanted:
         return []
     where = ("down and right" if total > 0 else "up and left") if unit == "pixel" else "late" if total > 0 else "early"
     count = f"{abs(total)} {unit}{'s' if abs(total) > 1 else ''}"
-    kept = " and ".join(dict.fromkeys(wanted))
+    cure = " and ".join(dict.fromkeys(wanted))
     layers = "the transposed layer" if len(wanted) == 1 else "the transposed layers"
-    return [f"the whole chain is {count} {where}; it stays in place with {kept} in {layers}"]
+    return [f"the whole chain is {count} {where}; it stays in place with {cure} in {layers}"]
 
 
 def _centred(axis: LayerAxis) -> str:
@@ -183,14 +186,15 @@ def _centred(axis: LayerAxis) -> str:
 
 
 def _exact(axis: LayerAxis, output_padding: int) -> LayerAxis:
-    """The axis with padding that gives exactly stride*n, and a kernel smaller by one tap if its size does not allow it.
+    """The axis with padding that gives exactly stride*n, and a kernel with one tap less or more if its size needs it.
 
     >>> _exact(LayerAxis(9, 3, 2, transposed=True), 0).padding, _exact(LayerAxis(4, 2, transposed=True), 1).kernel_size
     (3, 3)
     """
     spare = axis.span - axis.stride + output_padding
     if spare % 2:
-        axis, spare = replace(axis, kernel_size=axis.kernel_size - 1), spare - axis.dilation
+        taps = axis.kernel_size - 1 if axis.kernel_size > axis.stride else axis.kernel_size + 1
+        axis, spare = replace(axis, kernel_size=taps), spare + axis.dilation * (taps - axis.kernel_size)
     return replace(axis, padding=spare // 2, output_padding=output_padding)
 
 
