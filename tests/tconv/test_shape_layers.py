@@ -453,7 +453,8 @@ def test_advice_never_leaves_an_output_without_a_tap():
     (remark,) = remarks(shape((64,), [parse_layer(encoder), parse_layer("ConvTranspose1d(1, 1, 4, stride=4)")]))
     assert "kernel_size=5, stride=4, padding=2, output_padding=3 in the transposed layer" in remark
     dilated = "ConvTranspose1d(1, 1, 3, stride=3, padding=1, dilation=2)"
-    assert not remarks(shape((66,), [parse_layer("Conv1d(1, 1, 4, stride=3, padding=1)"), parse_layer(dilated)]))
+    found = remarks(shape((66,), [parse_layer("Conv1d(1, 1, 4, stride=3, padding=1)"), parse_layer(dilated)]))
+    assert not any("stays in place" in remark for remark in found)
 
 
 @pytest.mark.parametrize(

@@ -151,14 +151,18 @@ def _remarks_on_axis(axis: LayerAxis, unit: str) -> list[str]:
 
 def _compensating(steps: Sequence[Step], place: int, unit: str) -> list[str]:
     """A remark on a chain that moves the image although other settings of its transposed layers would not."""
-    rest = total = steps[-1].total_shift[place]
+    total = steps[-1].total_shift[place]
     if not total:
         return []
+    rest = total
     wanted = list[str]()
-    scales = [axis.scale for step in steps if (axis := step.along[place]) is not None]
-    for number, step in enumerate(steps):
-        axis, scale = step.along[place], prod(scales[number + 1 :], start=Fraction(1))
-        if axis is None or rest is None or not isinstance(step.layer, TransposedConvolution):
+    axes = [step.along[place] for step in steps]
+    scale = prod((axis.scale for axis in axes if axis is not None), start=Fraction(1))
+    for step, axis in zip(steps, axes, strict=True):
+        if axis is None:
+            continue
+        scale /= axis.scale  # pixels of the last output per pixel of this layer's output
+        if not isinstance(step.layer, TransposedConvolution):
             continue
         if not axis.is_exact:
             return []
