@@ -29,8 +29,8 @@ def field(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
-def peak(source, extension, factor=2):
-    options, _ = Carrier().prepare(Options(format=extension, device="cpu", factor=factor), 0)
+def peak(source, extension, factor=2, kernel="bilinear"):
+    options, _ = Carrier().prepare(Options(format=extension, device="cpu", factor=factor, kernel=kernel), 0)
     job = plan_job(Path(source), options, folder=Path("out"))
     Path("/proc/self/clear_refs").write_text("5")
     result = Carrier().carry_out(job, options)
@@ -43,12 +43,12 @@ for extension in ("png", "tiff", "jpg", "bmp"):
         peak(f"small.{suffix}", extension)
 for suffix in HELD:
     peak(f"small.{suffix}", "png")
-peak("small.jpg", "tiff", Fraction(3, 2))
+peak("small.jpg", "tiff", Fraction(3, 2), "lanczos3")
 base = field("VmRSS")
 cases = [(suffix, extension) for extension in ("png", "tiff", "jpg", "bmp") for suffix in ("jpg", "16.png")]
 found = {" ".join(case): peak(f"large.{case[0]}", case[1]) for case in cases}
 found |= {f"{suffix} png": peak(f"large.{suffix}", "png", 1) for suffix in HELD}
-found["reduced"] = peak("large.tif", "tiff", Fraction(5, 4))
+found["reduced"] = peak("large.tif", "tiff", Fraction(5, 4), "lanczos3")
 print(json.dumps(found))
 sys.stdout.flush()
 os._exit(0)

@@ -21,6 +21,7 @@ FAILING = {
     "shape": ["9x"],
     "solve": ["--from", "9x", "--to", "2"],
     "invert": [BAD, "--size", "9"],
+    "overlap": [BAD],
     "translate": [BAD, "--to", "keras"],
     "kernel": ["--factor", "x"],
     "explain": ["--stride", "x"],

@@ -40,7 +40,10 @@ _DEEP_TIMES = {"jxl": 3}
 """How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""
 
 _REDUCED_ROWS = 300
-"""Rows of the enlarged image, in float64, that the reduction to another size holds. Measured: 250 to 310."""
+"""Rows of the enlarged image, in float64, that the reduction to another size holds. Measured: 250 to 310.
+
+Compiled sums hold far fewer, but the process that plans does not know whether there are any.
+"""
 
 _WORK_PIXELS = 2**20
 """An image of this size keeps a worker busy long enough that queuing the next one costs nothing."""
@@ -49,7 +52,10 @@ _MOST_PER_SLOT = 32
 
 
 def job_bytes(job: Job) -> int:
-    """Estimated peak memory for one image, without the worker's own. For large images it is within a factor of two.
+    """Estimated peak memory for one image, without the worker's own.
+
+    For large images it is within a factor of two, except where compiled sums reduce to another size: there it is too
+    large.
 
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
     >>> from upsample_cli.images.model import ImageInfo
