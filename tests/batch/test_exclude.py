@@ -181,7 +181,7 @@ def test_a_plan_and_the_json_document_count_what_is_left_out():
     touch("in/b.png", "in/@eaDir/c.png")
     planned = upsample("in", "-r", "-n", "--exclude", "b.png", "--exclude", "#x")
     assert planned.out.splitlines() == ["in/a.png -> in_x2/a_x2.png  17x11 -> 34x22  planned"]
-    assert planned.err.splitlines() == ["excluded: 1 image", "litter of systems: @eaDir 1"]
+    assert planned.err.splitlines() == ["excluded: 1 image", "made by systems: @eaDir 1"]
     document = upsample("in", "-r", "-n", "--json", "--exclude", "b.png").document
     assert (document["excluded"], document["litter"], len(document["files"])) == (1, {"@eaDir": 1}, 1)
     assert "excluded" not in upsample("in", "-n", "--json").document

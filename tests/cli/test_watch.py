@@ -152,5 +152,5 @@ def test_excluded_images_and_litter_are_not_enlarged_when_they_arrive():
     assert (status, err) == (0, "")
     assert out.splitlines()[-2:] == [
         "left out      2  excluded: 2 images",
-        "left out      1  litter of systems: @eaDir 1",
+        "left out      1  made by systems: @eaDir 1",
     ]

@@ -72,14 +72,14 @@ class Exclusion:
         """What was left out, as words for people, with how much that was.
 
         >>> Exclusion(litter=Counter({"@eaDir": 2, "__MACOSX": 1}), files=3).causes
-        {'excluded: 3 images': 3, 'litter of systems: @eaDir 2, __MACOSX 1': 3}
+        {'excluded: 3 images': 3, 'made by systems: @eaDir 2, __MACOSX 1': 3}
         """
         counted = ((self.files, "image"), (self.folders, "folder"))
         excluded = " and ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counted if count)
         litter = ", ".join(f"{name} {count:,}" for name, count in sorted(self.litter.items()))
         found = {
             f"excluded: {excluded}": self.files + self.folders,
-            f"litter of systems: {litter}": self.litter.total(),
+            f"made by systems: {litter}": self.litter.total(),
         }
         return {cause: count for cause, count in found.items() if count}
 
