@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+import time
 from fractions import Fraction
 
 import imagecodecs
@@ -187,6 +188,24 @@ def test_profiles_are_written_as_they_are_read(size):
         bits.put(5, 3)
         profiles.put_profile(bits, given)
         assert profiles.read_profile(BitReader(bits.bytes(), 3)) == given
+
+
+def test_predictions_from_far_back_take_as_long_as_from_near(monkeypatch):
+    """A coded profile may ask for thousands of them, each of one byte."""
+    monkeypatch.setattr(profiles, "MAX_BYTES", 1 << 24)
+    far, count = 2_000_000, 300
+
+    def seconds(stride):
+        predicted = bytes([4, 16]) + profiles._varint(stride) + b"\1"
+        commands = b"\0\1" + profiles._varint(4 * far) + predicted * count
+        sizes = profiles._varint(128 + 4 * far + count) + profiles._varint(len(commands))
+        decoder = profiles._Decoder(sizes + commands + bytes(128 + 4 * far + count))
+        start = time.process_time()
+        assert len(decoder.profile()) == 128 + 4 * far + count
+        return time.process_time() - start
+
+    near = min(seconds(1) for _ in range(3))
+    assert min(seconds(far) for _ in range(3)) < 10 * near
 
 
 def test_encodings_and_colour_spaces_are_each_others_inverse():

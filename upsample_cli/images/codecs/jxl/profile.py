@@ -19,6 +19,7 @@ _TYPES = (b"XYZ ", b"desc", b"text", b"mluc", b"para", b"curv", b"sf32", b"gbd "
 _OF_20_BYTES = {b"rXYZ", b"gXYZ", b"bXYZ", b"kXYZ", b"wtpt", b"bkpt", b"lumi"}
 _TAG, _CURVES, _COLORANTS, _FIRST_TAG = 1, 2, 3, 4
 _HAS_OFFSET, _HAS_SIZE = 64, 128
+_ANOTHER_SIZE = "a profile of another size than announced"
 _INSERT, _SHUFFLE_2, _SHUFFLE_4, _PREDICT, _XYZ, _FIRST_TYPE = 1, 2, 3, 4, 10, 16
 
 
@@ -105,15 +106,18 @@ class _Decoder:
             for piece in self._tags():
                 self._add(piece)
             while not self._commands.is_at_end:
-                self._add(self._content(self._commands.take(1)[0]))
+                if (command := self._commands.take(1)[0]) == _PREDICT:
+                    self._add_predicted()
+                else:
+                    self._add(self._content(command))
         if len(self._made) != self._size or not self._bytes.is_at_end or not self._commands.is_at_end:
-            raise ValueError("a profile of another size than announced")
+            raise ValueError(_ANOTHER_SIZE)
         return bytes(self._made)
 
     def _add(self, piece: bytes) -> None:
         self._made += piece
         if len(self._made) > self._size:
-            raise ValueError("a profile of another size than announced")
+            raise ValueError(_ANOTHER_SIZE)
 
     def _head(self) -> None:
         for at in range(min(_HEAD_BYTES, self._size)):
@@ -147,30 +151,32 @@ class _Decoder:
             return stored.take(commands.number())
         if command in {_SHUFFLE_2, _SHUFFLE_4}:
             return _unshuffled(stored.take(commands.number()), 2 if command == _SHUFFLE_2 else 4)
-        if command == _PREDICT:
-            return self._predicted()
         if command == _XYZ:
             return _TYPES[0] + bytes(4) + stored.take(12)
         if _FIRST_TYPE <= command < _FIRST_TYPE + len(_TYPES):
             return _TYPES[command - _FIRST_TYPE] + bytes(4)
         raise ValueError("no such command")
 
-    def _predicted(self) -> bytes:
-        """Numbers of 1, 2 or 4 bytes that are predicted from up to three numbers before."""
+    def _add_predicted(self) -> None:
+        """Numbers of 1, 2 or 4 bytes that are predicted from up to three numbers before.
+
+        They are added in place: a copy of what precedes them would make the time quadratic.
+        """
         flags = self._commands.take(1)[0]
         width, order = (flags & 3) + 1, flags >> 2 & 3
         stride = self._commands.number() if flags & 16 else width
         if width == 3 or order == 3 or stride < width or len(self._made) <= 4 * stride:
             raise ValueError("a prediction that makes no sense")
         stored = _unshuffled(self._bytes.take(self._commands.number()), width)
-        made, start = self._made[-4 * stride :], 4 * stride
-        for at in range(0, len(stored), width):
-            back = [start + at - times * stride for times in (1, 2, 3)]
+        made, start = self._made, len(self._made)
+        if start + len(stored) > self._size:
+            raise ValueError(_ANOTHER_SIZE)
+        for at in range(start, start + len(stored), width):
+            back = [at - times * stride for times in (1, 2, 3)]
             first, second, third = (int.from_bytes(made[place : place + width], "big") for place in back)
             number = (first, 2 * first - second, 3 * first - 3 * second + third)[order] % (1 << 8 * width)
-            guess = number.to_bytes(width, "big")
-            made += bytes((a + b) & 255 for a, b in zip(guess, stored[at : at + width], strict=False))
-        return bytes(made[start:])
+            guess, piece = number.to_bytes(width, "big"), stored[at - start : at - start + width]
+            made += bytes((a + b) & 255 for a, b in zip(guess, piece, strict=False))
 
 
 def _tag_of(kind: int) -> bytes:
