@@ -21,6 +21,8 @@ HEAD_BYTES = 2 * MAX_BYTES
 _LINEAR = 8
 _FLOAT_BITS = {(16, 5), (32, 8)}
 _MOST_FRAMES_BYTES = 1 << 29
+MOST_PIXELS = 1 << 23
+"""Pixels of an animation whose frames are not counted, for the limit of its coded bytes: half a gibibyte."""
 
 
 def check_supported(header: Header, name: str) -> None:

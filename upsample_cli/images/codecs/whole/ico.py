@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.limits import check_coded_bytes
 from upsample_cli.images.model import Layout, Rows
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -44,7 +45,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         width, height, _, bits, *_ = entry
         return (width or 256) * (height or 256), 0 if kind == _CURSOR else bits  # a cursor has its hot spot there
 
-    *_, size_bytes, at = max(entries, key=rank)
+    largest = max(entries, key=rank)
+    *_, size_bytes, at = largest
+    check_coded_bytes(name, size_bytes, rank(largest)[0])
     file.seek(at)
     data = file.read(size_bytes)
     if len(data) < size_bytes:
