@@ -383,6 +383,13 @@ def test_an_animation_that_cannot_be_counted_or_held_gives_its_first_frame(monke
     assert read(ANIMATION)[1].frames is None
 
 
+def test_the_parts_of_all_frames_are_limited_and_not_only_the_frames(monkeypatch):
+    monkeypatch.setattr("upsample_cli.images.codecs.jxl.frames.MAX_PARTS", 2, raising=False)
+    assert read(ANIMATION)[1].frames is None
+    monkeypatch.undo()
+    assert read(ANIMATION)[1].frames is not None
+
+
 def test_a_still_image_is_not_an_animation():
     with pytest.raises(ImageError, match="holds one image now"):
         frames_of(PROFILE)
