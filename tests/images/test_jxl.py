@@ -22,6 +22,7 @@ from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter
 from upsample_cli.images.codecs.jxl.codestream import Encoding, read_header
 from upsample_cli.images.codecs.jxl.colour import colour_of, encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container
+from upsample_cli.images.codecs.jxl.put_profile import put_profile, varint
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
@@ -186,7 +187,7 @@ def test_profiles_are_written_as_they_are_read(size):
         given = (start + generator.randbytes(size))[:size]
         bits = BitWriter()
         bits.put(5, 3)
-        profiles.put_profile(bits, given)
+        put_profile(bits, given)
         assert profiles.read_profile(BitReader(bits.bytes(), 3)) == given
 
 
@@ -196,9 +197,9 @@ def test_predictions_from_far_back_take_as_long_as_from_near(monkeypatch):
     far, count = 2_000_000, 300
 
     def seconds(stride):
-        predicted = bytes([4, 16]) + profiles._varint(stride) + b"\1"
-        commands = b"\0\1" + profiles._varint(4 * far) + predicted * count
-        sizes = profiles._varint(128 + 4 * far + count) + profiles._varint(len(commands))
+        predicted = bytes([4, 16]) + varint(stride) + b"\1"
+        commands = b"\0\1" + varint(4 * far) + predicted * count
+        sizes = varint(128 + 4 * far + count) + varint(len(commands))
         decoder = profiles._Decoder(sizes + commands + bytes(128 + 4 * far + count))
         start = time.process_time()
         assert len(decoder.profile()) == 128 + 4 * far + count

@@ -87,15 +87,16 @@ def look_at(data: bytes, header: Header) -> Look:
     """
     layout = _layout(header)
     profile, colour, losses = None, None, list[Loss]()
-    bits: BitReader | None = BitReader(data, header.end)
-    if header.encoding.has_profile and bits is not None:
+    bits, frames_at = BitReader(data, header.end), None
+    if header.encoding.has_profile:
         try:
             profile = read_profile(bits)
+            frames_at = bits.at + 7 >> 3
             check_metadata_bytes(len(profile))
         except ProfileSizeError:
             losses.append(Loss("profile", f"the colour profile (ICC) of more than {MAX_BYTES >> 20} MiB is left out"))
-            bits = None
     else:
+        frames_at = bits.at + 7 >> 3
         try:
             colour = colour_of(header.encoding)
         except ValueError:
@@ -106,7 +107,6 @@ def look_at(data: bytes, header: Header) -> Look:
         if profile is not None:
             losses.append(Loss("profile", "the colour profile (ICC) cannot be used; colours become linear sRGB"))
         profile, colour = None, ColourSpace(codes=(1, _LINEAR))
-    frames_at = None if bits is None else bits.at + 7 >> 3
     is_lossless = not header.is_xyb and frames_at is not None and _is_modular(data, frames_at)
     losses += [*_losses(header)]
     return Look(header, layout, profile, colour, is_converted, frames_at, is_lossless, tuple(losses))
