@@ -255,12 +255,12 @@ def test_control_an_extra_line_is_detected(monkeypatch):
     def two_lines(_head, _name):
         raise ImageError("a", "b\nc")
 
-    monkeypatch.setattr("upsample_cli.images.open.format_of_content", two_lines)
+    monkeypatch.setattr("upsample_cli.images.open_by_rows.format_of_content", two_lines)
     with pytest.raises(ValueError, match="a: b\nc"):
         read(GOOD["bmp"])
 
 
 def test_control_an_unexpected_exception_from_a_reader_is_detected(monkeypatch):
-    monkeypatch.setattr("upsample_cli.images.open.format_of_content", lambda _head, _name: 1 / 0)
+    monkeypatch.setattr("upsample_cli.images.open_by_rows.format_of_content", lambda _head, _name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         read(GOOD["bmp"])

@@ -281,6 +281,7 @@ def index_of_images(*kinds, offsets=()):
         ([index_of_images(0x030000, 0), segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")], None, ("gain map",)),
         ([index_of_images(0x030000, 0, 0x020002), segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0")], 2, ("gain map",)),
         ([segment(0xE2, b"MPF\0no TIFF")], None, ()),
+        ([index_of_images(0x030000, 0x020002), segment(0xE2, b"MPF\0no TIFF")], 2, ()),  # the first index counts
     ],
 )
 def test_other_images_are_reported_as_views_previews_or_gain_maps(parts, images, lost):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+import time
 from fractions import Fraction
 
 import imagecodecs
@@ -21,6 +22,7 @@ from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter
 from upsample_cli.images.codecs.jxl.codestream import Encoding, read_header
 from upsample_cli.images.codecs.jxl.colour import colour_of, encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container
+from upsample_cli.images.codecs.jxl.put_profile import put_profile, varint
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
@@ -185,8 +187,26 @@ def test_profiles_are_written_as_they_are_read(size):
         given = (start + generator.randbytes(size))[:size]
         bits = BitWriter()
         bits.put(5, 3)
-        profiles.put_profile(bits, given)
+        put_profile(bits, given)
         assert profiles.read_profile(BitReader(bits.bytes(), 3)) == given
+
+
+def test_predictions_from_far_back_take_as_long_as_from_near(monkeypatch):
+    """A coded profile may ask for thousands of them, each of one byte."""
+    monkeypatch.setattr(profiles, "MAX_BYTES", 1 << 24)
+    far, count = 2_000_000, 300
+
+    def seconds(stride):
+        predicted = bytes([4, 16]) + varint(stride) + b"\1"
+        commands = b"\0\1" + varint(4 * far) + predicted * count
+        sizes = varint(128 + 4 * far + count) + varint(len(commands))
+        decoder = profiles._Decoder(sizes + commands + bytes(128 + 4 * far + count))
+        start = time.process_time()
+        assert len(decoder.profile()) == 128 + 4 * far + count
+        return time.process_time() - start
+
+    near = min(seconds(1) for _ in range(3))
+    assert min(seconds(far) for _ in range(3)) < 10 * near
 
 
 def test_encodings_and_colour_spaces_are_each_others_inverse():
@@ -362,6 +382,13 @@ def test_an_animation_that_cannot_be_counted_or_held_gives_its_first_frame(monke
     monkeypatch.undo()
     monkeypatch.setattr("upsample_cli.images.codecs.jxl.frames.MAX_FRAMES", 2)
     assert read(ANIMATION)[1].frames is None
+
+
+def test_the_parts_of_all_frames_are_limited_and_not_only_the_frames(monkeypatch):
+    monkeypatch.setattr("upsample_cli.images.codecs.jxl.frames.MAX_PARTS", 2, raising=False)
+    assert read(ANIMATION)[1].frames is None
+    monkeypatch.undo()
+    assert read(ANIMATION)[1].frames is not None
 
 
 def test_a_still_image_is_not_an_animation():

@@ -1,6 +1,7 @@
 """RAW files of cameras that are TIFF structures: refused, and their small preview is not enlarged in their place."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -24,12 +25,12 @@ def sensor(photometric, compression):
             262: (SHORT, photometric), 273: (LONG, 8), 277: (SHORT, 1), 278: (LONG, 3000), 279: (LONG, 9)}  # fmt: skip
 
 
-def canon():
-    """A CR2: a TIFF with a mark after its head."""
-    data = bytearray(built(preview()))
-    data[8:8] = b"CR\2\0\0\0\0\0"
-    at = int.from_bytes(data[4:8], "little") + 8
-    data[4:8] = at.to_bytes(4, "little")
+def marked(mark, order="<"):
+    """A TIFF with a mark of 8 bytes after its head, as in CR2 and IIQ."""
+    data = bytearray(built(preview(), order=order))
+    data[8:8] = mark
+    at = int.from_bytes(data[4:8], "little" if order == "<" else "big") + 8
+    data[4:8] = at.to_bytes(4, "little" if order == "<" else "big")
     return bytes(data)
 
 
@@ -40,7 +41,9 @@ RAWS = {
     "SRW": built(preview(t330=sensor(CFA, 32770))),
     "PEF": built((sensor(CFA, 65535), bytes(9)), preview()),
     "pixels of its sensor": built(preview(t330=sensor(CFA, 1))),
-    "CR2": canon(),
+    "CR2": marked(b"CR\2\0\0\0\0\0"),
+    "IIQ": marked(b"IIIITwaR"),
+    "IIQ, other order": marked(b"MMMMRawT", ">"),
 }
 
 
@@ -50,7 +53,7 @@ def test_a_raw_in_a_tiff_is_refused_with_the_names_of_developers(kind):
         with pytest.raises(ImageError) as caught:
             opener(io.BytesIO(RAWS[kind]))
         line = str(caught.value)
-        assert f"is a camera's RAW ({kind}" in line
+        assert f"is a camera's RAW ({kind.partition(',')[0]}" in line
         assert all(name in line for name in ("darktable", "RawTherapee", "dcraw", "rawpy"))
         assert caught.value.failure.kind == "unsupported"
 
@@ -74,3 +77,20 @@ def test_control_a_tiff_with_a_reduced_copy_in_a_subdirectory_is_read():
         np.testing.assert_array_equal(source.read_rows(0, 23), RGB)
     deep = built(page(23, 37, RGB16.tobytes(), bits=16, photometric=2, samples=3, t330=reduced))
     assert read_header(io.BytesIO(deep))[0].layout.depth == 16
+
+
+@pytest.mark.parametrize("levels", [(73,) * 4, (77,) * 4, (67, 82, 67, 82), (67, 82, 0, 0)], ids=bytes)
+def test_control_pixels_behind_the_head_that_spell_a_mark_are_read(levels):
+    """libtiff writes the pixels of a TIFF before its directory."""
+    pixels = np.resize(np.array(levels, np.uint8), (8, 8))
+    data = b"II*\0" + struct.pack("<I", 8 + pixels.size) + pixels.tobytes() + directory_at_8(*pixels.shape)
+    with open_image(io.BytesIO(data)) as source:
+        np.testing.assert_array_equal(source.read_rows(0, 8)[..., 0], pixels)
+
+
+def directory_at_8(height, width):
+    """The directory of a grey image whose pixels begin at 8."""
+    entries = ((256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height),
+               (279, height * width))  # fmt: skip
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return struct.pack("<H", len(entries)) + packed + bytes(4)

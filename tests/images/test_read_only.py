@@ -8,7 +8,7 @@ import sys
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from support.corpus import HEIGHT, ICC, RGB, RGB16, WIDTH, saved
 from support.read_only import (
     ALPHA,
@@ -339,6 +339,20 @@ def test_the_largest_image_of_an_icon_is_read_with_its_alpha(kind):
     rows, source = read(icon(kind))
     np.testing.assert_array_equal(rows, RGBA)
     assert losses(source) == "of its 2 images, the largest is read"
+
+
+def test_metadata_of_the_png_in_an_icon_are_kept_or_a_loss():
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "Sea")
+    png = saved(Image.fromarray(RGBA), "PNG", exif=exif, pnginfo=text, dpi=(300, 300))
+    entry = struct.pack("<BBBBHHII", WIDTH, HEIGHT, 0, 0, 1, 32, len(png), 22)
+    rows, source = read(struct.pack("<HHH", 0, 1, 1) + entry + png)
+    assert np.array_equal(rows, RGBA)
+    assert source.metadata.dpi == pytest.approx((300, 300), abs=0.01)
+    assert losses(source) == "metadata of the PNG in it are left out (EXIF, text)"
+    assert "left out" not in losses(read(icon("png"))[1])
 
 
 def test_a_cursor_loses_its_hot_spot():

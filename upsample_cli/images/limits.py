@@ -11,6 +11,9 @@ DEFAULT_MAX_PIXELS = 500_000_000
 MAX_METADATA_BYTES = 16 << 20
 """The most bytes of all metadata of one image together, decompressed: text, EXIF, XMP, captions and colour profile."""
 
+_FREE_CODED_BYTES, _CODED_BYTES_PER_PIXEL = 64 << 20, 64
+"""Decoders of some formats need the whole file in memory. No encoder takes more for an image."""
+
 MANY = 50
 """All frames or pages of a file together may have this many times `max_pixels`."""
 
@@ -28,6 +31,21 @@ def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
         cause = f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}"
         raise ImageError(name, cause, allow_more_pixels(height * width), kind="too-large")
+
+
+def check_coded_bytes(name: str, size_bytes: int, pixels: int) -> None:
+    """Refuse data that would be read into memory as a whole, and are far larger than their pixels.
+
+    Args:
+        size_bytes: size of the coded pixels.
+        pixels: number of pixels.
+
+    Raises:
+        ImageError: the data are larger than any encoder makes them.
+    """
+    if size_bytes > _FREE_CODED_BYTES + _CODED_BYTES_PER_PIXEL * pixels:
+        cause = f"is damaged: it has {size_bytes >> 20} MiB of data, more than {pixels} pixels can need"
+        raise ImageError(name, cause, "get a new copy of it")
 
 
 def allow_more_pixels(pixels: int) -> Text:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from io import BytesIO
@@ -23,15 +22,14 @@ from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.jpeg_markers import JPEG_START, KNOWN_HEADS, essential_head
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.quiet import quiet_pillow
-from upsample_cli.images.codecs.raw import refuse_raw
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.decode import OpenedByPillow, decoded_source, is_png_by_rows, png_source
 from upsample_cli.images.frame_sources import frame_sources, source_of
-from upsample_cli.images.header import as_frame, header_of, no_frame, of_frame
-from upsample_cli.images.input_formats import READ_ONLY
+from upsample_cli.images.header import as_frame, header_of, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
+from upsample_cli.images.open_by_rows import open_by_rows
 from upsample_cli.images.open_frames import changed, lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource
 
@@ -121,7 +119,7 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
 def _opened(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
     """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
-        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+        if (by_rows := open_by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
         return _opened_by_pillow(file, name, max_pixels, frame)
     except ImageError as error:
@@ -225,50 +223,3 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         yield source
     with quiet_pillow(), opened_file(path) as file:
         yield from pages_after_first(file, name, count, max_pixels=max_pixels)
-
-
-def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """A source for TIFF, PNM, JPEG XL and formats that are only read; None for others. Moves the file's position."""
-    source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
-    if format_name in READ_ONLY:
-        from upsample_cli.images.codecs.whole.source import open_whole
-
-        if frame is not None and frame > 1:
-            raise no_frame(name, frame, 1)
-        file.seek(0)
-        return open_whole(file, name, READ_ONLY[format_name], max_pixels=max_pixels, is_one=frame is not None)
-    if format_name == "pnm":
-        if frame is not None and frame > 1:
-            raise no_frame(name, frame, 1)
-        from upsample_cli.images.codecs.pnm import open_pnm
-
-        file.seek(0)
-        return open_pnm(file, name, max_pixels=max_pixels)
-    if format_name == "jxl":
-        from upsample_cli.images.codecs.jxl.reader import open_jxl
-
-        return open_jxl(file, name, max_pixels=max_pixels, frame=frame)
-    if format_name == "bmp":
-        source = _bmp_of_masks(file, name, max_pixels)
-        if source is not None and frame is not None and frame > 1:
-            raise no_frame(name, frame, 1)
-    if format_name == "tiff":
-        from upsample_cli.images.codecs.tiff.reader import open_tiff
-        from upsample_cli.images.open_pages import one_page
-
-        refuse_raw(file, name)
-        if frame is not None and frame > 1:
-            return one_page(file, name, frame, max_pixels=max_pixels)
-        source = open_tiff(file, name, max_pixels=max_pixels)
-        if frame is not None and source is not None:
-            source.info = replace(source.info, frames=None)
-    file.seek(0)
-    return source
-
-
-def _bmp_of_masks(file: BinaryIO, name: str, max_pixels: int) -> RegionSource | None:
-    from upsample_cli.images.codecs.bmp import open_bmp
-    from upsample_cli.images.format_table import FORMATS
-
-    with readable(name, FORMATS["bmp"]):
-        return open_bmp(file, name, max_pixels=max_pixels)

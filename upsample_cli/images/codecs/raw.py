@@ -5,6 +5,7 @@ Sources: Adobe's DNG specification, 1.7; ExifTool's lists of tags; dcraw.c by Da
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,8 +24,10 @@ RAW_MAGIC = {
 }  # fmt: skip
 """The first bytes of RAW files that are not TIFF, and the extension of such files."""
 
-_CANON, _PHASE_ONE = b"CR", {b"IIII", b"MMMM"}
-_HEAD_BYTES = 12
+_MARKS = {"CR2": re.compile(rb"CR\x02\x00"), "IIQ": re.compile(rb"IIII.waR|MMMMRaw", re.DOTALL)}
+"""What follows the 8 bytes of a TIFF's head in a RAW file. In other TIFFs, these may be the first pixels."""
+
+_HEAD_BYTES, _MARK_AT = 16, 8
 _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 259, 262, 330, 50706
 _CFA, _LINEAR_RAW = 32803, 34892
 _RAW_COMPRESSIONS = {
@@ -51,10 +54,9 @@ def refuse_raw(file: BinaryIO, name: str) -> None:
 
 def _raw_kind(tiff: ifd.Tiff) -> str | None:
     head = tiff.read(0, _HEAD_BYTES)
-    if head[8:10] == _CANON:
-        return "CR2"
-    if head[8:12] in _PHASE_ONE:
-        return "IIQ"
+    for kind, mark in _MARKS.items():
+        if mark.match(head, _MARK_AT):
+            return kind
     for directory in _first_directories(tiff):
         compression, photometric = (
             ifd.first_integer(tiff, directory.find(tag)) for tag in (_COMPRESSION, _PHOTOMETRIC)

@@ -79,8 +79,9 @@ def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
         left_bytes -= segment.size_bytes
         check_metadata_bytes(MAX_METADATA_BYTES - left_bytes)
         file.seek(segment.at)
+        had_index = bool(found.listed)
         reader(found, file.read(segment.size_bytes))
-        if reader is _set_images:
+        if found.listed and not had_index:
             found.auxiliary = [*mpf.auxiliary_purposes(file, segment.at + len(_INDEX), found.listed)]
     return found.blocks()
 
@@ -214,7 +215,7 @@ def _resolution(density: tuple[int, int, int] | None) -> tuple[tuple[float, floa
 
 
 def _set_images(found: _Found, data: bytes) -> None:
-    found.listed = mpf.listed_images(data[len(_INDEX) :])
+    found.listed = found.listed or mpf.listed_images(data[len(_INDEX) :])
 
 
 def _set_gain_map(found: _Found, _data: bytes) -> None:

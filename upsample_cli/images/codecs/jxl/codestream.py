@@ -135,21 +135,13 @@ def read_header(data: bytes) -> Header:
     return Header(**found, end=bits.at)
 
 
-def _size(bits: BitReader) -> tuple[int, int]:
+def _size(bits: BitReader, *, is_preview: bool = False) -> tuple[int, int]:
     is_small = bits.flag()
 
     def side() -> int:
-        return 8 * (bits.take(5) + 1) if is_small else bits.number(_SIDE)
-
-    height, ratio = side(), _RATIOS[bits.take(3)]
-    return height, height * ratio[0] // ratio[1] if ratio else side()
-
-
-def _preview(bits: BitReader) -> tuple[int, int]:
-    is_small = bits.flag()
-
-    def side() -> int:
-        return 8 * bits.number(_PREVIEW_SMALL) if is_small else bits.number(_PREVIEW)
+        if not is_small:
+            return bits.number(_PREVIEW if is_preview else _SIDE)
+        return 8 * (bits.number(_PREVIEW_SMALL) if is_preview else bits.take(5) + 1)
 
     height, ratio = side(), _RATIOS[bits.take(3)]
     return height, height * ratio[0] // ratio[1] if ratio else side()
@@ -164,7 +156,7 @@ def _metadata(bits: BitReader) -> dict[str, Any]:
         found["orientation"] = bits.take(3) + 1
         if bits.flag():
             _size(bits)  # the size at which it should be shown
-        found["preview"] = _preview(bits) if bits.flag() else None
+        found["preview"] = _size(bits, is_preview=True) if bits.flag() else None
         found["animation"] = _animation(bits) if bits.flag() else None
     start = bits.at
     found["bits"], found["exponent_bits"] = _depth(bits)

@@ -42,6 +42,11 @@ class Container:
     xmp: bytes | None = None
     losses: tuple[Loss, ...] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of the codestream."""
+        return sum(end - start for start, end in self.parts)
+
     def codestream(self, file: BinaryIO, most_bytes: int | None = None) -> bytes:
         """The codestream, or its first `most_bytes`. The file's position is moved."""
         pieces, left = list[bytes](), most_bytes

@@ -53,7 +53,7 @@ def _counts(bits: BitReader, shift: int) -> list[int]:
             logarithms += [0] * repeats[len(logarithms)]
         else:
             logarithms.append(logarithm)
-    stated = [logarithm for index, logarithm in enumerate(logarithms[:size])]
+    stated = logarithms[:size]
     left_out = stated.index(max(stated))  # its count is what is left
     if not stated[left_out] or left_out + 1 in repeats:
         raise ValueError("counts that make no sense")

@@ -16,9 +16,12 @@ from upsample_cli.images.codecs.jxl.frame_header import (
 MAX_FRAMES = 20_000
 """The most frames of an animation that are looked for. Each takes about 50 µs."""
 
+MAX_PARTS = 1 << 19
+"""The most parts of all these frames. Each takes 2 to 4 µs. Frames of more have more pixels than are read."""
+
 
 def shown_durations(data: bytes, header: Header, frames_at: int) -> list[int] | None:
-    """The duration of each frame that is shown, in ticks; None if there are more than `MAX_FRAMES`.
+    """The duration of each frame that is shown, in ticks; None if there are too many frames or parts.
 
     Args:
         data: the whole codestream.
@@ -28,11 +31,14 @@ def shown_durations(data: bytes, header: Header, frames_at: int) -> list[int] | 
     Raises:
         ValueError: a frame is damaged or missing.
     """
-    bits, found = BitReader(data, 8 * frames_at), list[int]()
+    bits, found, parts = BitReader(data, 8 * frames_at), list[int](), 0
     for _ in range(MAX_FRAMES):
         frame = read_frame(bits, header)
         if frame.kind in {REGULAR, SKIP_PROGRESSIVE} and (frame.duration or frame.is_last):
             found.append(frame.duration)
+        parts += frame.parts
+        if parts > MAX_PARTS:
+            return None
         skip_pixels(bits, frame.parts)
         if frame.is_last:
             return found

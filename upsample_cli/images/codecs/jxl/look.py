@@ -21,6 +21,8 @@ HEAD_BYTES = 2 * MAX_BYTES
 _LINEAR = 8
 _FLOAT_BITS = {(16, 5), (32, 8)}
 _MOST_FRAMES_BYTES = 1 << 29
+MOST_PIXELS = 1 << 23
+"""Pixels of an animation whose frames are not counted, for the limit of its coded bytes: half a gibibyte."""
 
 
 def check_supported(header: Header, name: str) -> None:
@@ -85,15 +87,16 @@ def look_at(data: bytes, header: Header) -> Look:
     """
     layout = _layout(header)
     profile, colour, losses = None, None, list[Loss]()
-    bits: BitReader | None = BitReader(data, header.end)
-    if header.encoding.has_profile and bits is not None:
+    bits, frames_at = BitReader(data, header.end), None
+    if header.encoding.has_profile:
         try:
             profile = read_profile(bits)
+            frames_at = bits.at + 7 >> 3
             check_metadata_bytes(len(profile))
         except ProfileSizeError:
             losses.append(Loss("profile", f"the colour profile (ICC) of more than {MAX_BYTES >> 20} MiB is left out"))
-            bits = None
     else:
+        frames_at = bits.at + 7 >> 3
         try:
             colour = colour_of(header.encoding)
         except ValueError:
@@ -104,7 +107,6 @@ def look_at(data: bytes, header: Header) -> Look:
         if profile is not None:
             losses.append(Loss("profile", "the colour profile (ICC) cannot be used; colours become linear sRGB"))
         profile, colour = None, ColourSpace(codes=(1, _LINEAR))
-    frames_at = None if bits is None else bits.at + 7 >> 3
     is_lossless = not header.is_xyb and frames_at is not None and _is_modular(data, frames_at)
     losses += [*_losses(header)]
     return Look(header, layout, profile, colour, is_converted, frames_at, is_lossless, tuple(losses))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from upsample_cli.images.codecs.jxl.bits import BitReader, BitWriter
+from upsample_cli.images.codecs.jxl.bits import BitReader
 from upsample_cli.images.codecs.jxl.entropy import EntropyReader
 
 MAX_BYTES = 1 << 20
 """The most bytes of a profile that is read. Reading it takes 1 to 4 µs a byte."""
 
-_CONTEXTS, _HEAD_BYTES = 41, 128
+HEAD_BYTES, _CONTEXTS = 128, 41
 _TAGS = (
     b"cprt", b"wtpt", b"bkpt", b"rXYZ", b"gXYZ", b"bXYZ", b"kXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"chad", b"desc",
     b"chrm", b"dmnd", b"dmdd", b"lumi",
@@ -19,7 +19,8 @@ _TYPES = (b"XYZ ", b"desc", b"text", b"mluc", b"para", b"curv", b"sf32", b"gbd "
 _OF_20_BYTES = {b"rXYZ", b"gXYZ", b"bXYZ", b"kXYZ", b"wtpt", b"bkpt", b"lumi"}
 _TAG, _CURVES, _COLORANTS, _FIRST_TAG = 1, 2, 3, 4
 _HAS_OFFSET, _HAS_SIZE = 64, 128
-_INSERT, _SHUFFLE_2, _SHUFFLE_4, _PREDICT, _XYZ, _FIRST_TYPE = 1, 2, 3, 4, 10, 16
+_ANOTHER_SIZE = "a profile of another size than announced"
+INSERT, _SHUFFLE_2, _SHUFFLE_4, _PREDICT, _XYZ, _FIRST_TYPE = 1, 2, 3, 4, 10, 16
 
 
 class ProfileSizeError(ValueError):
@@ -39,7 +40,7 @@ def read_profile(bits: BitReader) -> bytes:
     numbers, coded = EntropyReader(bits, _CONTEXTS), bytearray()
     before, last = 0, 0
     for at in range(size):
-        context = 0 if at <= _HEAD_BYTES else 1 + _KINDS[last] + 8 * _KINDS_BEFORE[before]
+        context = 0 if at <= HEAD_BYTES else 1 + _KINDS[last] + 8 * _KINDS_BEFORE[before]
         before, last = last, numbers.read(context)
         coded.append(last)  # raises ValueError if it is not a byte
     numbers.check_end()
@@ -105,18 +106,21 @@ class _Decoder:
             for piece in self._tags():
                 self._add(piece)
             while not self._commands.is_at_end:
-                self._add(self._content(self._commands.take(1)[0]))
+                if (command := self._commands.take(1)[0]) == _PREDICT:
+                    self._add_predicted()
+                else:
+                    self._add(self._content(command))
         if len(self._made) != self._size or not self._bytes.is_at_end or not self._commands.is_at_end:
-            raise ValueError("a profile of another size than announced")
+            raise ValueError(_ANOTHER_SIZE)
         return bytes(self._made)
 
     def _add(self, piece: bytes) -> None:
         self._made += piece
         if len(self._made) > self._size:
-            raise ValueError("a profile of another size than announced")
+            raise ValueError(_ANOTHER_SIZE)
 
     def _head(self) -> None:
-        for at in range(min(_HEAD_BYTES, self._size)):
+        for at in range(min(HEAD_BYTES, self._size)):
             self._made.append(self._bytes.take(1)[0] + predicted_head(self._made, self._size, at) & 255)
 
     def _tags(self) -> Iterator[bytes]:
@@ -125,7 +129,7 @@ class _Decoder:
         if count < 0:
             return
         yield count.to_bytes(4, "big")
-        start, size = _HEAD_BYTES + 12 * count, 0
+        start, size = HEAD_BYTES + 12 * count, 0
         while not commands.is_at_end and (command := commands.take(1)[0]):
             kind = command & 63
             if not kind:
@@ -143,34 +147,36 @@ class _Decoder:
 
     def _content(self, command: int) -> bytes:
         commands, stored = self._commands, self._bytes
-        if command == _INSERT:
+        if command == INSERT:
             return stored.take(commands.number())
         if command in {_SHUFFLE_2, _SHUFFLE_4}:
             return _unshuffled(stored.take(commands.number()), 2 if command == _SHUFFLE_2 else 4)
-        if command == _PREDICT:
-            return self._predicted()
         if command == _XYZ:
             return _TYPES[0] + bytes(4) + stored.take(12)
         if _FIRST_TYPE <= command < _FIRST_TYPE + len(_TYPES):
             return _TYPES[command - _FIRST_TYPE] + bytes(4)
         raise ValueError("no such command")
 
-    def _predicted(self) -> bytes:
-        """Numbers of 1, 2 or 4 bytes that are predicted from up to three numbers before."""
+    def _add_predicted(self) -> None:
+        """Numbers of 1, 2 or 4 bytes that are predicted from up to three numbers before.
+
+        They are added in place: a copy of what precedes them would make the time quadratic.
+        """
         flags = self._commands.take(1)[0]
         width, order = (flags & 3) + 1, flags >> 2 & 3
         stride = self._commands.number() if flags & 16 else width
         if width == 3 or order == 3 or stride < width or len(self._made) <= 4 * stride:
             raise ValueError("a prediction that makes no sense")
         stored = _unshuffled(self._bytes.take(self._commands.number()), width)
-        made, start = self._made[-4 * stride :], 4 * stride
-        for at in range(0, len(stored), width):
-            back = [start + at - times * stride for times in (1, 2, 3)]
+        made, start = self._made, len(self._made)
+        if start + len(stored) > self._size:
+            raise ValueError(_ANOTHER_SIZE)
+        for at in range(start, start + len(stored), width):
+            back = [at - times * stride for times in (1, 2, 3)]
             first, second, third = (int.from_bytes(made[place : place + width], "big") for place in back)
             number = (first, 2 * first - second, 3 * first - 3 * second + third)[order] % (1 << 8 * width)
-            guess = number.to_bytes(width, "big")
-            made += bytes((a + b) & 255 for a, b in zip(guess, stored[at : at + width], strict=False))
-        return bytes(made[start:])
+            guess, piece = number.to_bytes(width, "big"), stored[at - start : at - start + width]
+            made += bytes((a + b) & 255 for a, b in zip(guess, piece, strict=False))
 
 
 def _tag_of(kind: int) -> bytes:
@@ -192,7 +198,7 @@ def _unshuffled(data: bytes, width: int) -> bytes:
     return bytes(made)
 
 
-_USUAL_HEAD = bytearray(_HEAD_BYTES)
+_USUAL_HEAD = bytearray(HEAD_BYTES)
 _USUAL_HEAD[8], _USUAL_HEAD[12:24], _USUAL_HEAD[36:40] = 4, b"mntrRGB XYZ ", b"acsp"
 _USUAL_HEAD[70:72], _USUAL_HEAD[73], _USUAL_HEAD[78:80] = b"\xf6\xd6", 1, b"\xd3\x2d"
 _PLATFORMS = ((b"APPL", 1), (b"MSFT", 1), (b"SGI ", 2), (b"SUNW", 2))
@@ -215,34 +221,3 @@ def predicted_head(made: bytes | bytearray, size: int, at: int) -> int:
         if 40 + known <= at < 44 and made[40 : 40 + known] == platform[:known]:
             return platform[at - 40]
     return _USUAL_HEAD[at]
-
-
-def put_profile(out: BitWriter, profile: bytes) -> None:
-    """Write a profile. Every byte takes a byte: the code has 256 symbols of 8 bits."""
-    head = bytes(
-        byte - predicted_head(profile, len(profile), at) & 255 for at, byte in enumerate(profile[:_HEAD_BYTES])
-    )
-    rest = profile[_HEAD_BYTES:]
-    commands = b"\0" + bytes([_INSERT]) + _varint(len(rest)) if rest else b""
-    coded = _varint(len(profile)) + _varint(len(commands)) + commands + head + rest
-    out.long(len(coded))
-    out.put(0, 1)  # no runs
-    out.put(0b001, 3)  # all contexts use the first code
-    out.put(1, 1)  # prefix codes
-    out.put(15, 4)  # tokens are numbers
-    out.put(1, 1)  # 256 symbols: 1 + 1 + 2**7 + 126
-    out.put(7, 4)
-    out.put(127, 7)
-    out.put(0, 2)  # the lengths of all codes of lengths: only the length 8 occurs
-    for length in (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15):
-        out.put(length == 8, 2)
-    for byte in coded:
-        out.put(int(f"{byte:08b}"[::-1], 2), 8)
-
-
-def _varint(number: int) -> bytes:
-    made = bytearray()
-    while number >= 128:
-        made.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*made, number])

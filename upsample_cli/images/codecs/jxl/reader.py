@@ -18,13 +18,13 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jxl.codestream import ALPHA, Encoding, read_header
 from upsample_cli.images.codecs.jxl.container import Container, read_container
 from upsample_cli.images.codecs.jxl.light import from_linear
-from upsample_cli.images.codecs.jxl.look import HEAD_BYTES, Look, check_supported, look_at, with_frames
+from upsample_cli.images.codecs.jxl.look import HEAD_BYTES, MOST_PIXELS, Look, check_supported, look_at, with_frames
 from upsample_cli.images.codecs.jxl.stated import Stated, with_header
 from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.codecs.tiff.kinds import TiffKind
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.header import no_frame
-from upsample_cli.images.limits import check_pixels
+from upsample_cli.images.limits import check_coded_bytes, check_pixels
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
@@ -88,6 +88,8 @@ def _opened(file: BinaryIO, name: str, max_pixels: int) -> tuple[Container, Look
     header = read_header(data)
     check_pixels(name, header.height, header.width, max_pixels)
     check_supported(header, name)
+    pixels = header.height * header.width
+    check_coded_bytes(name, container.size_bytes, pixels if header.animation is None else max(pixels, MOST_PIXELS))
     look = look_at(data, header)
     return container, look if header.animation is None else with_frames(look, container.codestream(file))
 

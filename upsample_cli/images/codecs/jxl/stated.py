@@ -16,7 +16,7 @@ from upsample_cli.images.codecs.jxl.codestream import (
     Encoding,
     Header,
 )
-from upsample_cli.images.codecs.jxl.profile import put_profile
+from upsample_cli.images.codecs.jxl.put_profile import put_profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.limits import check_coded_bytes
 from upsample_cli.images.model import ColourSpace, Layout, Rows
 
 _HEAD_BYTES = 1 << 16
@@ -43,7 +44,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     height, width = int(size[2]), int(size[4])
     check_size(height, width)
     at = len(text) + len(separator) + size.end()
-    if height * width > _MOST_PIXELS_OF_A_BYTE * (file.seek(0, os.SEEK_END) - at):
+    size_bytes = file.seek(0, os.SEEK_END) - at
+    check_coded_bytes(name, size_bytes, height * width)
+    if height * width > _MOST_PIXELS_OF_A_BYTE * size_bytes:
         raise ValueError("truncated")
 
     def decode(_losses: set[Loss]) -> Rows:

@@ -17,6 +17,7 @@ from upsample_cli.images.codecs.avif_items import avif_parts
 from upsample_cli.images.codecs.readable import REDUCE
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
 from upsample_cli.images.input_formats import EXTRA
+from upsample_cli.images.limits import check_coded_bytes
 from upsample_cli.images.metadata.exif import without_orientation, without_prefix
 from upsample_cli.images.model import Colour, Depth, Frames, Layout, Rows
 
@@ -35,8 +36,11 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         ImageError: pillow-heif is not installed, or the image is damaged or of a kind that is not supported.
     """
     check_lists(file, name)
-    for size in _coded_sizes(file, _SIZE_PATH, 0, file.seek(0, os.SEEK_END)):
+    size_bytes, pixels = file.seek(0, os.SEEK_END), 0
+    for size in _coded_sizes(file, _SIZE_PATH, 0, size_bytes):
         check_size(*size)  # libheif refuses pixels that exceed them, but not a crop of many
+        pixels += size[0] * size[1]
+    check_coded_bytes(name, size_bytes, pixels)  # pillow-heif reads the whole file
     image, count = _opened(file, name)
     width, height = image.size
     check_size(height, width)

@@ -9,7 +9,8 @@ from typing import BinaryIO, NamedTuple
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
-from upsample_cli.images.model import Layout, Rows
+from upsample_cli.images.limits import check_coded_bytes
+from upsample_cli.images.model import Layout, Metadata, Rows
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD_BYTES, _ENTRY_BYTES, _DIB_BYTES = 6, 16, 40
@@ -44,7 +45,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         width, height, _, bits, *_ = entry
         return (width or 256) * (height or 256), 0 if kind == _CURSOR else bits  # a cursor has its hot spot there
 
-    *_, size_bytes, at = max(entries, key=rank)
+    largest = max(entries, key=rank)
+    *_, size_bytes, at = largest
+    check_coded_bytes(name, size_bytes, rank(largest)[0])
     file.seek(at)
     data = file.read(size_bytes)
     if len(data) < size_bytes:
@@ -71,12 +74,20 @@ def _png(data: bytes, name: str, check_size: CheckSize, losses: list[Loss]) -> W
         opened.image.load()
         return header.reading.rows(opened.image)
 
-    info = {"icc_profile": header.metadata.icc_profile} if header.metadata.icc_profile else {}
-    found = (*losses, *header.info.losses)
+    kept, lost = header.metadata, _lost(header.metadata)
+    info = {"icc_profile": kept.icc_profile, "dpi": kept.dpi}
     return Whole(
         opened.image.height, opened.image.width, header.info.layout, decode,
-        info=info, colour=header.metadata.colour, losses=found,
+        info={key: value for key, value in info.items() if value},
+        colour=kept.colour, aspect=kept.aspect, losses=(*losses, *header.info.losses, *lost),
     )  # fmt: skip
+
+
+def _lost(metadata: Metadata) -> list[Loss]:
+    """The loss of what is in the PNG of an icon, and is not carried: programs that show icons do not read it."""
+    parts = {"EXIF": metadata.exif, "XMP": metadata.xmp, "captions (IPTC)": metadata.iptc, "text": metadata.text}
+    names = ", ".join(name for name, part in parts.items() if part)
+    return [Loss("metadata", f"metadata of the PNG in it are left out ({names})")] if names else []
 
 
 def _bitmap(data: bytes, name: str, check_size: CheckSize, losses: list[Loss]) -> Whole:

@@ -14,7 +14,7 @@ from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.codecs.readable import CONVERT, REDUCE
 from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
-from upsample_cli.images.limits import check_metadata_bytes
+from upsample_cli.images.limits import check_coded_bytes, check_metadata_bytes
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import Depth, Layout, Rows
 
@@ -72,6 +72,7 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         raise ValueError("truncated")
     begin, stop = boxes.codestream
     size = _size(_read(file, begin, 1 << 12), name, check_size)
+    check_coded_bytes(name, stop - begin, size.height * size.width)
     if boxes.has_palette:
         raise _unsupported(name, "a palette")
     if boxes.space in _SPACES:

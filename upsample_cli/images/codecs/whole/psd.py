@@ -24,6 +24,9 @@ _OTHER_MODES = {0: "a bitmap", 2: "a palette", 7: "several inks", 9: "Lab colour
 _DUOTONE = 8
 _PROFILE, _VERSION_INFO = 0x040F, 0x0421
 _RAW, _PACKED = 0, 1
+_MOST_TIMES_PACKED = 2
+"""How many times its own size a packed row can take: every byte alone takes two."""
+
 _COPIES = 2
 """Copies of the samples besides the rows: planes as stored, and planes together."""
 _DEEP_LAYERS = {b"Lr16", b"Lr32", b"Layr"}
@@ -205,9 +208,12 @@ def _planes(file: BinaryIO, at: int, head: _Head, count: int) -> list[bytes]:
     table = file.read(wide * head.height * head.channels)
     lengths = np.frombuffer(table, f">u{wide}").reshape(head.channels, head.height).tolist()
     planes = list[bytes]()
+    most_bytes = _MOST_TIMES_PACKED * head.row_bytes + wide
     for of_rows in lengths[:count]:
         rows = list[bytes]()
         for length in of_rows:
+            if length > most_bytes:
+                raise ValueError("rows that are longer than any encoder makes them")
             row = bytearray(head.row_bytes)
             if len(packbits_decode(file.read(length), out=row)) != head.row_bytes:
                 raise ValueError("truncated")

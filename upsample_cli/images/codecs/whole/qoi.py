@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
+from upsample_cli.images.limits import check_coded_bytes
 from upsample_cli.images.model import ColourSpace, Layout, Rows
 
 _HEAD_BYTES, _END = 14, bytes(7) + b"\1"
@@ -15,7 +16,7 @@ _MOST_PIXELS_OF_A_BYTE = 62
 _LINEAR = 1
 
 
-def read_header(file: BinaryIO, _name: str, check_size: CheckSize) -> Whole:
+def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     """The image in `file`.
 
     Raises:
@@ -26,6 +27,7 @@ def read_header(file: BinaryIO, _name: str, check_size: CheckSize) -> Whole:
     if channels not in {3, 4} or space > _LINEAR:
         raise ValueError("its header makes no sense")
     size_bytes = file.seek(0, os.SEEK_END) - _HEAD_BYTES - len(_END)
+    check_coded_bytes(name, size_bytes, height * width)
     file.seek(-len(_END), os.SEEK_END)
     # The decoder fills what is missing with the last pixel.
     if height * width > _MOST_PIXELS_OF_A_BYTE * size_bytes or file.read() != _END:
