@@ -5,7 +5,6 @@ import errno
 import io
 import os
 import re
-import shutil
 import stat
 import subprocess
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.browser import CHROMIUM, needs_browser
 from support.running import names, pixels_of, save, upsample
 
 from upsample_cli.atomic.files import new_file
@@ -26,7 +26,6 @@ from upsample_cli.images import preview
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "img", "link", "br"}
 
 
@@ -217,7 +216,7 @@ def test_an_invalid_gallery_ends_the_run_before_the_first_pixel(arguments, messa
     assert names(".") == ["in/a.png"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path, scheme):
     """Checked in a screenshot: red before, green after, nothing else in these colours. No script has run."""

@@ -4,12 +4,12 @@ import html
 import json
 import random
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 import torch
+from support.browser import CHROMIUM, needs_browser
 from support.commands import call
 
 from upsample_cli.errors import OutputExistsError, UsageError
@@ -17,8 +17,6 @@ from upsample_cli.tconv.explain.example import example
 from upsample_cli.tconv.explain.explain import explain
 from upsample_cli.tconv.explain.page import page, write_page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 SHOWN = example(np.array([[1.0, 2], [3, 4]]), np.arange(9.0).reshape(3, 3), stride=2, padding=1)
 
 COMPUTE = """
