@@ -69,6 +69,44 @@ def test_a_link_that_replaces_the_folder_is_refused(write):
     assert names("elsewhere") == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("linked", ["out/sub", "out/sub/deep"])
+def test_a_link_to_the_kept_folder_itself_is_refused_too(write, linked):
+    with folder_kept_open():
+        write("a", "out/sub/deep")
+        write("b", "out/sub/deep")  # the control
+        Path(linked).rename("moved")
+        Path(linked).symlink_to(Path("moved").absolute())
+        with pytest.raises(WritingError, match="is a symbolic link"):
+            write("c", "out/sub/deep")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_that_the_user_turns_to_another_folder_is_followed(write):
+    Path("one").mkdir()
+    Path("other").mkdir()
+    Path("out").symlink_to("one")
+    with folder_kept_open():
+        write("a")
+        Path("out").unlink()
+        Path("out").symlink_to("other")
+        write("b")
+    assert (names("one/sub"), names("other/sub")) == (["a"], ["b"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_where_folders_cannot_be_held_open_each_output_checks_for_links(write, monkeypatch):
+    monkeypatch.setattr(folders, "_HOLDS_FOLDERS", False)
+    Path("elsewhere").mkdir()
+    with folder_kept_open():
+        write("a")
+        Path("out/sub").rename("moved")
+        Path("out/sub").symlink_to("../elsewhere")
+        with pytest.raises(WritingError, match="is a symbolic link"):
+            write("b")
+    assert (names("moved"), names("elsewhere")) == (["a"], [])
+
+
 @pytest.mark.skipif(not OPEN.is_dir(), reason="needs Linux")
 def test_the_folder_is_closed_at_the_end(write):
     before = len(list(OPEN.iterdir()))

@@ -33,11 +33,11 @@ def save_images(*stems, size=(40, 60)):
         save(f"in/{stem}.png", size, seed=index)
 
 
-def save_slow_images(count=2):
-    """Images whose enlargement takes seconds: a billion pixels each, almost nothing on the disk."""
+def save_slow_images(count=2, side=2000):
+    """Images whose enlargement takes a second or so: a billion pixels each, almost nothing on the disk."""
     Path("in").mkdir()
     for index in range(count):
-        Image.new("L", (2000, 2000)).save(f"in/{index}.png")
+        Image.new("L", (side, side)).save(f"in/{index}.png")
 
 
 def workers():
@@ -113,7 +113,7 @@ def test_mistakes_in_the_call_are_raised_by_the_call_and_nothing_is_written():
 
 
 def test_a_timeout_fails_the_image_alone():
-    save_slow_images(1)
+    save_slow_images(1, side=6000)  # nine times as slow
     save("in/small.png", (5, 5))
     results = {result.input.stem: result for result in upsample_folder("in", "out", 16, timeout_s=1.0, workers=1)}
     assert results["0"].failure.kind == "timeout"

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import forkserver, spawn
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +18,9 @@ from support.running import ENVIRONMENT
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch.carry import Carrier
-from upsample_cli.batch.workers import processes
+from upsample_cli.batch.workers import fork_server, processes
+from upsample_cli.batch.workers.fork_server import starting_processes
+from upsample_cli.batch.workers.no_main import without_main_module
 from upsample_cli.batch.workers.started import started_worker
 from upsample_cli.cli import start
 from upsample_cli.enlarge.options import Options
@@ -209,3 +213,62 @@ def test_the_fork_server_starts_only_for_several_images_on_this_machine(argument
     ):
         start.upsample()
     assert (begun.call_count, loading.call_count) == (server, library)
+
+
+def test_two_runs_that_start_workers_at_the_same_time_leave_nothing_changed(monkeypatch):
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__spec__", None)
+    monkeypatch.setattr(main, "__file__", "/a/script.py", raising=False)
+    prepared, environment = spawn.get_preparation_data, dict(os.environ)
+    is_second_in, calls, passed_on = threading.Event(), [], []
+
+    def ensure_running():
+        calls.append(threading.current_thread())
+        if len(calls) == 1:
+            is_second_in.wait(0.3)  # it comes in if nothing keeps it out
+        else:
+            is_second_in.set()
+            calls[0].join(LONG_S)
+
+    def start():
+        with starting_processes(), without_main_module("ours"):
+            fork_server.worker_context()
+            passed_on.append("init_main_from_path" in spawn.get_preparation_data("ours"))
+
+    monkeypatch.setattr(forkserver, "ensure_running", ensure_running)
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert len(calls) == 2
+        assert passed_on == [False, False]
+        assert dict(os.environ) == environment
+        assert spawn.get_preparation_data is prepared
+    finally:
+        monkeypatch.setattr(spawn, "get_preparation_data", prepared)
+
+
+def test_a_process_forked_while_a_worker_starts_can_start_workers_too():
+    is_in, may_leave = threading.Event(), threading.Event()
+
+    def start():
+        with starting_processes():
+            is_in.set()
+            may_leave.wait(LONG_S)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    is_in.wait()
+    threading.Timer(0.1, may_leave.set).start()
+    child = os.fork()
+    if not child:
+        signal.alarm(int(LONG_S))  # the end of a child that waits
+        try:
+            with starting_processes():
+                os._exit(0)
+        finally:
+            os._exit(1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,11 +111,15 @@ class Folder:
 
 
 class _Kept:
-    """The folder that `folder_kept_open` keeps open, and for which path and place it was opened."""
+    """The folder that `folder_kept_open` keeps open, and for which path and place it was opened.
+
+    `below` are the folders of the path that must not be links.
+    """
 
     stack: ExitStack | None = None
     key: tuple[Path, Place] | None = None
     folder: Folder | None = None
+    below: Sequence[Path] = ()
 
 
 @contextmanager
@@ -156,12 +160,22 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
 
 def _kept_folder(stack: ExitStack, path: Path, place: Place, image: Path) -> Folder:
     """The folder that is kept open; one that another path leads to now is opened again."""
-    if _Kept.folder is None or _Kept.key != (path, place) or not _Kept.folder.is_there():
+    if _Kept.folder is None or _Kept.key != (path, place) or not _leads_to(path, _Kept.folder):
         _Kept.key = _Kept.folder = None
         stack.close()
         _Kept.folder = _opened_place(path, place, image, stack)
-        _Kept.key = path, place
+        _Kept.key, _Kept.below = (path, place), [shown for shown, _ in place.below(path, image)]
     return _Kept.folder
+
+
+def _leads_to(path: Path, folder: Folder) -> bool:
+    """Whether the path, as the run named it, leads to the kept folder, and through no link below `Place.named`."""
+    if folder.descriptor is None or any(map(os.path.islink, _Kept.below)):  # a path would follow a new link
+        return False
+    try:
+        return os.path.samestat(os.fstat(folder.descriptor), os.stat(path))  # noqa: PTH116
+    except OSError:  # opening it again reports that
+        return False
 
 
 def _opened_place(path: Path, place: Place, image: Path, open_folders: ExitStack) -> Folder:

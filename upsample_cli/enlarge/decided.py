@@ -14,7 +14,10 @@ from upsample_cli.images.space import least_output_bytes
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 _MOST = 256
-_known: dict[tuple[object, ...], Decided] = {}
+_MOST_METADATA = 64 << 10
+"""Bytes of metadata. Images with more are rarely alike, and 256 of them would fill the memory."""
+
+_known: dict[tuple[object, ...], Decided] = {}  # changed by atomic operations only: threads share it
 
 
 class Decided(NamedTuple):
@@ -37,14 +40,25 @@ def decided(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, optio
         ImageError: if there is no suitable kernel for the image, or the output cannot hold the result.
         UsageError: if the format does not have the quality.
     """
-    if options.kernel not in KERNEL_NAMES or metadata.tags is not None:  # a file of weights may change
+    is_large = metadata.tags is not None or _size(metadata) > _MOST_METADATA
+    if is_large or options.kernel not in KERNEL_NAMES:  # a file of weights may change
         return _decided(image, info, metadata, fmt, options, output)
     key = info, metadata, fmt.name, options, output.suffix
-    if key not in _known:
+    known = _known.get(key)
+    if known is None:
+        known = _decided(image, info, metadata, fmt, options, output)
         if len(_known) >= _MOST:
             _known.clear()
-        _known[key] = _decided(image, info, metadata, fmt, options, output)
-    return _known[key]
+        _known[key] = known
+    return known
+
+
+def _size(metadata: Metadata) -> int:
+    """The bytes of the parts that may be large."""
+    blocks = [metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc]
+    blocks += [data for _, data in metadata.colour.mastering] if metadata.colour is not None else []
+    text = sum(len(keyword) + len(value) for keyword, value in metadata.text)
+    return text + sum(len(block) for block in blocks if block is not None)
 
 
 def _decided(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path) -> Decided:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 
@@ -25,6 +26,10 @@ RUN = "UPSAMPLE_CLI_RUN"
 _THREADS = "OPENBLAS_NUM_THREADS"
 """Environment variable: how many threads numpy's linear algebra library starts when it is loaded."""
 
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 
 def begin_fork_server() -> None:
     """Start it early, while this process still imports. If that fails, it fails again when a worker is started."""
@@ -36,13 +41,14 @@ def begin_fork_server() -> None:
 def starting_processes() -> Iterator[None]:
     """Start processes in the `with` block: they do not run code from the current folder, and signals do not end them.
 
-    Workers inherit the blocked signals. A terminal sends Ctrl-C to all processes; only the run handles it.
+    Workers inherit the blocked signals. A terminal sends Ctrl-C to all processes; only the run handles it. One thread
+    at a time is in the block: what it changes and restores, such as environment variables, all threads share.
 
     Raises:
         UsageError: if they would import modules from the current folder.
     """
     check_child_flags()
-    with distrust_current_folder():
+    with _lock, distrust_current_folder():
         if not hasattr(signal, "pthread_sigmask"):
             yield
             return
