@@ -24,6 +24,8 @@ class _Received:
 
     number: int | None = None
     count = 0
+    deferrals = 0
+    is_due = False
 
 
 def stop_status() -> int | None:
@@ -34,6 +36,25 @@ def stop_status() -> int | None:
 def is_hurried() -> bool:
     """Whether more than one signal has arrived."""
     return _Received.count > 1
+
+
+@contextlib.contextmanager
+def interrupt_deferred() -> Iterator[None]:
+    """Let the first signal interrupt at the end of the block instead, for a block that takes a lock and does not wait.
+
+    Signals of `stop_by_signals` only, which interrupt the main thread; in other threads nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Received.deferrals += 1
+    try:
+        yield
+    finally:
+        _Received.deferrals -= 1
+    if _Received.is_due and not _Received.deferrals:
+        _Received.is_due = False
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -49,10 +70,13 @@ def stop_by_signals() -> Iterator[None]:
         _Received.count += 1
         if _Received.count == 1:
             _Received.number = number
-            raise KeyboardInterrupt
+            if _Received.deferrals:
+                _Received.is_due = True
+            else:
+                raise KeyboardInterrupt
 
     before = {}
-    _Received.number, _Received.count = None, 0
+    _Received.number, _Received.count, _Received.is_due = None, 0, False
     if threading.current_thread() is threading.main_thread():
         usual = (signal.SIG_DFL, signal.default_int_handler)
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}

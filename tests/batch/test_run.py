@@ -1,11 +1,14 @@
 """The order of events in a run with any executor: one result each, a journal, few in flight. No torch, no pixels."""
 
+import subprocess
+import sys
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 
 import pytest
+from support.environment import ENVIRONMENT
 from support.jobs import job_of
 
 from upsample_cli.batch import run
@@ -235,9 +238,9 @@ def test_a_result_that_arrives_with_the_signal_is_not_lost(ending, monkeypatch):
     taken = run._first
 
     def first(ended, on_wait):
-        if (job := taken(ended, on_wait)).input.name == "b":
+        if (one := taken(ended, on_wait)).job.input.name == "b":
             raise KeyboardInterrupt
-        return job
+        return one
 
     monkeypatch.setattr(run, "_first", first)
     found = []
@@ -277,3 +280,52 @@ def test_results_that_end_together_with_an_error_are_not_lost(ending, monkeypatc
         all(found.append(result.input.name) is None for result in results)
     assert found == ["0", "1", "3"]
     assert {name for kind, name in journal.lines if kind == "written"} == {"0", "1", "3"}
+
+
+def test_the_thread_of_the_run_reads_no_future_that_others_may_lock(ending, monkeypatch):
+    """An interrupt inside a lock of a future would leave it locked: `result` and `exception` run where it is set."""
+    setting, read = [], []
+
+    class Watched(Future):
+        def set_result(self, result):
+            setting.append(self)
+            super().set_result(result)
+            setting.remove(self)
+
+        def result(self, timeout=None):
+            read.append(self in setting)
+            return super().result(timeout)
+
+        def exception(self, timeout=None):
+            read.append(self in setting)
+            return super().exception(timeout)
+
+    monkeypatch.setattr(f"{__name__}.Future", Watched)
+    _, results = ending([entry(str(index), 128) for index in range(30)])
+    assert len(list(results)) == 30
+    assert read
+    assert all(read)
+
+
+def test_a_signal_waits_for_the_end_of_a_deferring_block():
+    """The control is the same signal without such a block."""
+    code = """
+import os, signal
+from upsample_cli.signals import interrupt_deferred, stop_by_signals
+for is_deferred in (True, False):
+    steps = []
+    try:
+        with stop_by_signals():
+            if is_deferred:
+                with interrupt_deferred(), interrupt_deferred():
+                    os.kill(os.getpid(), signal.SIGINT)
+                    steps.append("inside")
+                steps.append("after")
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+                steps.append("after")
+    except KeyboardInterrupt:
+        print(steps)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert ended.stdout == "['inside']\n[]\n"

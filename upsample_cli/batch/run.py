@@ -9,12 +9,14 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from upsample_cli.atomic.temporaries import new_token
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.memory import Admission
 from upsample_cli.batch.plan import Entry
 from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.signals import interrupt_deferred
 
 
 class NullJournal:
@@ -64,7 +66,7 @@ def run_entries(
     Raises:
         UsageError: if an option cannot be applied to the only image, or the device does not exist.
     """
-    ended: SimpleQueue[Job] = SimpleQueue()
+    ended: SimpleQueue[_Ended] = SimpleQueue()
     in_flight: InFlight = {}  # images without a result, or whose result has not been yielded yet
     try:
         yield from (entry.result for entry in entries if entry.job is None)
@@ -77,19 +79,21 @@ def run_entries(
                 for job in starting:
                     journal.started(job)
             for job in starting:
-                in_flight[job] = executor.submit(job)
-                in_flight[job].add_done_callback(partial(_put, ended, job))
+                with interrupt_deferred():
+                    in_flight[job] = executor.submit(job)
+                    in_flight[job].add_done_callback(partial(_put, ended, job))
             group = _ended_together(ended, admission, on_wait)
-            results = [(job, in_flight[job].result()) for job in group if in_flight[job].exception() is None]
             with journal.together():
-                for job, result in results:
-                    journal.ended(job, result)
-            for job, result in results:
-                del in_flight[job]
-                yield result
-            for job in group:
-                if job in in_flight:
-                    in_flight[job].result()  # raises the exception that ends the run
+                for one in group:
+                    if one.result is not None:
+                        journal.ended(one.job, one.result)
+            for one in group:
+                if one.result is not None:
+                    del in_flight[one.job]
+                    yield one.result
+            for one in group:
+                if one.error is not None:
+                    raise one.error  # it ends the run
     except KeyboardInterrupt:
         executor.close()
         yield from _left(in_flight, journal)
@@ -107,24 +111,39 @@ def _next(waiting: deque[Job], admission: Admission) -> Job | None:
     return waiting.pop() if waiting and admission.takes(waiting[-1]) else None
 
 
-def _put(ended: SimpleQueue[Job], job: Job, _future: Future[Result]) -> None:
-    ended.put(job)
+class _Ended(NamedTuple):
+    """A job that has ended, with its result or an exception that ends the run."""
+
+    job: Job
+    result: Result | None
+    error: BaseException | None
 
 
-def _ended_together(ended: SimpleQueue[Job], admission: Admission, on_wait: Callable[[], None]) -> list[Job]:
+def _put(ended: SimpleQueue[_Ended], job: Job, future: Future[Result]) -> None:
+    """Read the future in the thread that set it.
+
+    An interrupt in the run's own thread could leave the lock of the future taken, for which the executor then waits.
+    """
+    if future.cancelled():
+        return
+    error = future.exception()
+    ended.put(_Ended(job, None if error is not None else future.result(), error))
+
+
+def _ended_together(ended: SimpleQueue[_Ended], admission: Admission, on_wait: Callable[[], None]) -> list[_Ended]:
     """Wait for the next image that ends. If many small ones are in flight, take all that end in a short time."""
-    jobs = [_first(ended, on_wait)]
+    group = [_first(ended, on_wait)]
     if admission.in_flight > _MANY * admission.slots:
         time.sleep(_GROUP_S)
         with contextlib.suppress(Empty):
             while True:
-                jobs.append(ended.get_nowait())
-    for job in jobs:
-        admission.leave(job)
-    return jobs
+                group.append(ended.get_nowait())
+    for one in group:
+        admission.leave(one.job)
+    return group
 
 
-def _first(ended: SimpleQueue[Job], on_wait: Callable[[], None]) -> Job:
+def _first(ended: SimpleQueue[_Ended], on_wait: Callable[[], None]) -> _Ended:
     while True:
         with contextlib.suppress(Empty):
             return ended.get(timeout=_POLL_S)
