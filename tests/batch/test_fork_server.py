@@ -1,5 +1,6 @@
 """Workers are forked from one process that has imported what they need and ends with the run."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from multiprocessing import forkserver, spawn
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -18,7 +20,7 @@ from support.running import ENVIRONMENT
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch.carry import Carrier
-from upsample_cli.batch.workers import fork_server, processes
+from upsample_cli.batch.workers import fork_server, processes, started
 from upsample_cli.batch.workers.fork_server import starting_processes
 from upsample_cli.batch.workers.no_main import without_main_module
 from upsample_cli.batch.workers.started import started_worker
@@ -272,3 +274,28 @@ def test_a_process_forked_while_a_worker_starts_can_start_workers_too():
             os._exit(1)
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("failures", [1, 4, 5])
+def test_a_worker_is_started_again_if_the_fork_server_is_just_ending(failures, monkeypatch):
+    """The control: it is not tried without end."""
+    tries = []
+
+    class Process:
+        def __init__(self, **_settings):
+            self.pid = 1
+
+        def start(self):
+            tries.append(self)
+            if len(tries) <= failures:
+                raise (EOFError if len(tries) % 2 else ConnectionRefusedError)
+
+    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr(started, "worker_context", lambda: context)
+    monkeypatch.setattr(started, "_PAUSE_S", 0)
+    if failures == 5:
+        with pytest.raises(EOFError):
+            started_worker()
+    else:
+        assert started_worker().process is tries[-1]
+    assert len(tries) == min(failures + 1, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from upsample_cli.batch.workers.worker import Assignment
 
 _NAME = "upsample-worker"
+_TRIES, _PAUSE_S = 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,14 @@ def started_worker() -> Worker:
 
         context = worker_context()
         ours, theirs = context.Pipe()
-        process: Any = context.Process(target=work, args=(theirs,), name=_NAME, daemon=True)  # type: ignore[attr-defined]
-        process.start()
+        for left in reversed(range(_TRIES)):
+            process: Any = context.Process(target=work, args=(theirs,), name=_NAME, daemon=True)  # type: ignore[attr-defined]
+            try:
+                process.start()
+                break
+            except (EOFError, ConnectionError):  # the fork server is ending; when it has ended, another one is started
+                if not left:
+                    raise
+                time.sleep(_PAUSE_S)
     theirs.close()  # so that the pipe ends with the worker
     return Worker(process, ours)
