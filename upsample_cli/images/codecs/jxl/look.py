@@ -53,7 +53,7 @@ class Look:
         layout: layout of the rows.
         profile: the ICC profile.
         colour: the colour space, if it is not sRGB and there is no profile.
-        is_converted: the decoder is told another encoding, and colours are converted to the profile.
+        is_converted: the decoder gets another encoding, and colours are converted to the profile.
         frames_at: where the frames start in the codestream; None if that is not known.
         is_lossless: pixels are stored without loss.
         losses: the losses of reading it.
