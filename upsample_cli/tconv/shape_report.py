@@ -66,8 +66,8 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     >>> from upsample_cli.tconv.shape import shape
     >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
     ...     print(line)
-    kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives 3n+1 samples, half a pixel
-    off; for 3n, centred: kernel_size=5, stride=3, padding=1
+    kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives 3n+1 samples, half a
+    sample off; for 3n, centred: kernel_size=5, stride=3, padding=1
     """
     found: dict[str, None] = {}
     if len({len(step.along) for step in steps}) > 1:

@@ -76,7 +76,7 @@ def translate_command(
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras
       tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras --to onnx
-      tconv translate "ConvTranspose2d(16, 8, 4, 2, 1)" --to pixelshuffle --weights up.pt -o shuffled.pt
+      tconv translate "ConvTranspose2d(16, 8, 4, 2, 1)" --to pixelshuffle
     """
     if source is not None:
         document = _translated_back(layer, source, size) if to is None else _translated_between(layer, source, to, size)
