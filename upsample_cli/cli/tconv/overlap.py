@@ -158,7 +158,7 @@ def _print(
 def _print_cuts(console: Console, name: str, cuts: Cuts) -> None:
     from rich.table import Table
 
-    table = Table("chunk", f"read {name}", "drop first", "keep", "they are outputs", title=f"chunks of {cuts.chunk}")
+    table = Table("chunk", f"read {name}", "drop first", "keep", "they are outputs")
     count = len(cuts)
     ends = [*range(min(count, _SHOWN_AT_AN_END)), *range(max(count - _SHOWN_AT_AN_END, _SHOWN_AT_AN_END), count)]
     for before, number in zip([-1, *ends], ends, strict=False):
@@ -169,6 +169,7 @@ def _print_cuts(console: Console, name: str, cuts: Cuts) -> None:
         table.add_row(
             str(number + 1), f"{start} to {stop - 1}", str(cut.drop), str(after - first), f"{first} to {after - 1}"
         )
+    console.print(f"chunks of {cuts.chunk}:")
     console.print(table)
 
 
