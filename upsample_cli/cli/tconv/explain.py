@@ -16,6 +16,7 @@ from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from upsample_cli.tconv.explain.explain import Explanation
     from upsample_cli.tconv.explain.grids import Grid
 
 InputArray = Annotated[
@@ -98,15 +99,8 @@ def explain_command(
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
-    check_picture(image, overwrite=overwrite)
-    if animation is not None:
-        from upsample_cli.tconv.explain.animation import check_animation
-
-        with called("output", "animate"):
-            check_animation(animation, overwrite=overwrite)
-    if html is not None:
-        with called("output", "html"):
-            check_writable(html, overwrite=overwrite)
+    drawings = {"picture": image, "animate": animation, "html": html}
+    _check_drawings(**drawings, overwrite=overwrite)
     from upsample_cli.tconv.explain.grids import parse_grid
 
     given = parse_grid(_default(kernel, "[0, 1, 2]") if input_ is None else input_, "--input")
@@ -114,40 +108,55 @@ def explain_command(
     several = None if channels is None else _pair(channels)
     if conv:
         refuse_output_padding(settings, conv=True)
-        if image or animation or html:
+        if any(drawings.values()):
             raise UsageError("drawings show the transposed convolution", "leave out --conv, or the drawing")
         _explain_forward(given, taps, as_document=as_document, channels=several, axes=axes, **settings)
         return
     from upsample_cli.tconv.explain.example import example
     from upsample_cli.tconv.explain.explain import as_json, explain
 
-    shown = example(given, taps, channels=several, axes=axes, **settings)
-    explanation = explain(shown)
-    if image is not None:
-        from upsample_cli.tconv.explain.image import write_image
-
-        with called("output", "picture"):
-            write_image(explanation, image, overwrite=overwrite)
-    if animation is not None:
-        from upsample_cli.tconv.explain.animation import write_animation
-
-        with called("output", "animate"):
-            write_animation(explanation, animation, overwrite=overwrite)
-    if html is not None:
-        from upsample_cli.tconv.explain.page import write_page
-
-        with called("output", "html"):
-            write_page(shown, html, overwrite=overwrite)
+    explanation = explain(example(given, taps, channels=several, axes=axes, **settings))
+    _write_drawings(explanation, **drawings, overwrite=overwrite)
     if as_document:
-        written = {
-            name: None if path is None else str(path)
-            for name, path in (("picture", image), ("animation", animation), ("html", html))
-        }
-        print_document(as_json(explanation) | written)
+        paths = {"picture": image, "animation": animation, "html": html}
+        print_document(as_json(explanation) | {name: path and str(path) for name, path in paths.items()})
     else:
         print_steps(explanation)
         print_written(image, animation, verb="drawn")
         print_written(html)
+
+
+def _check_drawings(picture: Path | None, animate: Path | None, html: Path | None, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    check_picture(picture, overwrite=overwrite)
+    if animate is not None:
+        from upsample_cli.tconv.explain.animation import check_animation
+
+        with called("output", "animate"):
+            check_animation(animate, overwrite=overwrite)
+    if html is not None:
+        with called("output", "html"):
+            check_writable(html, overwrite=overwrite)
+
+
+def _write_drawings(
+    explanation: Explanation, picture: Path | None, animate: Path | None, html: Path | None, *, overwrite: bool
+) -> None:
+    if picture is not None:
+        from upsample_cli.tconv.explain.image import write_image
+
+        with called("output", "picture"):
+            write_image(explanation, picture, overwrite=overwrite)
+    if animate is not None:
+        from upsample_cli.tconv.explain.animation import write_animation
+
+        with called("output", "animate"):
+            write_animation(explanation, animate, overwrite=overwrite)
+    if html is not None:
+        from upsample_cli.tconv.explain.page import write_page
+
+        with called("output", "html"):
+            write_page(explanation.example, html, overwrite=overwrite)
 
 
 def _explain_forward(given: Grid, taps: Grid, *, as_document: bool, **settings: Any) -> None:

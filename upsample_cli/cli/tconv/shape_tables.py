@@ -52,7 +52,7 @@ def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
 
 
 def _rows(step: Step) -> list[tuple[str, str]]:
-    """The name and the formula of each axis after a layer, or the features of a layer after which there are no axes."""
+    """The name and the formula of each axis after a layer, or the number of features after a Flatten."""
     names = axis_names(len(step.formulas))
     return list(zip(names, step.formulas, strict=True)) or [("features", str(step.channels))]
 
@@ -86,7 +86,7 @@ def _print_costs(steps: Sequence[Step], console: Console) -> None:
 
 
 def _by_axis(values: Sequence[Fraction | int | None]) -> str:
-    """A value for each axis, or one value if all are equal, or a dash if there are no axes."""
+    """A value for each axis, or one value if all are equal, or a dash after a Flatten."""
     texts = ["varies" if value is None else str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts) or "-"
 

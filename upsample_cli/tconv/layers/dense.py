@@ -14,7 +14,7 @@ from upsample_cli.tconv.layers.symbolic import Size
 
 @dataclass(frozen=True, slots=True)
 class Linear(Mixing):
-    """`torch.nn.Linear`: it works on the last axis, or on the channels if there are no axes.
+    """`torch.nn.Linear`: it works on the last axis, or on the features after a Flatten.
 
     >>> Linear(784, 10).outputs(784, ()), Linear(8, 5).outputs(3, (7, 8))
     ((10, ()), (3, (7, 5)))
