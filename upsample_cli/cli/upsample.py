@@ -6,6 +6,7 @@ import typer
 
 from upsample_cli.cli import error_handler
 from upsample_cli.cli import upsample_options as option
+from upsample_cli.cli import upsample_run_options as run_option
 from upsample_cli.cli.options import APP_SETTINGS
 from upsample_cli.cli.program import DEBUG, CommandProgram
 from upsample_cli.enlarge.names import DEFAULT_NAME
@@ -53,18 +54,18 @@ def upsample(
     memory_bytes: option.MemoryBytes = None,
     tile: option.Tile = None,
     max_pixels: option.MaxPixels = f"{DEFAULT_MAX_PIXELS // 10**6}M",
-    exclude: option.Exclude = None,
-    watch: option.Watch = False,
-    state: option.State = None,
-    no_state: option.NoState = False,
-    retry_failed: option.RetryFailed = False,
-    check_content: option.CheckContent = False,
-    cluster: option.Cluster = None,
-    as_json: option.AsJson = False,
-    report: option.Report = None,
-    gallery: option.Gallery = None,
-    quiet: option.Quiet = False,
-    verbose: option.Verbose = False,
+    exclude: run_option.Exclude = None,
+    watch: run_option.Watch = False,
+    state: run_option.State = None,
+    no_state: run_option.NoState = False,
+    retry_failed: run_option.RetryFailed = False,
+    check_content: run_option.CheckContent = False,
+    cluster: run_option.Cluster = None,
+    as_json: run_option.AsJson = False,
+    report: run_option.Report = None,
+    gallery: run_option.Gallery = None,
+    quiet: run_option.Quiet = False,
+    verbose: run_option.Verbose = False,
 ) -> None:
     """Enlarge images exactly, with a bilinear transposed convolution.
 

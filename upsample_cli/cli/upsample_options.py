@@ -1,4 +1,7 @@
-"""The options of `upsample`, each declared once, and their conversion to fields of `Options` and `Request`."""
+"""The options of `upsample` about each image, and the conversion of all options to fields of `Options` and `Request`.
+
+`upsample_run_options.py` has those about the run. Each option is declared once.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from upsample_cli.cli.options import version_printer
-from upsample_cli.cli.report import MAX_GALLERY_IMAGES
 from upsample_cli.enlarge.names import NameFields
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.geometry.output_size import parsed_size
@@ -25,8 +27,6 @@ from upsample_cli.text import parse_quantity, parse_seconds
 _output_option = partial(typer.Option, rich_help_panel="Output")
 _pixels_option = partial(typer.Option, rich_help_panel="Pixels")
 _speed_option = partial(typer.Option, rich_help_panel="Speed and memory")
-_batch_option = partial(typer.Option, rich_help_panel="Batch")
-_messages_option = partial(typer.Option, rich_help_panel="Messages")
 
 Inputs = Annotated[
     list[str],
@@ -218,63 +218,6 @@ MaxPixels = Annotated[
         help=f"Largest input to accept, such as 500M or 2G pixels; all frames or pages together may have {MANY} times "
         "as many.",
     ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    _batch_option(
-        metavar="PATTERN",
-        help="Leave out files and folders that match, as in a .gitignore file: '*.tmp.png', raw/, /top/only, "
-        "'**/cache/**', '!keep.png'. Can be repeated; the last one that matches decides.",
-    ),
-]
-Watch = Annotated[
-    bool,
-    _batch_option("--watch", help="Enlarge new images of a folder as they arrive, until stopped (Ctrl-C)."),
-]
-State = Annotated[
-    str | None,
-    _batch_option(
-        metavar="PATH",
-        help="Record of finished images, with which the same command continues a stopped run. Default: "
-        ".upsample.sqlite in the output folder, if that holds only outputs.",
-    ),
-]
-NoState = Annotated[bool, _batch_option("--no-state", help="Do not keep a record.")]
-RetryFailed = Annotated[
-    bool, _batch_option("--retry-failed", help="Also retry images that failed in an earlier run and have not changed.")
-]
-CheckContent = Annotated[
-    bool,
-    _batch_option("--check-content", help="Recognize inputs by a hash of their content, not by size and time."),
-]
-Cluster = Annotated[
-    str | None,
-    _batch_option(
-        metavar="ADDRESS",
-        help="Enlarge on the workers of a Dask cluster. ADDRESS is that of its scheduler, such as tcp://host:8786. The "
-        "workers need this package and the same folders.",
-    ),
-]
-AsJson = Annotated[bool, _messages_option("--json", help="Print one JSON document.")]
-Report = Annotated[
-    str | None,
-    _messages_option(
-        metavar="FILE.jsonl",
-        help="Append a line of JSON for each finished image. A run that is continued appends to the same file; of two "
-        "lines about an input the later is valid.",
-    ),
-]
-Gallery = Annotated[
-    str | None,
-    _messages_option(
-        metavar="FILE.html",
-        help=f"A page that shows up to {MAX_GALLERY_IMAGES} images before and after, in one file without external "
-        "resources.",
-    ),
-]
-Quiet = Annotated[bool, _messages_option("-q", "--quiet", help="Print only errors.")]
-Verbose = Annotated[
-    bool, _messages_option("-v", "--verbose", help="Print a line for each image, with what computed it.")
 ]
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
