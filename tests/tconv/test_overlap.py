@@ -144,7 +144,7 @@ def test_images_and_channels_that_only_shuffles_know():
         (["AdaptiveAvgPool1d(7)", "--size", "100"], "its outputs are not spaced evenly along length"),
         (["Upsample(scale_factor=1.5)", "--size", "101"], "its outputs are not spaced evenly along length"),
         (["Conv1d(1, 1, 4, 4)", "--chunk", "10"], "the chunk 10 is not a multiple of 4, the grid of the strides"),
-        (["Conv1d(1, 1, 4, 4)", "--chunk", "0"], "use 4"),
+        (["Conv1d(1, 1, 4, 4)", "--chunk", "0"], "the chunk 0 is too small; use 4 or more"),
         (["Conv1d(1, 1, 4)", "--chunk", "3,4"], "--chunk 3,4 has 2 numbers for 1 axes"),
         (["Conv1d(1, 1, 4)", "--size", "a"], "--size a is not a size"),
         (["ReflectionPad1d(9)", "--size", "60", "--chunk", "1"], "a run of 1 samples is too short: ReflectionPad1d"),

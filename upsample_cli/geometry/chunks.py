@@ -78,7 +78,9 @@ class Overlap:
         Raises:
             GeometryError: the chunk is not a multiple of `step`, or the size is unknown.
         """
-        if chunk < 1 or chunk % self.step:
+        if chunk < 1:
+            raise GeometryError(f"the chunk {chunk} is too small", f"use {self.step} or more")
+        if chunk % self.step:
             near = max(1, round(chunk / self.step)) * self.step
             raise GeometryError(
                 f"the chunk {chunk} is not a multiple of {self.step}, the grid of the strides", f"use {near}"
