@@ -21,7 +21,8 @@ from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.kernels.shipped import FITTED_FILE
 from upsample_cli.quality.degrade import Degradation, degradation_named
 from upsample_cli.quality.equations import Equations, no_equations
-from upsample_cli.quality.fit import Recipe, equations_of, errors_of, fitted_kernel, mean_score
+from upsample_cli.quality.fit import errors_of, fitted_kernel, mean_score
+from upsample_cli.quality.photos import Recipe, equations_of
 from upsample_cli.quality.pieces import Part, whole_part
 from upsample_cli.quality.score import Errors
 
@@ -32,12 +33,12 @@ DENOMINATORS = range(64, 128)
 
 PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
-    "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
+    "hubble_deep_field.jpg", "ihc.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
-"""The photographs in the scikit-image package that need no download. Left out are drawings and masks; the moon, in
-which every pixel is repeated four times; the right view of the motorcycle, because it is almost the same as the left
-view, which would be fitted while it is held out; and two images without fine detail, an out-of-focus cell and a moving
-clock."""
+"""The photographs in the scikit-image package that need no download, and that its documentation says are CC0, in the
+public domain, or without known copyright restrictions. Left out are drawings and masks; the moon, in which every pixel
+is repeated four times; two images without fine detail, an out-of-focus cell and a moving clock; and the motorcycle and
+the page, whose licence the documentation does not state."""
 
 _PEERS = ("nearest", "bilinear", "bicubic", "lanczos3")
 _OTHER_DEGRADATIONS = ("bicubic", "area", "lanczos", "jpeg95", "jpeg75")

@@ -13,7 +13,7 @@ from support.commands import call, imported_by
 from support.running import pixels_of, upsample
 
 from upsample_cli.errors import ImageError, Setting
-from upsample_cli.quality import fit
+from upsample_cli.quality import photos
 from upsample_cli.quality.pieces import whole_part
 
 
@@ -101,7 +101,7 @@ def test_a_setting_in_a_message_is_spelled_as_an_option(tconv, folder, monkeypat
             raise ImageError(path, "is too large", ("try ", Setting("factor", 2)))
         return whole_part(path, **settings)
 
-    monkeypatch.setattr(fit, "whole_part", refuse_b)
+    monkeypatch.setattr(photos, "whole_part", refuse_b)
     status, _, err = tconv(folder, "-r")
     assert (status, err) == (0, f"warning: skipped: {folder / 'more' / 'b.jpg'}: is too large; try --factor 2\n")
     status, out, err = tconv(folder / "more")

@@ -17,7 +17,8 @@ from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.shipped import FITTED_FILE, shipped_kernel
 from upsample_cli.quality import fit as module
 from upsample_cli.quality.degrade import degradation_named
-from upsample_cli.quality.fit import PEERS, Recipe, errors_of, fit_photos
+from upsample_cli.quality.fit import PEERS, errors_of, fit_photos
+from upsample_cli.quality.photos import Recipe
 from upsample_cli.quality.pieces import whole_part
 
 RECIPE = Recipe(2, 3, degradation_named("bicubic"))
@@ -77,7 +78,7 @@ def test_a_single_image_is_scored_by_halves(photos, tmp_path):
 
 
 def test_many_images_are_held_out_in_groups(photos, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_FOLDS", 2)
+    monkeypatch.setattr("upsample_cli.quality.photos.MOST_FOLDS", 2)
     fit = fit_photos(photos, RECIPE)
     held_out = [fit_photos(others, RECIPE).kernel for others in ([photos[1]], [photos[0], photos[2]], [photos[1]])]
     expected = np.mean([score(path, kernel) for path, kernel in zip(photos, held_out, strict=True)])

@@ -14,7 +14,8 @@ from upsample_cli.quality import pieces as module
 from upsample_cli.quality import score
 from upsample_cli.quality.degrade import degradation_named, degraded
 from upsample_cli.quality.equations import equations, no_equations
-from upsample_cli.quality.fit import Recipe, enlarged, equations_of, errors_of
+from upsample_cli.quality.fit import enlarged, errors_of
+from upsample_cli.quality.photos import Recipe, equations_of
 from upsample_cli.quality.pieces import Part, halves, luma, pieces, whole_part
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.weights.files import METADATA_KEY
-from upsample_cli.quality.fit import Fit
+from upsample_cli.quality.fit import Fit, Score
 
 SUFFIX = ".safetensors"
 
@@ -66,8 +67,10 @@ def as_json(fit: Fit) -> dict[str, Any]:
         "samples": fit.samples,
         "skipped": len(fit.skipped),
         "protocol": fit.protocol,
-        "scores": {
-            name: {"psnr_db": round(score.psnr_db, 2), "ssim": round(score.ssim, 4)}
-            for name, score in fit.scores.items()
-        },
+        "scores": scores_as_json(fit.scores),
     }
+
+
+def scores_as_json(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    """Scores by kernel as plain data."""
+    return {name: {"psnr_db": round(score.psnr_db, 2), "ssim": round(score.ssim, 4)} for name, score in scores.items()}

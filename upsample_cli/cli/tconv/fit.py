@@ -1,4 +1,4 @@
-"""`tconv fit`: fit a kernel to photographs, in closed form."""
+"""`tconv fit`: fit a kernel to photographs in closed form, or train a small network on them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import typer
 
 from upsample_cli.cli.spelling import advised, sentence
 from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.fit_scores import print_scores
 from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
 from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
     from upsample_cli.quality.fit import Fit
+
+_SUPPORT = 5
 
 Photos = Annotated[
     list[str], typer.Argument(metavar="PHOTOS...", help="Photographs, folders or patterns such as '*.jpg'.")
@@ -27,7 +30,8 @@ Degrade = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How to make the small images: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90.",
+        help="How to make the small images: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90. "
+        "With --net also several, with commas; the first one is scored.",
     ),
 ]
 Symmetric = Annotated[
@@ -36,6 +40,19 @@ Symmetric = Annotated[
         "--symmetric/--asymmetric",
         help="Whether the kernel stays the same when it is turned or mirrored. Symmetric needs fewer photographs.",
     ),
+]
+Net = Annotated[
+    bool, typer.Option("--net", help="Train a small network of whole numbers instead. It takes half an hour or so.")
+]
+Steps = Annotated[
+    int | None,
+    options.number_option(
+        help="With --net: training batches. A fifth of them trains the whole numbers. Default: 25000."
+    ),
+]
+Noise = Annotated[
+    float | None,
+    options.number_option(help="With --net: largest standard deviation of noise, in levels, added to some patches."),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also use the photographs in subfolders.")]
 Output = Annotated[
@@ -47,9 +64,12 @@ def fit_command(
     photos: Photos,
     *,
     factor: Factor = 2,
-    support: Support = 5,
+    support: Support = _SUPPORT,
     degrade: Degrade = "bicubic",
     symmetric: Symmetric = True,
+    net: Net = False,
+    steps: Steps = None,
+    noise: Noise = None,
     recursive: Recursive = False,
     output: Output = None,
     overwrite: options.Overwrite = False,
@@ -63,11 +83,24 @@ def fit_command(
       tconv fit photos/ -r --support 7
       tconv fit ./*.png --factor 3 --degrade area -o area3.safetensors
       tconv fit photos/ --degrade jpeg90 --json
+      tconv fit photos/ --net -o mine.safetensors
     """
+    from upsample_cli.cli.tconv.fit_net import NetSettings, fit_net
+    from upsample_cli.errors import Setting, UsageError
+
+    settings = NetSettings(factor, degrade, steps, noise)
+    if net:
+        if support != _SUPPORT or not symmetric:
+            name = "support" if support != _SUPPORT else "asymmetric"
+            raise UsageError(f"a network has no {name}", ("leave out ", Setting(name)))
+        fit_net(settings, _paths(photos, recursive=recursive), output, overwrite=overwrite, as_document=as_document)
+        return
+    settings.check_unused()
     from upsample_cli.atomic.same_file import check_inputs_stay
     from upsample_cli.quality.degrade import degradation_named
     from upsample_cli.quality.file import as_json, check_output, write_fit
-    from upsample_cli.quality.fit import Recipe, fit_photos
+    from upsample_cli.quality.fit import fit_photos
+    from upsample_cli.quality.photos import Recipe
 
     recipe = Recipe(factor, support, degradation_named(degrade), symmetric)
     if output is not None:
@@ -105,16 +138,9 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
 
 
 def _print_fit(fit: Fit) -> None:
-    from rich.table import Table
-
     console, recipe = result_console(), fit.recipe
     what = f"{recipe.support}x{recipe.support} input pixels, degradation {recipe.degradation}"
     seen = f"{fit.images} {'image' if fit.images == 1 else 'images'}, {fit.samples} samples"
     console.print(f"fitted: factor {recipe.factor}, {what}; {seen}")
-    if fit.scores:
-        table = Table("kernel", "PSNR of luma", "SSIM", "over lanczos3")
-        for name, score in fit.scores.items():
-            gain = score.psnr_db - fit.scores["lanczos3"].psnr_db
-            table.add_row(name, f"{score.psnr_db:.2f} dB", f"{score.ssim:.4f}", f"{gain:+.2f} dB")
-        console.print(table)
+    print_scores(console, fit.scores)
     console.print(f"held out: {fit.protocol}" if fit.scores else fit.protocol)

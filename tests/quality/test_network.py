@@ -1,0 +1,196 @@
+"""The network in training: its whole numbers against an oracle in numpy, and training that can be resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from upsample_cli.errors import ImageError, UpsampleError, UsageError
+from upsample_cli.quality.degrade import Degradation
+from upsample_cli.quality.network.file import whole_tensors
+from upsample_cli.quality.network.fit import Plan, enlarged, split_photos, training_of
+from upsample_cli.quality.network.model import Network, Shape, grid_for
+from upsample_cli.quality.network.saved import Saved, finish
+from upsample_cli.quality.network.train import Schedule
+from upsample_cli.quality.photos import read_photos
+
+REACH = 5
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_network(factor, seed=0):
+    torch.manual_seed(seed)
+    linear = torch.rand(factor**2, 1, 7, 7) * 0.1 - 0.02
+    linear[:, 0, 3, 3] += 1 - linear.sum((1, 2, 3))
+    network = Network(Shape(factor), linear)
+    torch.nn.init.normal_(network.detail.weight, std=0.02)
+    low = torch.from_numpy(padded(photo(factor, side=60), REACH).astype(np.float32))
+    network.grid = grid_for(network, low[None, None])
+    return network
+
+
+def photo(seed, side=31):
+    return np.random.default_rng(seed).integers(0, 256, (side + 9, side), dtype=np.uint8)
+
+
+def padded(image, margin):
+    return np.pad(image, margin, mode="edge")
+
+
+def oracle(low, tensors, factor, bits):
+    """The enlarged image by whole numbers: windows for the trunk, scattered taps for the transposed convolutions."""
+    active = padded(low, REACH).astype(np.int64)[None]
+    for layer in range(4):
+        windows = np.lib.stride_tricks.sliding_window_view(active, (3, 3), axis=(1, 2))
+        sums = np.einsum("oimn,iyxmn->oyx", tensors[f"trunk.{layer}.weight"].astype(np.int64), windows)
+        sums += tensors[f"trunk.{layer}.bias"][:, None, None]
+        active = np.clip(sums >> tensors[f"trunk.{layer}.shift"][:, None, None].astype(np.int64), 0, 255)
+    detail = scattered(active, tensors["detail.weight"], factor)[factor:-factor, factor:-factor]
+    linear = scattered(padded(low, 3)[None].astype(np.int64), tensors["linear.weight"], factor)
+    linear = linear[3 * factor : -3 * factor, 3 * factor : -3 * factor]
+    offset = np.tile(tensors["detail.offset"], low.shape)
+    return np.clip((linear + detail + offset + (1 << bits - 1)) >> bits, 0, 255)
+
+
+def scattered(active, weight, factor):
+    """A transposed convolution whose padding is the margin of the image, in output pixels."""
+    channels, height, width = active.shape
+    size = weight.shape[-1]
+    found = np.zeros(((height - 1) * factor + size, (width - 1) * factor + size), np.int64)
+    for channel in range(channels):
+        for row in range(size):
+            for column in range(size):
+                tap = int(weight[channel, 0, row, column])
+                found[row : row + height * factor : factor, column : column + width * factor : factor] += (
+                    tap * active[channel]
+                )
+    padding = (size - factor) // 2
+    return found[padding:-padding, padding:-padding]
+
+
+NETWORK = random_network(2)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_the_whole_numbers_of_the_file_give_the_pixels_of_training(factor):
+    network, low = random_network(factor), photo(7)
+    tensors = whole_tensors(network)
+    assert np.array_equal(enlarged(low, network), oracle(low, tensors, factor, network.grid.bits))
+    tensors["trunk.1.weight"][3, 4, 1, 1] ^= 64
+    assert not np.array_equal(enlarged(low, network), oracle(low, tensors, factor, network.grid.bits))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_flat_images_stay_flat(factor, is_whole):
+    network = random_network(factor)
+    if not is_whole:
+        network.grid = None
+    for level in (0, 1, 100, 254, 255):
+        low = np.full((7, 6), level, np.uint8)
+        assert (enlarged(low, network) == level).all()
+    network.linear[0, 0, 0, 0] += 0.5
+    assert (enlarged(np.full((7, 6), 100, np.uint8), network) != 100).any() == (not is_whole)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 120))
+def test_filters_of_the_first_layer_sum_to_0_after_rounding(seed, size):
+    network = NETWORK
+    with torch.no_grad():
+        torch.nn.init.normal_(network.trunk[0].weight, std=size / 100, generator=torch.Generator().manual_seed(seed))
+    weight, _ = network.weights(0)
+    assert torch.equal(weight, weight.round())
+    assert not weight.sum((1, 2, 3)).any()
+    assert weight.abs().max() <= 127
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("coffee.png", "chelsea.png"):
+        with Image.open(Path(skimage.data.__file__).parent / name) as image:
+            image.crop((100, 60, 300, 240)).save(tmp_path / name)
+    return tmp_path
+
+
+def plan_of(steps=6, whole=3, rate=1e-3):
+    return Plan(Shape(2), (Degradation("bicubic"),), Schedule(steps, whole, rate))
+
+
+def prepared(folder, plan):
+    split = split_photos(read_photos(sorted(folder.glob("*.png")), plan.recipe))
+    return split, training_of(split, plan)
+
+
+def test_training_reduces_the_error_of_the_linear_kernel(folder):
+    def losses(rate):
+        _, training = prepared(folder, plan_of(100, 1, rate))
+        batch = training.patches.batch()
+        training.patches.batch = lambda: batch
+        return [training.advance() for _ in range(40)]
+
+    trained = losses(1e-3)
+    assert trained[-1] < 0.95 * trained[0]
+    assert losses(0.0)[-1] > 0.99 * trained[0]
+
+
+def test_a_resumed_training_gives_the_same_network(folder, tmp_path):
+    plan = plan_of()
+    split, whole = prepared(folder, plan)
+    finish(whole, Saved(tmp_path / "a", split, plan), lambda _count: None)
+    for stop in (2, 7):  # in real and in whole numbers
+        _, first = prepared(folder, plan)
+        for _ in range(stop):
+            first.advance()
+        saved = Saved(tmp_path / "b", split, plan)
+        saved.save(first)
+        _, second = prepared(folder, plan)
+        saved.restore(second)
+        finish(second, saved, lambda _count: None)
+        expected, found = (whole_tensors(training.averaged()) for training in (whole, second))
+        assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+def test_an_interrupted_training_is_saved(folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    saved = Saved(tmp_path / "state", split, plan)
+
+    def stop(_count):
+        if training.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finish(training, saved, stop)
+    _, again = prepared(folder, plan)
+    saved.restore(again)
+    assert again.step == 4
+
+
+def test_another_training_is_not_continued(folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    Saved(tmp_path / "state", split, plan).save(training)
+    with pytest.raises(UsageError, match="of other photographs or settings"):
+        Saved(tmp_path / "state", split, plan_of(steps=7)).restore(training)
+    (tmp_path / "state").write_bytes(b"not a training")
+    with pytest.raises(ImageError, match="damaged"):
+        Saved(tmp_path / "state", split, plan).restore(training)
+
+
+def test_small_images_are_refused(tmp_path):
+    Image.fromarray(photo(0, side=60)).save(tmp_path / "small.png")
+    with pytest.raises(UpsampleError, match="no image is large enough to train on"):
+        prepared(tmp_path, plan_of())

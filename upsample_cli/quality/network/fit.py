@@ -1,0 +1,172 @@
+"""Train a network on photographs, and score it on photographs that it never sees."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from upsample_cli.errors import UpsampleError
+from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.quality.degrade import Degradation, Luma, degraded
+from upsample_cli.quality.equations import Equations, no_equations, phases_of_kernel, solved
+from upsample_cli.quality.fit import NOISE, PEERS, POWERS_OF_TWO, Score, fitted_kernel, mean_score
+from upsample_cli.quality.fit import enlarged as enlarged_by_kernel
+from upsample_cli.quality.network.model import LINEAR_REACH, Network, Shape
+from upsample_cli.quality.network.samples import Pair
+from upsample_cli.quality.network.train import SIDE, Schedule, Training
+from upsample_cli.quality.photos import Photos, Recipe, ignored
+from upsample_cli.quality.pieces import Part, pieces
+from upsample_cli.quality.score import Errors, errors
+
+_SCALES = (1, 0.75, 0.5)
+"""Photographs are also learned from in smaller versions, which have more detail per pixel."""
+
+_MOST_PIXELS = 2**27
+"""The most luma pixels in memory. Of more photographs, a random part is learned from."""
+
+_HELD_EVERY = 5
+"""Of so many groups of photographs, one is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a training.
+
+    Args:
+        shape: the size of the network.
+        degradations: how small images are made; each photograph is reduced in each way. The first one is scored.
+        schedule: how long to train.
+        noise: standard deviation of the noise that some patches get, in levels.
+        seed: seed of all random choices.
+    """
+
+    shape: Shape
+    degradations: tuple[Degradation, ...]
+    schedule: Schedule
+    noise: float = 0.0
+    seed: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings of the linear kernel."""
+        return Recipe(self.shape.factor, 2 * LINEAR_REACH + 1, self.degradations[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Photographs to train on, with their equations, and photographs to score."""
+
+    trained: list[Part]
+    equations: Equations
+    held_out: list[Part]
+
+
+def split_photos(photos: Photos) -> Split:
+    """Hold out one of five groups of photographs, the second one first. Nothing is held out if there is one part."""
+    held = {fold for fold in range(len(photos.folds)) if fold % _HELD_EVERY == 1}
+    none = no_equations(photos.total.factor, photos.total.support)
+    found = sum((fold for at, fold in enumerate(photos.folds) if at not in held), none)
+    groups: tuple[list[Part], list[Part]] = ([], [])
+    for index, part in enumerate(photos.parts):
+        groups[photos.fold_of(index) in held].append(part)
+    return Split(groups[0], found, groups[1])
+
+
+def training_of(split: Split, plan: Plan, advanced: Callable[[float], None] = ignored) -> Training:
+    """Prepare the training of a network that begins as the linear kernel fitted to the same photographs.
+
+    Args:
+        split: the photographs.
+        plan: the settings.
+        advanced: called with the work that was just done, where reading one photograph once is 1.
+
+    Raises:
+        UpsampleError: if no photograph is large enough for a patch.
+    """
+    torch.manual_seed(plan.seed)
+    network = Network(plan.shape, _linear(split.equations))
+    pairs = list(_pairs(split.trained, plan, network, advanced))
+    if not pairs:
+        least = (SIDE + 2 * plan.shape.reach) * plan.shape.factor
+        raise UpsampleError(
+            "no image is large enough to train on", f"give images of {least}x{2 * least} or more", kind="geometry"
+        )
+    return Training(network, pairs, plan.schedule, noise=plan.noise, seed=plan.seed)
+
+
+def _linear(found: Equations) -> Tensor:
+    """The linear kernel with the least squared error, by phases."""
+    phases = phases_of_kernel(solved(found, noise=NOISE), found.factor, found.support)
+    return torch.from_numpy(phases.T.reshape(-1, 1, found.support, found.support).astype(np.float32))
+
+
+def _pairs(parts: Sequence[Part], plan: Plan, network: Network, advanced: Callable[[float], None]) -> Iterator[Pair]:
+    factor, chosen = plan.shape.factor, random.Random(plan.seed)
+    copies = len(plan.degradations) * sum(scale**2 for scale in _SCALES)
+    pixels = copies * factor**2 * sum(part.pixels for part in parts)
+    for part in parts:
+        for piece in pieces(part, factor=factor, degradation=plan.degradations[0]):
+            advanced((len(piece.low) - piece.above - piece.below) / part.height)
+            if chosen.random() * pixels >= _MOST_PIXELS:
+                continue
+            for high in _smaller(piece.high, plan.shape):
+                for degradation in plan.degradations:
+                    low = degraded(high, factor, degradation)
+                    error = float(np.mean((enlarged(low, network) - high.astype(np.float32)) ** 2))
+                    # Scores are means of decibels, so a photograph with small errors counts as much as another.
+                    yield Pair(low, high, (error + 1) ** -0.5)
+
+
+def _smaller(high: Luma, shape: Shape) -> Iterator[Luma]:
+    image, factor = Image.fromarray(high), shape.factor
+    for scale in _SCALES:
+        width, height = (int(size * scale) // factor for size in image.size)
+        if min(width, height) >= SIDE + 2 * shape.reach:
+            size = (width * factor, height * factor)
+            yield high if size == image.size else np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+@torch.no_grad()
+def enlarged(low: Luma, network: Network) -> Luma:
+    """Enlarge luma, (height, width), with the edge pixels repeated outside the image."""
+    padded = np.pad(low, network.shape.reach, mode="edge").astype(np.float32)
+    made = network(torch.from_numpy(padded)[None, None])[0, 0]
+    found: Luma = (made + 0.5).floor().clamp(0, 255).to(torch.uint8).numpy()
+    return found
+
+
+def scores_of(
+    network: Network, split: Split, plan: Plan, advanced: Callable[[float], None] = ignored
+) -> list[dict[str, Errors]]:
+    """For each held-out photograph, the errors of the classical kernels, of a fitted kernel, and of the network.
+
+    Args:
+        network: the network, with or without a grid.
+        split: the photographs. The kernel is fitted to those of the training.
+        plan: the settings.
+        advanced: called with the work that was just done, where reading one photograph once is 1.
+    """
+    recipe = plan.recipe
+    kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
+    kernels["fitted"] = fitted_kernel(split.equations, recipe, POWERS_OF_TWO)
+    found = []
+    for part in split.held_out:
+        sums = dict.fromkeys([*kernels, "net"], Errors())
+        for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
+            for name, kernel in kernels.items():
+                sums[name] += errors(enlarged_by_kernel(piece.low, kernel), piece)
+            sums["net"] += errors(enlarged(piece.low, network), piece)
+            advanced((len(piece.low) - piece.above - piece.below) / part.height)
+        found.append(sums)
+    return found
+
+
+def mean_scores(found: Sequence[dict[str, Errors]]) -> dict[str, Score]:
+    """The mean over photographs, by kernel."""
+    return {name: mean_score([sums[name] for sums in found]) for name in found[0]} if found else {}
