@@ -12,13 +12,11 @@ from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import computed_ahead, computed_together
-from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget, whole_image
-from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel
 
 ReadRows = Callable[[int, int], Pixels]
 """A function that reads rows `first` to `last` (exclusive) of the input: (rows, width, channels), in memory of the
@@ -43,7 +41,7 @@ class Settings:
         engine: the routes that may be used.
     """
 
-    kernel: Kernel
+    kernel: AnyKernel
     border: Border
     device: str
     budget_bytes: int | None = None
@@ -175,8 +173,7 @@ class _Run:
     @property
     def is_compiled(self) -> bool:
         """Whether any thread may compute: torch's operators run only in threads that are limited to one core."""
-        route = self.route
-        return isinstance(route, CompiledRoute) or (isinstance(route, UniformAlphaRoute) and route.is_compiled)
+        return self.route.is_compiled
 
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
