@@ -12,8 +12,13 @@ from support.network_files import expected, network_file, random_network
 from support.running import save, upsample
 
 from upsample_cli.batch.record.identity import settings_text
+from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.exact import exact_form
+from upsample_cli.engine.resize import resized_bands
+from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.enlarge.options import Options
 from upsample_cli.kernels import choice, network
+from upsample_cli.kernels.kernel import kernel_named
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -78,20 +83,22 @@ def test_eight_bits_as_sixteen_and_palettes(net):
 
 @pytest.mark.parametrize("size", [("--factor", "1.5"), ("--width", "29"), ("--fit", "30x30")])
 @pytest.mark.parametrize("border", ["replicate", "wrap"])
-def test_other_sizes_are_the_enlarged_pixels_reduced(size, border, net):
-    """The same as the whole factor with the network, then a reduction without enlargement."""
-    save("in.png", (13, 19))
-    ended = upsample("in.png", "-o", "out.png", "--kernel", net, *size, "--border", border)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_other_sizes_are_the_enlarged_pixels_reduced(mode, size, border, net):
+    save("in.png", (13, 19), mode)
+    settings = ("--kernel", net, "--border", border)
+    ended = upsample("in.png", "-o", "out.png", *settings, *size)
     assert ended.status == 0, ended.err
-    upsample("in.png", "-o", "large.png", "--kernel", net, "--border", border)
-    found = pixels_of("out.png")
-    tiles = 3 if border == "wrap" else 1
-    large = np.tile(pixels_of("large.png"), (tiles, tiles, 1))
-    height, width = found.shape[:2]
-    wanted = np.asarray(Image.fromarray(large).resize((width * tiles, height * tiles), Image.Resampling.LANCZOS))
-    middle = wanted[height : 2 * height, width : 2 * width] if border == "wrap" else wanted
-    off = abs(found.astype(int) - middle)[6:-6, 6:-6]
-    assert off.max() <= 2  # Pillow rounds between its passes
+    upsample("in.png", "-o", "large.png", *settings)
+    large, found = pixels_of("large.png"), pixels_of("out.png")
+    same, arithmetic = exact_form(kernel_named("nearest", 1), large.dtype, has_alpha=mode == "RGBA")
+    reduced = resized_bands(
+        lambda first, last: large[first:last], large.shape, found.shape[:2],
+        settings=Settings(same, border, "cpu"), arithmetic=arithmetic, weigh=filter_for("net"),
+    )  # fmt: skip
+    assert np.array_equal(found, np.concatenate(list(reduced)))
+    refused = upsample("in.png", "-o", "x.png", *settings, *size, "--engine", "compiled")
+    assert "its size is not a whole multiple, and its kernel is a network" in refused.err
 
 
 def test_animations_use_the_network_for_every_frame(net):
@@ -99,7 +106,8 @@ def test_animations_use_the_network_for_every_frame(net):
     frames[0].save("in.webp", save_all=True, append_images=frames[1:], lossless=True)
     ended = upsample("in.webp", "-o", "out.webp", "--kernel", net, "--quality", "100")
     assert ended.status == 0, ended.err
-    assert Image.open("out.webp").n_frames == 3
+    with Image.open("out.webp") as moving:
+        assert moving.n_frames == 3
 
 
 @pytest.mark.parametrize(

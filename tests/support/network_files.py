@@ -39,7 +39,7 @@ def random_network(factor: int, channels: int = 6, layers: int = 2, seed: int = 
     return made
 
 
-def network_file(path: Path, tensors: dict[str, Array], factor: int, **about: str) -> str:
+def network_file(path: Path, tensors: dict[str, Array], factor: int, /, **about: str) -> str:
     """Write a network. `about` replaces metadata."""
     save_file(
         tensors, path, metadata={"format": "upsample-net", "version": "1", "factor": str(factor), "bits": "11"} | about

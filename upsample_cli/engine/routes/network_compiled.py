@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from upsample_cli.engine.exact import Arithmetic
@@ -30,7 +32,7 @@ class CompiledNetworkRoute:
             raise ValueError("this package was not compiled for this processor")
         self._instructions = instructions
         self._network, self._arithmetic = network, arithmetic
-        self._layers = [tuple(map(np.ascontiguousarray, layer)) for layer in network.layers]
+        self._layers: list[Any] = [tuple(map(np.ascontiguousarray, layer)) for layer in network.layers]
         self._detail = np.ascontiguousarray(network.detail), np.ascontiguousarray(network.offset)
         self._linear = phases_of_linear(network)
         outputs = network.factor**2
