@@ -24,7 +24,7 @@ from benchmarks.fit_kernels import DEGRADATION, FACTORS, PHOTOGRAPHS, SUPPORT, h
 from benchmarks.harness import machine, race
 from benchmarks.images import photograph
 from upsample_cli import upsample
-from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.quality.compare import kernels_for
 from upsample_cli.quality.fit import enlarged, mean_score
@@ -72,7 +72,7 @@ def scores(factor: int) -> dict[str, tuple[float, float]]:
     return {name: (round(mean.psnr_db, 2), round(mean.ssim, 4)) for name, mean in means.items()}
 
 
-def errors_on(part: Part, factor: int, kernels: dict[str, Kernel]) -> dict[str, Errors]:
+def errors_on(part: Part, factor: int, kernels: dict[str, AnyKernel]) -> dict[str, Errors]:
     """The errors of kernels, and of `PEERS`, on a photograph that was made small."""
     found = dict.fromkeys([*kernels, *PEERS], Errors())
     for piece in pieces(part, factor=factor, degradation=DEGRADATION):

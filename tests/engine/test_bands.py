@@ -224,7 +224,7 @@ def test_an_error_in_a_route_is_raised_to_the_consumer_of_the_bands(monkeypatch)
     def failing(padded, out):
         raise ValueError("no such thing")
 
-    failing.name, failing.bytes_per_value = "failing", 4
+    failing.name, failing.bytes_per_value, failing.is_compiled = "failing", 4, False
     monkeypatch.setattr(support, "chosen_route", lambda *_: failing)
     with pytest.raises(ValueError, match="no such thing"):
         list(bands_of(np.zeros((41, 7, 3), np.uint8), settings_of(2)))
@@ -266,7 +266,7 @@ def test_queued_bands_are_not_computed_after_an_error(monkeypatch):
         started.append(padded.shape)
         may_go_on.wait(timeout=30)
 
-    patient.name, patient.bytes_per_value = "patient", 4
+    patient.name, patient.bytes_per_value, patient.is_compiled = "patient", 4, False
     monkeypatch.setattr(support, "chosen_route", lambda *_: patient)
 
     def read_rows(first, last):
@@ -294,7 +294,7 @@ class ScarceMemoryRoute:
 
     def __init__(self, route, most):
         self.route, self.most = route, most
-        self.name, self.bytes_per_value = route.name, route.bytes_per_value
+        self.name, self.bytes_per_value, self.is_compiled = route.name, route.bytes_per_value, route.is_compiled
         self.done, self.refused = [], []
 
     def __call__(self, padded, out):
@@ -350,7 +350,7 @@ def test_other_errors_do_not_count_as_out_of_memory(monkeypatch):
         calls.append(padded.shape)
         raise RuntimeError("misaligned address")
 
-    failing.name, failing.bytes_per_value = "failing", 4
+    failing.name, failing.bytes_per_value, failing.is_compiled = "failing", 4, False
     monkeypatch.setattr(support, "chosen_route", lambda *_: failing)
     with pytest.raises(RuntimeError, match="misaligned"):
         enlarged(hostile_pixels((61, 83, 3), np.uint8), settings_of())

@@ -59,7 +59,7 @@ def set_free_memory(monkeypatch, free, *, reserved=0, allocated=0):
 
 def use_route(monkeypatch, route):
     """Let the simulated device use this route."""
-    route.name, route.bytes_per_value = "substitute", 16
+    route.name, route.bytes_per_value, route.is_compiled = "substitute", 16, False
     monkeypatch.setattr(cuda.CudaSupport, "route", lambda *_: route)
 
 

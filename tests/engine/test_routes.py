@@ -198,6 +198,7 @@ def test_without_the_check_wrong_pixels_are_returned(fault, monkeypatch):
 class Recording:
     name = "recording"
     bytes_per_value = 1
+    is_compiled = False
 
     def __init__(self):
         self.calls = 0

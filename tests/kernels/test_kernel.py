@@ -8,7 +8,7 @@ import pytest
 from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.kernels.choice import kernel_of_weights
-from upsample_cli.kernels.kernel import Kernel, kernel_named, misfit
+from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.kernels.profiles import PROFILES, axis_kernel
 
 FACTORS = range(1, MAX_FACTOR + 1)
@@ -172,12 +172,12 @@ def test_a_kernel_accepts_only_images_with_suitable_channels():
     plain, mine = kernel_named("lanczos3", 2), kernel_of_weights("mine", 2, [0.9] * 4, (1, 1, 2, 2))
     each = kernel_of_weights("each", 2, [1.0] * 12, (3, 1, 2, 2))
     for channels in (1, 2, 3, 4):
-        assert misfit(plain, channels, has_alpha=channels in (2, 4)) is None
-        assert misfit(mine, channels, has_alpha=False) is None
-        assert (misfit(each, channels, has_alpha=False) is None) == (channels == 3)
-    assert misfit(mine, 4, has_alpha=True) == (
+        assert plain.misfit(channels, has_alpha=channels in (2, 4)) is None
+        assert mine.misfit(channels, has_alpha=False) is None
+        assert (each.misfit(channels, has_alpha=False) is None) == (channels == 3)
+    assert mine.misfit(4, has_alpha=True) == (
         "kernel mine does not keep flat flat, so colour cannot be premultiplied",
         ("add ", Setting("alpha", "straight")),
     )
-    assert misfit(each, 3, has_alpha=True)[0].startswith("kernel each treats channels differently")
-    assert misfit(each, 4, has_alpha=False)[0] == ("kernel each is for 3 channels, and the image has 4, alpha included")
+    assert each.misfit(3, has_alpha=True)[0].startswith("kernel each treats channels differently")
+    assert each.misfit(4, has_alpha=False)[0] == ("kernel each is for 3 channels, and the image has 4, alpha included")

@@ -145,7 +145,8 @@ Kernel = Annotated[
     str,
     _pixels_option(
         metavar="NAME or FILE[:KEY]",
-        help=f"{', '.join(KERNEL_NAMES)}; or a file with a ConvTranspose2d weight (.safetensors, .pt, .pth, .npy).",
+        help=f"{', '.join(KERNEL_NAMES)}; or a file with a ConvTranspose2d weight (.safetensors, .pt, .pth, .npy) or a "
+        "network of whole numbers (.safetensors).",
     ),
 ]
 Border = Annotated[

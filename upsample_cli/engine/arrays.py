@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import Settings, enlarge
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import Dtype, Pixels, exact_form
+from upsample_cli.engine.exact import Dtype, Pixels, form_for_pixels
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named
 from upsample_cli.kernels.choice import chosen_kernel
-from upsample_cli.kernels.kernel import misfit
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
@@ -159,9 +158,9 @@ def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
 
 def _enlarged(pixels: Pixels, out: Pixels, kind: Dtype, settings: Settings, has_alpha: bool) -> Pixels:
     """Enlarge one image (H, W, C) into `out` (H*factor, W*factor, C), which is returned. Both have the type `kind`."""
-    if reason := misfit(settings.kernel, pixels.shape[2], has_alpha=has_alpha):
+    if reason := settings.kernel.misfit(pixels.shape[2], has_alpha=has_alpha, is_whole=kind.kind == "u"):
         raise UsageError(*reason, kind="no-kernel")
-    kernel, arithmetic = exact_form(settings.kernel, kind, has_alpha=has_alpha)
+    kernel, arithmetic = form_for_pixels(settings.kernel, kind, has_alpha=has_alpha)
     if kernel is not settings.kernel:
         settings = replace(settings, kernel=kernel)
     enlarge(pixels, out, settings=settings, arithmetic=arithmetic)

@@ -12,13 +12,11 @@ from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import computed_ahead, computed_together
-from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
-from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget, whole_image
-from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.geometry.tiles import LEAST_ROWS, Plan, Tile, plan_for_budget, whole_image
+from upsample_cli.kernels.network import AnyKernel, Network
 
 ReadRows = Callable[[int, int], Pixels]
 """A function that reads rows `first` to `last` (exclusive) of the input: (rows, width, channels), in memory of the
@@ -28,6 +26,10 @@ OnRoute = Callable[[str], None]
 
 _LEAST_TILE_PIXELS = 64
 """Tiles of this size or smaller are not halved when memory runs out."""
+
+_ROWS_PER_HALO = 12
+"""Rows of a network's tile for each row of its halo. A network computes the activations in its halo again for every
+tile, which takes an eighth more time in low and wide tiles (measured); other kernels only read the halo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Settings:
         engine: the routes that may be used.
     """
 
-    kernel: Kernel
+    kernel: AnyKernel
     border: Border
     device: str
     budget_bytes: int | None = None
@@ -175,12 +177,11 @@ class _Run:
     @property
     def is_compiled(self) -> bool:
         """Whether any thread may compute: torch's operators run only in threads that are limited to one core."""
-        route = self.route
-        return isinstance(route, CompiledRoute) or (isinstance(route, UniformAlphaRoute) and route.is_compiled)
+        return self.route.is_compiled
 
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
-        share = self.device.bands_in_flight
+        share, halo = self.device.bands_in_flight, settings.kernel.halo
         budget = settings.budget_bytes // share if settings.budget_bytes else None
         bytes_per_value = self.route.bytes_per_value
         bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
@@ -196,10 +197,11 @@ class _Run:
         plan = plan_for_budget(
             height,
             width,
-            halo=settings.kernel.halo,
+            halo=halo,
             bytes_per_pixel=bytes_per_pixel,
             budget_bytes=preferred if budget is None else min(preferred, budget),
             tile_size=settings.tile_size,
+            least_rows=_ROWS_PER_HALO * halo if isinstance(settings.kernel, Network) else LEAST_ROWS,
         )
         return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
 

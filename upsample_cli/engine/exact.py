@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel, Network
 
 Pixels: TypeAlias = Any
 """A `numpy.ndarray` on the CPU, a `torch.Tensor` on other devices. Code for both uses only their common methods."""
@@ -139,18 +140,34 @@ def exact_form(
     return kernel, Arithmetic(pixel_dtype, kernel.denominator, has_alpha, gain, kernel.overshoots)
 
 
+def form_for_pixels(
+    kernel: AnyKernel, pixel_dtype: Dtype, *, has_alpha: bool = False, largest_amount: int | None = None
+) -> tuple[AnyKernel, Arithmetic]:
+    """`exact_form` of a kernel. A network stays as it is, because its file must guarantee that its sums are exact."""
+    if isinstance(kernel, Network):
+        gain = Fraction(kernel.reach, kernel.linear.denominator)
+        return kernel, Arithmetic(pixel_dtype, kernel.linear.denominator, has_alpha, gain, overshoots=True)
+    return exact_form(kernel, pixel_dtype, has_alpha=has_alpha, largest_amount=largest_amount)
+
+
+def linear_arithmetic(network: Network, arithmetic: Arithmetic) -> Arithmetic:
+    """The arithmetic of a network's linear kernel alone."""
+    return replace(arithmetic, gain=Fraction(network.linear.reach, network.linear.denominator))
+
+
 def prepare(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:
     """Convert pixels to numbers for the layer. With alpha, colour is multiplied by it.
 
     (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape of `arithmetic.sum_dtype`.
     """
-    numbers = _copied(pixels, arithmetic.sum_dtype)
+    numbers = copied(pixels, arithmetic.sum_dtype)
     if arithmetic.has_alpha:
         numbers[..., :-1] *= numbers[..., -1:]
     return numbers
 
 
-def _copied(pixels: Pixels, dtype: Dtype) -> Pixels:
+def copied(pixels: Pixels, dtype: Dtype) -> Pixels:
+    """A copy of pixels or numbers in another type, in memory of the same device."""
     if isinstance(pixels, np.ndarray):
         return pixels.astype(dtype)
     numbers = pixels.new_empty(pixels.shape, dtype=getattr(sys.modules["torch"], dtype.name))

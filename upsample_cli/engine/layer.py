@@ -15,7 +15,8 @@ from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.routes.plain import layer_settings, layer_weight
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.borders import Border
-from upsample_cli.kernels.kernel import Kernel, misfit
+from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
 
 
@@ -71,7 +72,7 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
 _WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 
-def enlarged_by_layer(image: torch.Tensor, kernel: Kernel, border: Border) -> torch.Tensor:
+def enlarged_by_layer(image: torch.Tensor, kernel: AnyKernel, border: Border) -> torch.Tensor:
     """Enlarge floating-point images with operators of torch only, which are differentiable any number of times.
 
     Args:
@@ -84,12 +85,13 @@ def enlarged_by_layer(image: torch.Tensor, kernel: Kernel, border: Border) -> to
         rounding.
 
     Raises:
-        UsageError: if the kernel is for another number of channels.
+        UsageError: if the kernel is a network, or for another number of channels.
     """
     *leading, height, width = image.shape
     channels = leading[-1] if leading else 1
-    if reason := misfit(kernel, channels, has_alpha=False):
+    if reason := kernel.misfit(channels, has_alpha=False, is_whole=False):
         raise UsageError(*reason, kind="no-kernel")
+    assert isinstance(kernel, Kernel)  # networks are for whole pixels
     padded = image.to(_WIDENED.get(image.dtype, image.dtype)).reshape(-1, kernel.channels, height, width)
     for axis, length in ((2, height), (3, width)):
         padded = _padded(padded, axis, sources(-kernel.halo, length + kernel.halo, length, border))

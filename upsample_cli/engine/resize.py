@@ -23,6 +23,7 @@ from upsample_cli.engine.routes.agreement import hard_tile
 from upsample_cli.engine.routes.select import no_compiled_route
 from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.kernel import Kernel, axis_of
+from upsample_cli.kernels.network import Network
 
 
 def resized_bands(
@@ -52,11 +53,14 @@ def resized_bands(
     if enlarged == size:
         return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
 
+    kernel = settings.kernel
     if settings.engine != "layer":
         try:
-            compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
+            if isinstance(kernel, Network):
+                raise ValueError("its size is not a whole multiple, and its kernel is a network")
+            compiled = _agreeing(shape, size, kernel, settings.border, arithmetic, weigh)
             on_route("compiled")
-            return _compiled_bands(compiled, read_rows, shape, size, settings.kernel, settings.border, stop)
+            return _compiled_bands(compiled, read_rows, shape, size, kernel, settings.border, stop)
         except ValueError as error:
             if settings.engine == "compiled":
                 raise no_compiled_route(str(error)) from None

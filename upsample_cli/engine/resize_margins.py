@@ -7,10 +7,12 @@ from upsample_cli.engine.borders import WrappedRows, joined
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.resize_axes import reach_of
 from upsample_cli.geometry.borders import Border, wrapped_runs
-from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel
 
 
-def margins_of(shape: tuple[int, int, int], size: tuple[int, int], kernel: Kernel, border: Border) -> tuple[int, int]:
+def margins_of(
+    shape: tuple[int, int, int], size: tuple[int, int], kernel: AnyKernel, border: Border
+) -> tuple[int, int]:
     """Rows and columns of the input that are repeated at each end of an image that wraps; none with other borders."""
     if border != "wrap":
         return 0, 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from threading import Event
 
 import numpy as np
@@ -27,6 +28,7 @@ from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
 from upsample_cli.engine.resize_margins import margins_of, with_margins
 from upsample_cli.kernels.kernel import axis_of
+from upsample_cli.kernels.network import Network
 
 Window = tuple[list[Array], Array]
 
@@ -62,8 +64,14 @@ def bands_by_products(
     if settings.border == "wrap":
         read_rows, shape = with_margins(read_rows, shape, *margins)
         settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
-    kernel = axis_of(settings.kernel)
-    if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
+    kernel = None if isinstance(settings.kernel, Network) else axis_of(settings.kernel)
+    sums: Iterator[Array]
+    if isinstance(settings.kernel, Network):  # its pixels are reduced, because they are defined only as whole numbers
+        large = enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
+        arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
+        pixels = arithmetic
+        sums = (prepare(band, pixels) for band in large)
+    elif arithmetic.is_exact and kernel is not None and settings.engine == "auto":
         on_route("matrices")
         rows = behind_enlargement(rows, shape[0], kernel, settings.border)
         columns = behind_enlargement(columns, shape[1], kernel, settings.border)

@@ -13,11 +13,12 @@ from upsample_cli.engine import cores
 from upsample_cli.engine.borders import joined, padded_tile
 from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels
 from upsample_cli.engine.names import EngineName
+from upsample_cli.engine.routes.network_select import chosen_network_route
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Tile
-from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel, Network
 
 CACHE_BYTES = 12 * 2**20
 """Working memory of a tile on the CPU (measured): small enough for the cache, large enough for few calls."""
@@ -48,12 +49,14 @@ class DeviceSupport:
         shares = max(1, min(cores.core_count(), image_bytes // _LEAST_SHARE_BYTES))
         return min(CACHE_BYTES, -(-image_bytes // shares))
 
-    def route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+    def route(self, kernel: AnyKernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
         """The route that computes on this device.
 
         Raises:
             UsageError: if `engine` names a route that is not available for this device, kernel or type of pixels.
         """
+        if isinstance(kernel, Network):
+            return chosen_network_route(kernel, arithmetic, channels, engine)
         return chosen_route(kernel, arithmetic, channels, engine)
 
     def taken(self, rows: Pixels) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from upsample_cli.engine.borders import joined, padded_tile
 from upsample_cli.engine.exact import FLOAT64, Arithmetic, Dtype, Pixels
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pytorch import torch_dtype, torch_layer
+from upsample_cli.engine.routes.network import NetworkRoute, convolved_by_products
+from upsample_cli.engine.routes.network_select import with_alpha_apart
+from upsample_cli.engine.routes.network_whole import agrees_with_whole
 from upsample_cli.engine.routes.plain import PlainRoute, Route, layer_settings, layer_weight
 from upsample_cli.engine.routes.select import no_compiled_route
 from upsample_cli.engine.support import DeviceSupport
@@ -20,6 +24,7 @@ from upsample_cli.errors import DeviceError, Setting
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Tile
 from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel, Network
 
 MOST_TILE_BYTES = 2**30
 """The most working memory of a tile that stays on the device: far below 2**31 elements, where operators fail."""
@@ -44,7 +49,7 @@ class TorchSupport(DeviceSupport):
         """See `DeviceSupport`."""
         return MOST_TILE_BYTES // LANES
 
-    def route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+    def route(self, kernel: AnyKernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
         """See `DeviceSupport`."""
         if engine == "compiled":
             raise no_compiled_route("it computes on the CPU only")
@@ -53,10 +58,22 @@ class TorchSupport(DeviceSupport):
                 "mps has no float64, which exact sums of this image at this factor need",
                 ("use ", Setting("device", "cpu")),
             )
+        if isinstance(kernel, Network):
+            return self._network_route(kernel, arithmetic, channels, engine)
         if engine == "layer":
             return device_layer(kernel, arithmetic, self.device)
         with torch.inference_mode():
             return self.fastest_route(kernel, arithmetic, channels)
+
+    def _network_route(self, network: Network, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+        def straight(without_alpha: Arithmetic) -> Route:
+            with torch.inference_mode(), self.exact_convolutions(stride=network.factor):
+                return device_network(network, without_alpha, channels - arithmetic.has_alpha, self.device)
+
+        def premultiplied(kernel: Kernel, with_alpha: Arithmetic) -> Route:
+            return self.route(kernel, with_alpha, channels, engine)
+
+        return with_alpha_apart(network, arithmetic, straight, premultiplied)
 
     def fastest_route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:  # noqa: ARG002
         """The fastest route of this device. MPS has only the layer."""
@@ -125,6 +142,48 @@ class TorchSupport(DeviceSupport):
     def is_out_of_memory(self, error: RuntimeError) -> bool:
         """See `DeviceSupport`."""
         return isinstance(error, torch.OutOfMemoryError)
+
+
+class TensorNumbers:
+    """The operators of a network on a device of torch: matrix products. See `network.Numbers`."""
+
+    bytes_per_channel = (9 + 2) * 4
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def weights(self, array: NDArray[Any]) -> torch.Tensor:
+        """See `network.Numbers`."""
+        return torch.from_numpy(array).to(self._device)
+
+    def convolution(self, planes: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """See `network.Numbers`."""
+        made: torch.Tensor = convolved_by_products(planes, weight, bias, planes.new_empty, torch.matmul)
+        return made
+
+    def activate(self, sums: torch.Tensor) -> torch.Tensor:
+        """See `network.Numbers`."""
+        return sums.floor_().clamp_(0, 255)
+
+
+@functools.lru_cache(maxsize=16)
+def device_network(network: Network, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
+    """A network as a route on a device of torch, for pixels without alpha.
+
+    Raises:
+        DeviceError: if the device gives other pixels than whole numbers.
+    """
+    linear = device_layer(network.linear, arithmetic, device)
+    route = NetworkRoute("layer", network, arithmetic, channels, TensorNumbers(device), linear)
+    if not agrees_with_whole(
+        route, network, arithmetic, channels,
+        send=lambda tile: torch.from_numpy(tile).to(device), fetch=lambda made: made.cpu().numpy(),
+    ):  # fmt: skip
+        raise DeviceError(
+            f"{device.type} gives other pixels than whole numbers for kernel {network.name}",
+            ("use ", Setting("device", "cpu")),
+        )
+    return route
 
 
 def device_layer(kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> PlainRoute:

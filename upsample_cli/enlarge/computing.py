@@ -34,9 +34,9 @@ def settings_and_arithmetic(
     """
     import numpy as np
 
-    from upsample_cli.engine.exact import exact_form
+    from upsample_cli.engine.exact import form_for_pixels
 
-    kernel, arithmetic = exact_form(
+    kernel, arithmetic = form_for_pixels(
         choice.load(),
         np.dtype("float64" if light else computed_layout(read, written).dtype.name),
         has_alpha=is_premultiplied(read, options),

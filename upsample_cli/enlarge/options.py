@@ -20,7 +20,7 @@ from upsample_cli.images.input_formats import read_only_format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.images.model import Depth
-from upsample_cli.kernels.choice import chosen_kernel
+from upsample_cli.kernels.choice import chosen_kernel, is_network
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
@@ -180,6 +180,11 @@ class Options:
     def _check_kernel(self) -> None:
         """Refuse a kernel that no image can use. If each image has its own factor, the kernel only has to exist."""
         factor = self.output_size.factor
+        if self.linear_light and is_network(self.kernel):
+            raise UsageError(
+                (Setting("kernel", self.kernel), " is a network for pixels as they are stored, not for light"),
+                ("leave out ", Setting("linear_light"), ", or choose another ", Setting("kernel")),
+            )
         try:
             chosen_kernel(self.kernel, 2 if factor is None else math.ceil(factor))
         except GeometryError as error:

@@ -12,7 +12,7 @@ from upsample_cli.images.formats import Format
 from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.kernels.choice import chosen_kernel, kernel_losses
-from upsample_cli.kernels.kernel import Kernel, misfit
+from upsample_cli.kernels.network import AnyKernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class KernelChoice:
 
     text: str
     factor: int
-    _loaded: Kernel | None = field(default=None, compare=False, repr=False)
+    _loaded: AnyKernel | None = field(default=None, compare=False, repr=False)
 
-    def load(self) -> Kernel:
+    def load(self) -> AnyKernel:
         """The kernel.
 
         Raises:
@@ -153,7 +153,12 @@ def _kernel_choice(path: Path, info: ImageInfo, options: Options) -> KernelChoic
     except UsageError as error:
         needed = f", and this size needs {factor} times" if wanted.is_size else ""
         raise ImageError(path, joined(error.cause, needed), error.next_step, kind="no-kernel") from error
-    if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
+    if reason := kernel.misfit(
+        layout.channels,
+        has_alpha=is_premultiplied(layout, options),
+        is_whole=layout.depth != 32,
+        has_luma=layout.colour in ("grey", "rgb"),
+    ):
         raise ImageError(path, *reason, kind="no-kernel")
     return KernelChoice(text, factor, kernel)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from upsample_cli.geometry.borders import wrapped_runs
 
+LEAST_ROWS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -140,7 +142,14 @@ def spans(length: int, step: int, halo: int = 0, *, wraps: bool = False) -> list
 
 
 def plan_for_budget(
-    height: int, width: int, *, halo: int, bytes_per_pixel: int, budget_bytes: int, tile_size: int | None = None
+    height: int,
+    width: int,
+    *,
+    halo: int,
+    bytes_per_pixel: int,
+    budget_bytes: int,
+    tile_size: int | None = None,
+    least_rows: int = LEAST_ROWS,
 ) -> Plan:
     """Plan tiles that stay within a memory budget, or have exactly the requested size.
 
@@ -152,10 +161,11 @@ def plan_for_budget(
         bytes_per_pixel: working memory per input pixel of a tile, including its share of the output.
         budget_bytes: working memory for one tile.
         tile_size: height and width of a tile's core, in input pixels; overrides the budget.
+        least_rows: bands with fewer rows than these are cut into tiles.
     """
     if tile_size is not None:
         return Plan(height, width, halo, min(tile_size, height), min(tile_size, width))
     pixels = max(1, budget_bytes // bytes_per_pixel)
-    least_rows = min(height, 8)
+    least_rows = min(height, least_rows)
     tile_width = min(width, max(16, pixels // least_rows))
     return Plan(height, width, halo, min(height, max(1, pixels // tile_width)), tile_width)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, ImageError, Loss, UsageError, joined
-from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
+from upsample_cli.errors import GeometryError, ImageError, Loss, Setting, UsageError, joined
+from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORK, Kernel, kernel_named
+from upsample_cli.kernels.network import AnyKernel, Network, shipped_factors, shipped_file
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
 
@@ -34,8 +37,8 @@ _MOST_WEIGHTS = 2**22
 """The most weights: twice those of a layer of 21 channels at factor 32. So many Python integers take seconds."""
 
 
-def chosen_kernel(text: str, factor: int) -> Kernel:
-    """The kernel that a user names: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` for a layer's weight.
+def chosen_kernel(text: str, factor: int) -> AnyKernel:
+    """The kernel that a user names: one of `KERNEL_NAMES`, `FILE` or `FILE:KEY` of a layer's weight, a network's file.
 
     The stride is the factor, and the padding makes the layer enlarge exactly `factor` times. A file is read again when
     it has changed.
@@ -46,10 +49,38 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
         GeometryError: if a layer with this weight cannot enlarge images `factor` times, or the weight was fitted for
             another factor.
 
-    >>> chosen_kernel("lanczos3", 2).kernel_size
-    12
+    >>> chosen_kernel("lanczos3", 2).halo
+    3
     """
+    if text == NETWORK:
+        return _shipped_network(checked_factor(factor))
     return kernel_named(text, factor) if text in KERNEL_NAMES else _of_file(text, factor)[0]
+
+
+def is_network(text: str) -> bool:
+    """Whether a name is that of a network or of a network's file.
+
+    Raises:
+        UsageError: if the file is not a valid network.
+    """
+    if text in KERNEL_NAMES:
+        return text == NETWORK
+    return text.lower().endswith(".safetensors") and _network_of_file(text, _stamp(Path(text))) is not None
+
+
+@functools.lru_cache(maxsize=4)
+def _shipped_network(factor: int) -> Network:
+    if factor not in shipped_factors():
+        raise UsageError(
+            f"there is no network for factor {factor}, only for {', '.join(map(str, shipped_factors()))}",
+            ("use ", Setting("kernel", "lanczos3")),
+        )
+    from upsample_cli.kernels.weights.network_file import network_of_file  # imports numpy
+
+    with _faults_of_run():
+        network = network_of_file(shipped_file(factor), NETWORK)
+    assert network is not None
+    return network
 
 
 def kernel_losses(text: str, factor: int) -> tuple[Loss, ...]:
@@ -64,7 +95,7 @@ def kernel_losses(text: str, factor: int) -> tuple[Loss, ...]:
     return () if text in KERNEL_NAMES else _of_file(text, factor)[1]
 
 
-def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[Loss, ...]]:
+def _of_file(text: str, factor: int) -> tuple[AnyKernel, tuple[Loss, ...]]:
     from upsample_cli.kernels.weights.files import split_place  # imports numpy
     from upsample_cli.kernels.weights.readers import WEIGHT_READERS
 
@@ -74,12 +105,39 @@ def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[Loss, ...]]:
             f"there is no kernel named {text!r}",
             f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
         )
+    network = _network_of_file(text, _stamp(path))
+    if network is None:
+        return _read_file(text, checked_factor(factor), _stamp(path))
+    if network.factor != checked_factor(factor):
+        raise GeometryError(
+            f"kernel {text} is a network for factor {network.factor}", f"enlarge {network.factor} times"
+        )
+    return network, ()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
     except (OSError, ValueError):
-        stamp = (0, 0)  # reading it raises the error
-    return _read_file(text, checked_factor(factor), stamp)
+        return 0, 0  # reading it raises the error
+    return status.st_mtime_ns, status.st_size
+
+
+@contextmanager
+def _faults_of_run() -> Iterator[None]:
+    """Turn an error that names a kernel's file into one of the run, because it is not a fault of one image."""
+    try:
+        yield
+    except ImageError as error:
+        raise UsageError(joined(f"kernel {error.path}: ", error.cause), error.next_step) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _network_of_file(text: str, _stamp: tuple[int, int]) -> Network | None:
+    from upsample_cli.kernels.weights.network_file import network_of_file
+
+    with _faults_of_run():
+        return network_of_file(Path(text), text)
 
 
 @functools.lru_cache(maxsize=8)
@@ -87,11 +145,9 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     from upsample_cli.kernels.flatness import unflat_warning
     from upsample_cli.kernels.weights.files import fitted_factor, read_weights
 
-    try:
+    with _faults_of_run():
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
-    except ImageError as error:  # a fault of the run, not of one image
-        raise UsageError(joined(f"kernel {error.path}: ", error.cause), error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")

@@ -20,8 +20,11 @@ from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, che
 from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
 
-KERNEL_NAMES = (*PROFILES, FITTED)
-"""Names of the kernels with a formula and of the one fitted to photographs."""
+NETWORK = "net"
+"""The name of the networks that come with the package; see `network.py`."""
+
+KERNEL_NAMES = (*PROFILES, FITTED, NETWORK)
+"""Names that are not files: kernels with a formula, the ones fitted to photographs, and networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,39 @@ class Kernel:
             weights = [rounded_ratio(weight * denominator, self.denominator) for weight in self.weights]
         return replace(self, weights=tuple(weights), denominator=denominator)
 
+    def misfit(
+        self,
+        channels: int,
+        *,
+        has_alpha: bool,
+        is_whole: bool = True,  # noqa: ARG002  both are for networks
+        has_luma: bool = True,  # noqa: ARG002
+    ) -> tuple[str, Text] | None:
+        """Why this kernel cannot enlarge an image, and what to do about it; None if it can.
+
+        Args:
+            channels: number of channels of the image, alpha included.
+            has_alpha: colour is premultiplied by alpha. This requires a kernel that treats all channels alike and keeps
+                flat images flat; otherwise colour and opacity would be scaled differently.
+            is_whole: pixels are whole numbers.
+            has_luma: the channels are grey or RGB.
+
+        >>> kernel_named("bicubic", 2).misfit(4, has_alpha=True) is None
+        True
+        """
+        if self.channels not in (1, channels):
+            return (
+                f"kernel {self.name} is for {self.channels} channels, and the image has {channels}, alpha included",
+                "give weights for as many, or of shape (1, 1, k, k)",
+            )
+        if has_alpha and (self.channels > 1 or not self.is_flat):
+            reason = "treats channels differently" if self.channels > 1 else "does not keep flat flat"
+            return (
+                f"kernel {self.name} {reason}, so colour cannot be premultiplied",
+                ("add ", Setting("alpha", "straight")),
+            )
+        return None
+
 
 @functools.cache
 def _halo(kernel_size: int, factor: int, padding: int) -> int:
@@ -146,8 +182,8 @@ def kernel_named(name: str, factor: int) -> Kernel:
     Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
     """
     factor = checked_factor(factor)
-    if name not in KERNEL_NAMES:
-        raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join(KERNEL_NAMES)}")
+    if name not in (*PROFILES, FITTED):
+        raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join((*PROFILES, FITTED))}")
     if name == FITTED:
         shipped = shipped_kernel(factor)
         kernel_size = math.isqrt(len(shipped.weights))
@@ -182,29 +218,3 @@ def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
     ]
     weights = tuple(weight for plane in planes for weight in plane)
     return replace(kernel, weights=weights, channels=channels, is_dense=is_dense)
-
-
-def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, Text] | None:
-    """Why a kernel cannot enlarge an image, and what to do about it; None if it can.
-
-    Args:
-        kernel: the kernel.
-        channels: number of channels of the image, alpha included.
-        has_alpha: colour is premultiplied by alpha. This requires a kernel that treats all channels alike and keeps
-            flat images flat; otherwise colour and opacity would be scaled differently.
-
-    >>> misfit(kernel_named("bicubic", 2), 4, has_alpha=True) is None
-    True
-    """
-    if kernel.channels not in (1, channels):
-        return (
-            f"kernel {kernel.name} is for {kernel.channels} channels, and the image has {channels}, alpha included",
-            "give weights for as many, or of shape (1, 1, k, k)",
-        )
-    if has_alpha and (kernel.channels > 1 or not kernel.is_flat):
-        reason = "treats channels differently" if kernel.channels > 1 else "does not keep flat flat"
-        return (
-            f"kernel {kernel.name} {reason}, so colour cannot be premultiplied",
-            ("add ", Setting("alpha", "straight")),
-        )
-    return None

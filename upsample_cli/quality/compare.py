@@ -13,7 +13,8 @@ import numpy as np
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.model import Rows
 from upsample_cli.kernels.choice import chosen_kernel
-from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, misfit
+from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORK
+from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.quality.degrade import Luma
 from upsample_cli.quality.pair import Box, Pair, luma_of
@@ -81,7 +82,7 @@ def _highest(scores: Mapping[str, Any]) -> list[str]:
     return [name for name, score in scores.items() if score == most]
 
 
-def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict[str, Kernel]:
+def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict[str, AnyKernel]:
     """The kernels to compare.
 
     Args:
@@ -95,15 +96,15 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
     >>> list(kernels_for(None, 5, 3))[-3:]
     ['lanczos3', 'bspline', 'gaussian']
     """
-    kernels: dict[str, Kernel] = {}
+    kernels: dict[str, AnyKernel] = {}
     for name in KERNEL_NAMES if names is None else names:
         try:
             kernel = chosen_kernel(name, factor)
         except UsageError:
-            if names is None and name == FITTED:  # it does not exist for every factor
+            if names is None and name in (FITTED, NETWORK):  # it does not exist for every factor
                 continue
             raise
-        if reason := misfit(kernel, channels, has_alpha=False):
+        if reason := kernel.misfit(channels, has_alpha=False):
             raise UsageError(*reason)
         twin = any(replace(kernel, name=known.name) == known for known in kernels.values())
         if names is not None or not twin:

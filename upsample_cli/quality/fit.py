@@ -9,6 +9,7 @@ from pathlib import Path
 
 from upsample_cli.errors import ImageError
 from upsample_cli.kernels.kernel import Kernel, kernel_named
+from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, solved
 from upsample_cli.quality.photos import Recipe, ignored, read_photos
@@ -119,14 +120,14 @@ def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int])
     return Kernel("fitted", recipe.factor, tuple(whole.reshape(-1).tolist()), denominator, padding)
 
 
-def enlarged(low: Luma, kernel: Kernel) -> Luma:
+def enlarged(low: Luma, kernel: AnyKernel) -> Luma:
     """Enlarge luma with the engine, like `upsample`: (height, width) -> (height * factor, width * factor)."""
     import numpy as np
 
     from upsample_cli.engine.bands import Settings, enlarged_bands
-    from upsample_cli.engine.exact import exact_form
+    from upsample_cli.engine.exact import form_for_pixels
 
-    exact, arithmetic = exact_form(kernel, np.dtype(np.uint8))
+    exact, arithmetic = form_for_pixels(kernel, np.dtype(np.uint8))
     pixels = low[..., None]
     bands = enlarged_bands(
         lambda first, last: pixels[first:last],

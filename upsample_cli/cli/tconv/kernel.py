@@ -12,6 +12,7 @@ from upsample_cli.cli.tconv.options import whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
+from upsample_cli.kernels.kernel import NETWORK
 from upsample_cli.kernels.profiles import PROFILES
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
@@ -77,6 +78,11 @@ def kernel_command(
         raise UsageError(
             f"kernel {FITTED!r} is not an outer product of taps, so there are none to print",
             f"enlarge with it by upsample --kernel {FITTED}, or make a file of such weights: tconv fit",
+        )
+    if kernel == NETWORK:
+        raise UsageError(
+            f"kernel {NETWORK!r} is a network, not one layer, so there are no taps to print",
+            f"enlarge with it by upsample --kernel {NETWORK}",
         )
     paths = output or []
     if depthwise is None:

@@ -1,8 +1,28 @@
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 def instruction_sets() -> list[str]: ...
 def enlarge(instructions: str, padded: NDArray[Any], out: NDArray[Any], /, *settings: Any) -> None: ...
 def enlarge_twofold(instructions: str, padded: NDArray[Any], out: NDArray[Any], /) -> None: ...
 def resample(instructions: str, source: NDArray[Any], /, *settings: Any) -> None: ...
+def net_detail(
+    luma: NDArray[np.uint8],
+    layers: Sequence[tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.uint8]]],
+    weight: NDArray[np.int8],
+    offset: NDArray[np.int32],
+    out: NDArray[np.int32],
+    instructions: str = ...,
+    /,
+) -> None: ...
+def net_combine(
+    pixels: NDArray[np.uint8 | np.uint16],
+    linear: NDArray[np.int16],
+    detail: NDArray[np.int32],
+    bits: int,
+    out: NDArray[np.uint8 | np.uint16],
+    instructions: str = ...,
+    /,
+) -> None: ...

@@ -54,6 +54,12 @@ inline Ints whole(Full<double> front, Full<double> back)
     return (Ints)_mm256_set_m128i(_mm256_cvttpd_epi32((__m256d)back), _mm256_cvttpd_epi32((__m256d)front));
 }
 
+struct PairSums {
+    Ints sums;
+    void add(Ints left, Ints right) { sums += (Ints)_mm256_madd_epi16((__m256i)left, (__m256i)right); }
+    Ints total() const { return sums; }
+};
+
 }  // namespace
 
 #include "kernels.h"

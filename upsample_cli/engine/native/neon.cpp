@@ -39,6 +39,18 @@ inline Ints whole(Full<double> front, Full<double> back)
     return (Ints)vuzp1q_s32(vreinterpretq_s32_s64(one), vreinterpretq_s32_s64(other));
 }
 
+// The two products of a lane are added at the end.
+struct PairSums {
+    int32x4_t front, back;
+    void add(Ints left, Ints right)
+    {
+        const int16x8_t one = (int16x8_t)left, other = (int16x8_t)right;
+        front = vmlal_s16(front, vget_low_s16(one), vget_low_s16(other));
+        back = vmlal_high_s16(back, one, other);
+    }
+    Ints total() const { return (Ints)vpaddq_s32(front, back); }
+};
+
 }  // namespace
 
 #include "kernels.h"

@@ -49,6 +49,15 @@ inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, bac
 inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
 inline Ints whole(Full<double> front, Full<double> back) { return joined<Ints>(front, back); }
 
+struct PairSums {
+    Ints sums;
+    void add(Ints left, Ints right)
+    {
+        sums += (left << 16 >> 16) * (right << 16 >> 16) + (left >> 16) * (right >> 16);
+    }
+    Ints total() const { return sums; }
+};
+
 }  // namespace
 
 #include "kernels.h"

@@ -39,6 +39,12 @@ inline Ints whole(Full<double> front, Full<double> back)
     return (Ints)_mm_unpacklo_epi64(_mm_cvttpd_epi32((__m128d)front), _mm_cvttpd_epi32((__m128d)back));
 }
 
+struct PairSums {
+    Ints sums;
+    void add(Ints left, Ints right) { sums += (Ints)_mm_madd_epi16((__m128i)left, (__m128i)right); }
+    Ints total() const { return sums; }
+};
+
 }  // namespace
 
 #include "kernels.h"

@@ -5,7 +5,8 @@
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
 // - upper_half: the upper half of the products of 16-bit numbers,
 // - narrowed: two vectors converted to one with numbers half as wide; every number fits,
-// - whole: two vectors of float64 converted to one of whole numbers, rounded towards zero.
+// - whole: two vectors of float64 converted to one of whole numbers, rounded towards zero,
+// - PairSums: sums of the products of two vectors of 32-bit lanes, each with two 16-bit numbers.
 
 namespace {
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <type_traits>
@@ -59,6 +60,7 @@ struct Kind {
     bool (*enlarge)(const Work &);  // false if there was not enough memory
 };
 
+#include "network.h"
 #include "resampling.h"
 
 // All that is compiled for one instruction set.
@@ -66,6 +68,8 @@ struct Kernels {
     const char *name;
     Kind kinds[5], twofold[2];
     Resampler resamplers[2];
+    bool (*net_detail)(const NetDetail &);  // false if there was not enough memory
+    bool (*net_combine[2])(const NetSum &);  // for pixels of 8 and of 16 bits
 };
 
 extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;

@@ -43,7 +43,11 @@ def hard_tile(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Pixels:
     """A padded tile: extremes at the left, a flat run at the right, noise between them."""
     height = min(13, max(3, 104 // kernel.factor))  # a large factor has many outputs
     width = min(71, max(17, 560 // kernel.factor)) | 1  # odd: rows end inside a vector wherever any row can
-    shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
+    return noise_tile((height + 2 * kernel.halo, width + 2 * kernel.halo, channels), width, arithmetic)
+
+
+def noise_tile(shape: tuple[int, int, int], width: int, arithmetic: Arithmetic) -> Pixels:
+    """Extremes in a third of `width` at the left, a flat run in a quarter of it at the right, noise between them."""
     tile = _noise(math.prod(shape)).reshape(shape)
     tile[:, : width // 3] = tile[:, : width // 3].round()
     tile[:, -width // 4 :] = 1

@@ -83,6 +83,7 @@ class CompiledRoute:
     """
 
     name = "compiled"
+    is_compiled = True
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None):
         axis = axis_of(kernel)

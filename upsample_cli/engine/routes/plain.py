@@ -22,6 +22,9 @@ class Route(Protocol):
     bytes_per_value: int
     """Working memory for each number of the output, in bytes."""
 
+    is_compiled: bool
+    """Whether any thread may compute: torch's operators run only in threads that are limited to one core."""
+
     def __call__(self, padded: Pixels, out: Pixels) -> None:
         """Enlarge one tile.
 
@@ -41,6 +44,7 @@ class PlainRoute:
     """
 
     name = "layer"
+    is_compiled = False
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, layer: Callable[[Pixels], Pixels] | None = None) -> None:
         self._arithmetic = arithmetic
@@ -74,11 +78,20 @@ class PlainRoute:
             out[is_bad] = unscaled(again[is_bad], self._arithmetic)
 
     def _enlarge(self, padded: Pixels, out: Pixels) -> None:
+        finish(self.sums(padded, out.shape), self._arithmetic, out)
+
+    def sums(self, padded: Pixels, shape: tuple[int, int, int]) -> Pixels:
+        """The layer's sums for a tile, before they are divided.
+
+        Args:
+            padded: see `Route`.
+            shape: (height*factor, width*factor, channels).
+        """
         planes = prepare(padded, self._arithmetic).swapaxes(0, 2).swapaxes(1, 2)  # (channels, height, width)
         sums = self._layer(planes[:, None])[:, 0] if self._is_batch else self._layer(planes[None])[0]
-        height, width, _ = out.shape
+        height, width, _ = shape
         cropped = sums[:, self._crop : self._crop + height, self._crop : self._crop + width]
-        finish(cropped.swapaxes(1, 2).swapaxes(0, 2), self._arithmetic, out)
+        return cropped.swapaxes(1, 2).swapaxes(0, 2)
 
 
 def cpu_layer(kernel: Kernel, dtype: Dtype) -> Layer:

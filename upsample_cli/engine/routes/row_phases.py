@@ -26,6 +26,7 @@ class RowPhaseRoute:
     """
 
     name = "row-phases"
+    is_compiled = False
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
         self._arithmetic = arithmetic

@@ -118,6 +118,7 @@ class FusedRoute:
     """
 
     name = "triton"
+    is_compiled = False
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device):
         if not arithmetic.is_exact or kernel.channels > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from upsample_cli.engine.operators import Array
-from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.engine.routes.plain import Route
 
 
@@ -17,7 +16,7 @@ class UniformAlphaRoute:
         self.name = straight.name
         self._straight = straight
         self._premultiplied = premultiplied
-        self.is_compiled = isinstance(straight, CompiledRoute) and isinstance(premultiplied, CompiledRoute)
+        self.is_compiled = straight.is_compiled and premultiplied.is_compiled
         self.bytes_per_value = max(straight.bytes_per_value, premultiplied.bytes_per_value)
 
     def __call__(self, padded: Array, out: Array) -> None:

@@ -77,7 +77,7 @@ def read_weights(place: str) -> Weights:
     path, key = split_place(place)
     if path.suffix.lower() not in WEIGHT_READERS:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
-    with _faults_named(path):
+    with faults_named(path):
         refuse_special(path)
         with path.open("rb") as file:
             source = opened(path, file)
@@ -116,7 +116,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: Path) -> Iterator[None]:
     """Turn any exception while reading a file into an error that names the file."""
     try:
         with readable(path):
@@ -145,7 +145,7 @@ def fitted_factor(path: Path) -> int | None:
     """
     if path.suffix.lower() != ".safetensors":
         return None
-    with _faults_named(path):
+    with faults_named(path):
         about = (opened_safetensors(path, "numpy").metadata() or {}).get(METADATA_KEY)
     try:
         return None if about is None else int(json.loads(about)["factor"])
