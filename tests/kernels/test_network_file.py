@@ -113,13 +113,15 @@ def test_a_broken_promise_is_one_line(change, message, tmp_path):
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ({"version": "2"}, "is a network of version '2'"),
-        ({"factor": "5"}, "is a network for factor '5', not for 2, 3 or 4"),
+        ({"version": 2}, "is a network of version 2"),
+        ({"factor": 5}, "is a network for factor 5, not for 2, 3 or 4"),
+        ({"factor": True}, "is a network for factor True"),
         ({"factor": "9" * 5000}, "is a network for factor '9999"),
-        ({"bits": "²"}, "divides sums by 2 to the power '²'"),
-        ({"bits": "0"}, "divides sums by 2 to the power '0'"),
-        ({"bits": "12"}, r"does not sum to 2\*\*12"),
-        ({"factor": "3"}, "detail.offset is I32"),
+        ({"bits": "2"}, "divides sums by 2 to the power '2'"),
+        ({"bits": 0}, "divides sums by 2 to the power 0"),
+        ({"bits": 2.0}, "divides sums by 2 to the power 2.0"),
+        ({"bits": 12}, r"does not sum to 2\*\*12"),
+        ({"factor": 3}, "detail.offset is I32"),
     ],
 )
 def test_wrong_metadata_is_one_line(about, message, tmp_path):
@@ -138,7 +140,7 @@ def test_a_large_network_is_refused_before_it_is_read(tmp_path):
         with pytest.raises(UsageError, match=message):
             chosen_kernel(path, 2)
     header = {
-        "__metadata__": {"format": "upsample-net", "version": "1", "factor": "2", "bits": "11"},
+        "__metadata__": {"upsample-cli": '{"format": "upsample-net", "version": 1, "factor": 2, "bits": 11}'},
         "trunk.0.weight": {"dtype": "I8", "shape": [2**20, 2**20], "data_offsets": [0, 2**40]},
     }
     text = json.dumps(header).encode()

@@ -1,5 +1,6 @@
 """Random network files, and an oracle for networks in plain whole numbers that shares no code with the package."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,10 @@ def random_network(factor: int, channels: int = 6, layers: int = 2, seed: int = 
     return made
 
 
-def network_file(path: Path, tensors: dict[str, Array], factor: int, /, **about: str) -> str:
-    """Write a network. `about` replaces metadata."""
-    save_file(
-        tensors, path, metadata={"format": "upsample-net", "version": "1", "factor": str(factor), "bits": "11"} | about
-    )
+def network_file(path: Path, tensors: dict[str, Array], factor: int, /, **about: Any) -> str:
+    """Write a network. `about` replaces parts of its description."""
+    head = {"format": "upsample-net", "version": 1, "factor": factor, "bits": 11}
+    save_file(tensors, path, metadata={"upsample-cli": json.dumps(head | about)})
     return str(path)
 
 

@@ -13,6 +13,7 @@ So all partial sums are exact in float32 and in integers of 32 bits, in any orde
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ from numpy.typing import NDArray
 from upsample_cli.errors import ImageError
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import LINEAR_TAPS, MOST_CHANNELS, MOST_LAYERS, Convolution, Network
-from upsample_cli.kernels.weights.files import faults_named
+from upsample_cli.kernels.weights.files import METADATA_KEY, faults_named
 from upsample_cli.kernels.weights.readers import opened_safetensors
 from upsample_cli.special_files import refuse_special
 
-FORMAT, VERSION = "upsample-net", "1"
+FORMAT, VERSION = "upsample-net", 1
 FACTORS = (2, 3, 4)
 _MOST_BITS, _MOST_SHIFT = 16, 24
 _WHOLE_IN_FLOAT32, _WHOLE_IN_INT32 = 2**24, 2**31
@@ -51,7 +52,7 @@ def network_of_file(path: Path, name: str) -> Network | None:
     with faults_named(path):
         refuse_special(path)
         file = opened_safetensors(path, "numpy")
-        about = file.metadata() or {}
+        about = _description(file.metadata() or {})
         if about.get("format") != FORMAT:
             return None
         factor, bits = _settings(path, about)
@@ -62,15 +63,24 @@ def network_of_file(path: Path, name: str) -> Network | None:
     return _network(path, name, arrays, factor, bits, layers)
 
 
-def _settings(path: Path, about: Mapping[str, str]) -> tuple[int, int]:
-    if about.get("version") != VERSION:
-        raise _fault(path, f"is a network of version {about.get('version')!r:.20}, and {VERSION!r} is known")
-    factors, bits = map(str, FACTORS), map(str, range(1, _MOST_BITS + 1))
-    if str(about.get("factor")) not in factors:
-        raise _fault(path, f"is a network for factor {about.get('factor')!r:.20}, not for 2, 3 or 4")
-    if str(about.get("bits")) not in bits:
-        raise _fault(path, f"divides sums by 2 to the power {about.get('bits')!r:.20}, not 1 to {_MOST_BITS}")
-    return int(about["factor"]), int(about["bits"])
+def _description(metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    """The description of a network, or {} if the file is another one."""
+    try:
+        about = json.loads(metadata.get(METADATA_KEY, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _settings(path: Path, about: Mapping[str, Any]) -> tuple[int, int]:
+    version, factor, bits = (about.get(key) for key in ("version", "factor", "bits"))
+    if version != VERSION:
+        raise _fault(path, f"is a network of version {version!r:.20}, and {VERSION} is known")
+    if type(factor) is not int or factor not in FACTORS:
+        raise _fault(path, f"is a network for factor {factor!r:.20}, not for 2, 3 or 4")
+    if type(bits) is not int or not 1 <= bits <= _MOST_BITS:
+        raise _fault(path, f"divides sums by 2 to the power {bits!r:.20}, not 1 to {_MOST_BITS}")
+    return factor, bits
 
 
 def _check_shapes(path: Path, found: Shapes, factor: int) -> int:
