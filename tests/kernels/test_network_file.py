@@ -56,6 +56,19 @@ def test_a_network_has_the_halo_of_its_receptive_field(factor, layers, tmp_path)
     assert is_network(path)
 
 
+def test_the_metadata_may_be_one_json_object(tmp_path):
+    inside = json.dumps({"format": "upsample-net", "version": 1, "factor": 2, "bits": 11, "steps": 9})
+    save_file(random_network(2), tmp_path / "a.safetensors", metadata={"upsample-cli": inside})
+    other = network_file(tmp_path / "b.safetensors", random_network(2), 2)
+    found = chosen_kernel(str(tmp_path / "a.safetensors"), 2)
+    assert isinstance(found, Network)
+    assert found.digest == chosen_kernel(other, 2).digest
+    for damaged in ("[1]", "[" * 100_000, '{"format": "upsample-net", "version": [[]]}', "{"):
+        save_file(random_network(2), tmp_path / "a.safetensors", metadata={"upsample-cli": damaged})
+        with pytest.raises(UsageError):
+            chosen_kernel(str(tmp_path / "a.safetensors"), 2)
+
+
 def test_networks_are_equal_if_all_numbers_are(tmp_path):
     one, same, other = (
         chosen_kernel(network_file(tmp_path / "n.safetensors", random_network(2, seed=seed), 2, note=note), 2)

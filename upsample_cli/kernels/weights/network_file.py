@@ -13,6 +13,7 @@ So all partial sums are exact in float32 and in integers of 32 bits, in any orde
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from upsample_cli.errors import ImageError
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import LINEAR_TAPS, MOST_CHANNELS, MOST_LAYERS, Convolution, Network
-from upsample_cli.kernels.weights.files import faults_named
+from upsample_cli.kernels.weights.files import METADATA_KEY, faults_named
 from upsample_cli.kernels.weights.readers import opened_safetensors
 from upsample_cli.special_files import refuse_special
 
@@ -51,7 +52,7 @@ def network_of_file(path: Path, name: str) -> Network | None:
     with faults_named(path):
         refuse_special(path)
         file = opened_safetensors(path, "numpy")
-        about = file.metadata() or {}
+        about = _about(file.metadata() or {})
         if about.get("format") != FORMAT:
             return None
         factor, bits = _settings(path, about)
@@ -62,9 +63,18 @@ def network_of_file(path: Path, name: str) -> Network | None:
     return _network(path, name, arrays, factor, bits, layers)
 
 
-def _settings(path: Path, about: Mapping[str, str]) -> tuple[int, int]:
-    if about.get("version") != VERSION:
-        raise _fault(path, f"is a network of version {about.get('version')!r:.20}, and {VERSION!r} is known")
+def _about(metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    """The metadata of a network: those of the file, or a JSON object in one of them, which keeps the order of keys."""
+    try:
+        inside = json.loads(metadata[METADATA_KEY])
+    except (LookupError, ValueError, RecursionError):
+        return metadata
+    return inside if isinstance(inside, dict) else metadata
+
+
+def _settings(path: Path, about: Mapping[str, Any]) -> tuple[int, int]:
+    if str(about.get("version")) != VERSION:
+        raise _fault(path, f"is a network of version {about.get('version')!r:.20}, and {VERSION} is known")
     factors, bits = map(str, FACTORS), map(str, range(1, _MOST_BITS + 1))
     if str(about.get("factor")) not in factors:
         raise _fault(path, f"is a network for factor {about.get('factor')!r:.20}, not for 2, 3 or 4")
