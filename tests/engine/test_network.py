@@ -159,13 +159,15 @@ def test_the_code_of_other_devices_gives_the_definition(dtype, file_of):
     assert np.array_equal(out.numpy(), expected(path, pixels, 2))
 
 
-def test_alpha_on_other_devices_gives_the_definition(file_of):
-    path, pixels = file_of(2), partly_opaque((27, 31, 4))
-    network, arithmetic = form_for_pixels(chosen_kernel(path, 2), np.dtype(np.uint8), has_alpha=True)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_alpha_on_other_devices_gives_the_definition(dtype, file_of):
+    path, pixels = file_of(2), partly_opaque((27, 31, 4), dtype)
+    network, arithmetic = form_for_pixels(chosen_kernel(path, 2), np.dtype(dtype), has_alpha=True)
     route = TorchSupport("cpu").route(network, arithmetic, 4, "auto")
-    out = torch.zeros((54, 62, 4), dtype=torch.uint8)
+    padded = torch.from_numpy(np.pad(pixels, ((3, 3), (3, 3), (0, 0)), mode="edge"))
+    out = torch.zeros((54, 62, 4), dtype=padded.dtype)
     with torch.inference_mode():
-        route(torch.from_numpy(np.pad(pixels, ((3, 3), (3, 3), (0, 0)), mode="edge")), out)
+        route(padded, out)
     assert np.array_equal(out.numpy(), expected(path, pixels, 2, alpha=True))
 
 

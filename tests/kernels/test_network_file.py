@@ -56,6 +56,13 @@ def test_a_network_has_the_halo_of_its_receptive_field(factor, layers, tmp_path)
     assert is_network(path)
 
 
+def test_damaged_metadata_are_one_line(tmp_path):
+    for damaged in ("[1]", "[" * 100_000, '{"format": "upsample-net", "version": [[]]}', "{"):
+        save_file(random_network(2), tmp_path / "a.safetensors", metadata={"upsample-cli": damaged})
+        with pytest.raises(UsageError):
+            chosen_kernel(str(tmp_path / "a.safetensors"), 2)
+
+
 def test_networks_are_equal_if_all_numbers_are(tmp_path):
     one, same, other = (
         chosen_kernel(network_file(tmp_path / "n.safetensors", random_network(2, seed=seed), 2, note=note), 2)

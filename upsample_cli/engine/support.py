@@ -13,7 +13,6 @@ from upsample_cli.engine import cores
 from upsample_cli.engine.borders import joined, padded_tile
 from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels
 from upsample_cli.engine.names import EngineName
-from upsample_cli.engine.routes.network_select import chosen_network_route
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.geometry.borders import Border
@@ -56,6 +55,8 @@ class DeviceSupport:
             UsageError: if `engine` names a route that is not available for this device, kernel or type of pixels.
         """
         if isinstance(kernel, Network):
+            from upsample_cli.engine.routes.network_select import chosen_network_route  # imported for networks only
+
             return chosen_network_route(kernel, arithmetic, channels, engine)
         return chosen_route(kernel, arithmetic, channels, engine)
 

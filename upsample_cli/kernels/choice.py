@@ -71,8 +71,9 @@ def is_network(text: str) -> bool:
 @functools.lru_cache(maxsize=4)
 def _shipped_network(factor: int) -> Network:
     if factor not in shipped_factors():
+        others = f", only for {', '.join(map(str, shipped_factors()))}" if shipped_factors() else ""
         raise UsageError(
-            f"there is no network for factor {factor}, only for {', '.join(map(str, shipped_factors()))}",
+            f"there is no network for factor {factor}{others}",
             ("use ", Setting("kernel", "lanczos3")),
         )
     from upsample_cli.kernels.weights.network_file import network_of_file  # imports numpy

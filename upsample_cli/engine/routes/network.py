@@ -186,9 +186,12 @@ class OpaqueDetailRoute:
             out[..., :-1] = made
             out[..., -1] = self._arithmetic.largest_pixel
             return
-        for phase in range(factor**2):
+        flags = copied(opaque, _INT32)[..., None]
+        for phase in range(factor**2):  # torch cannot assign uint16 by a mask
             rows, columns = slice(phase // factor, None, factor), slice(phase % factor, None, factor)
-            out[rows, columns, :-1][opaque] = made[rows, columns][opaque]
+            chosen = copied(out[rows, columns, :-1], _INT32)
+            chosen += (copied(made[rows, columns], _INT32) - chosen) * flags
+            out[rows, columns, :-1] = chosen
 
 
 def luma(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:
