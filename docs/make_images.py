@@ -1,7 +1,7 @@
 """Draws docs/images/, the images of the README: `python docs/make_images.py [FOLDER]`.
 
-`rim.png` is the left edge of two samples, enlarged in three ways by this package. The SVG files show what commands
-print, as rich draws a terminal.
+`rim.png` is the left edge of two samples, enlarged in three ways by this package. `net.png` is where a network is of
+little use. The SVG files show what commands print, as rich draws a terminal.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "upsample": {},
 }
 """Label: arguments of `upsample`."""
+
+KERNELS = ("bilinear", "lanczos3", "fitted", "net")
+SHOWN, MAGNIFIED = (32, 20), 5
+"""Width and height of a crop of an input, and how many times its enlargement is magnified to be seen."""
 
 SCREENS = {
     "shape.svg": (
@@ -78,6 +82,44 @@ def sheet() -> Image.Image:
     return page
 
 
+def hard_inputs() -> dict[str, Pixels]:
+    """Inputs that a network was not trained for, by label."""
+    samples = {}
+    for name in ("text.png", "palette.png", "scene.jpg"):
+        with Image.open(ROOT / "samples" / name) as image:
+            samples[name] = image.convert("RGB")
+    file = io.BytesIO()
+    samples["scene.jpg"].save(file, "JPEG", quality=15)
+    scene = np.asarray(samples["scene.jpg"]).astype(np.float64)
+    noisy = scene + np.random.default_rng(0).normal(0, 12, scene.shape)
+    return {
+        "text": _crop(np.asarray(samples["text.png"]), 10, 8),
+        "pixel art": _crop(np.asarray(samples["palette.png"]), 0, 0),
+        "JPEG of quality 15": _crop(np.asarray(Image.open(file)), 440, 395),
+        "noise": _crop(np.clip(noisy.round(), 0, 255).astype(np.uint8), 440, 395),
+    }
+
+
+def _crop(pixels: Pixels, left: int, top: int) -> Pixels:
+    width, height = SHOWN
+    return pixels[top : top + height, left : left + width]
+
+
+def kernels_sheet() -> Image.Image:
+    """A column for each kernel at x2, under its label; a row for each input."""
+    width, height = (2 * side * MAGNIFIED for side in SHOWN)
+    inputs = hard_inputs()
+    page = Image.new("RGB", (len(KERNELS) * (width + GAP) - GAP, len(inputs) * (height + LABEL)), PAGE)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(16)
+    for row, (label, pixels) in enumerate(inputs.items()):
+        for column, kernel in enumerate(KERNELS):
+            left, top = column * (width + GAP), row * (height + LABEL)
+            draw.text((left + 4, top + 2), f"{label}: {kernel}", "black", font)
+            large = Image.fromarray(upsample(np.ascontiguousarray(pixels), 2, kernel=kernel))
+            page.paste(large.resize((width, height), Image.Resampling.NEAREST), (left, top + LABEL))
+    return page
+
+
 def screen(command: str, columns: int) -> str:
     """What a command prints on a terminal of that width, as SVG."""
     program, *arguments = shlex.split(command)
@@ -101,5 +143,6 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     sheet().save(folder / "rim.png", optimize=True)
+    kernels_sheet().save(folder / "net.png", optimize=True)
     for name, (command, columns) in SCREENS.items():
         (folder / name).write_text(screen(command, columns), encoding="utf-8")
