@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -25,20 +26,18 @@ Limit = Annotated[int, options.number_option(min=1, help="Most rows of the table
 AllAsDocument = Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")]
 
 
-def _narrowing(what: str) -> Any:
-    return typer.Option(
-        metavar="N,N", help=f"Try only these values of {what}.", rich_help_panel="Settings of the layer"
-    )
+def _narrowing(declared: Callable[..., Any], what: str) -> Any:
+    return declared(metavar="N,N", help=f"Try only these values of {what}.")
 
 
 def solve_command(
     before: SizeBefore,
     after: SizeAfter,
-    kernel_size: Annotated[str | None, _narrowing("kernel_size")] = None,
-    stride: Annotated[str | None, _narrowing("stride")] = None,
-    padding: Annotated[str | None, _narrowing("padding")] = None,
-    output_padding: Annotated[str | None, _narrowing("output_padding")] = None,
-    dilation: Annotated[str | None, _narrowing("dilation. Default 1")] = None,
+    kernel_size: Annotated[str | None, _narrowing(options.kernel_size_option, "kernel_size")] = None,
+    stride: Annotated[str | None, _narrowing(options.stride_option, "stride")] = None,
+    padding: Annotated[str | None, _narrowing(options.padding_option, "padding")] = None,
+    output_padding: Annotated[str | None, _narrowing(options.setting_option, "output_padding")] = None,
+    dilation: Annotated[str | None, _narrowing(options.dilation_option, "dilation. Default 1")] = None,
     any_size: AnySize = False,
     conv: Conv = False,
     limit: Limit = 10,
