@@ -176,7 +176,8 @@ def _arithmetic(steps: Sequence[Step]) -> list[str]:
         for name, formula in zip(axis_names(len(step.formulas)), step.formulas, strict=True):
             axes.setdefault(formula, []).append(name)
         label = f"{number} {step.layer.name}, " if len(steps) > 1 else ""
-        lines += [f"{label}{' and '.join(names)}: {formula}" for formula, names in axes.items()]
+        places = {" and ".join(names) + ":": formula for formula, names in axes.items()}
+        lines += [f"{label}{place.ljust(max(map(len, places)))} {formula}" for place, formula in places.items()]
     return ["", *lines]
 
 
