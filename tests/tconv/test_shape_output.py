@@ -95,6 +95,22 @@ def test_control_a_broken_word_is_detected(printed):
 
 
 @pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["solve", "--from", "112", "--to", "224"],
+        ["invert", "MaxPool2d(3, stride=2, padding=1)", "Conv2d(16, 8, (3, 5), 2, dilation=2)", "--size", "224"],
+    ],
+)
+def test_no_word_is_cut_in_other_tables_of_layers(line, columns, capsys, monkeypatch):
+    wide = call(capsys, monkeypatch, *line)[1]
+    monkeypatch.setattr(printing, "_AMPLE_WIDTH", columns)
+    narrow = call(capsys, monkeypatch, *line)[1]
+    assert max(map(len, narrow.splitlines())) <= columns
+    assert {word for word in words(narrow) - words(wide) if word.isascii() or "…" in word} == set()
+
+
+@pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("name", [name for name in OUTPUTS if not name.startswith("formulas")])
 def test_the_size_is_on_the_screen(name, columns, printed):
     lines = printed(*OUTPUTS[name], columns=columns).splitlines()
