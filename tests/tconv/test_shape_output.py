@@ -128,6 +128,12 @@ def test_a_row_of_a_chain_is_one_line_on_a_terminal_of_80_columns(printed):
     assert "ConvTranspose2d(512, 256, 4, 2, 1)  64x256x8x8 " in rows[3]
 
 
+def test_columns_without_numbers_are_left_out(printed):
+    for columns in (80, 10_000):
+        lines = printed("5x5", "ReLU()", columns=columns).splitlines()
+        assert lines == ["5x5 -> 5x5", "", "layer   output  shift  sees", "─" * 27, "ReLU()  5x5     0      1"]
+
+
 def test_columns_without_room_are_replaced_by_their_sums(printed):
     narrow, wide = (printed(*OUTPUTS["generator"], columns=columns) for columns in (80, 120))
     assert "multiply-adds  " in wide
@@ -185,9 +191,19 @@ def test_wrong_channels_are_one_line(refused):
     assert refused("50", "-k", "3", "--channels", "16") == (
         "--channels 16 is not a pair of numbers; write for example --channels 16,33"
     )
+    assert refused("50", "-k", "3", "--channels", "0,3") == "--channels 0,3 is too small; use 1 or more"
     assert refused("50", "Conv1d(1, 1, 3)", "--channels", "1,1") == (
         "the layers state their channels; leave out --channels"
     )
+
+
+def test_formulas_need_axes_and_a_layer(refused):
+    no_axes = "the input has no axes, so there is no size formula; leave out --formula"
+    assert refused("100", "Linear(100, 50)", "--formula") == no_axes
+    assert refused("--formula", "Linear(100, 50)") == no_axes
+    assert refused("50", "--formula", "-s", "2").startswith("no layer is described; add --kernel-size N")
+    assert refused("--formula", "--conv", "--output-padding", "1").startswith("an ordinary convolution has no output")
+    assert refused("-k", "3").startswith("SIZE is missing; write 50, 50x100")
 
 
 def test_terse_and_json_exclude_each_other(refused):
@@ -279,6 +295,7 @@ def test_the_formula_of_a_chain_gives_torchs_size_and_its_inverse_the_input(text
         (("--conv", "-k", "3", "-s", "2", "-p", "1", "--terse"), ["out = floor((in-1)/2)+1"]),
         (("9x9", "-k", "4,3", "-s", "2", "-p", "1", "--terse"), ["height: out = 2*in", "width: out = 2*in-1"]),
         (("Conv2d(3, 8, 3)", "ConvTranspose2d(8, 3, 3)", "--terse"), ["out = in"]),
+        (("3x9x9", "AdaptiveAvgPool2d(7)", "Upsample(scale_factor=1.1)", "--terse"), ["out = 7"]),
         (("3x8x8", "Conv2d(3, 8, 3)", "Flatten()", "--terse"), ["out = in-2"]),
     ],
 )

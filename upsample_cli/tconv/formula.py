@@ -80,8 +80,7 @@ def chain_formula(layers: Sequence[Layer], axes: int, *, channels: int | None = 
         if len(following) != len(after):
             return ChainFormula(tuple(general), tuple(found), after, number)
         if not isinstance(layer, SizeKeeping | Mixing):
-            alone = layer.output_sizes((INPUT,) * axes)
-            found.append(LayerFormula(number, layer, _letters(layer), alone))
+            found.append(LayerFormula(number, layer, _letters(layer), _alone(layer, following)))
             general |= dict.fromkeys([layer.letter_formula()] if has_letters(layer) else [])
         after = following
     return ChainFormula(tuple(general), tuple(found), after, None)
@@ -137,6 +136,14 @@ def as_json(formula: ChainFormula) -> dict[str, Any]:
 def has_letters(layer: Layer) -> TypeGuard[Sliding]:
     """Whether the formula in letters holds for a layer: it has a kernel, and the same padding at both ends."""
     return isinstance(layer, Sliding) and getattr(layer, "padding", 0) != "same"
+
+
+def _alone(layer: Layer, after: tuple[Size, ...]) -> tuple[Size, ...]:
+    """The sizes after a layer for an input of `in`; `after` if it needs numbers, which a layer before it gives."""
+    try:
+        return layer.output_sizes((INPUT,) * len(after))
+    except GeometryError:
+        return after
 
 
 def _letters(layer: Layer) -> dict[str, str]:

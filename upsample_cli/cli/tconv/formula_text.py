@@ -12,6 +12,7 @@ from upsample_cli.geometry.axes import axis_names
 from upsample_cli.tconv.formula import INPUT, ChainFormula, LayerFormula, formula_lines
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import LETTERS, Layer
+from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.shape import least_letter, size_text
 from upsample_cli.tconv.shape_text import short_text
 
@@ -48,7 +49,8 @@ def print_formulas(formulas: ChainFormula, size: str | None, notes: Sequence[str
         return
     if size is not None:
         console.print(size, "", style="bold", sep="\n")
-    console.print(*(f"out = {one}" for one in formulas.general), "", sep="\n")
+    if formulas.general:
+        console.print(*(f"out = {one}" for one in formulas.general), "", sep="\n")
     if formulas.layers:
         console.print(*_table(formulas.layers, console), "", sep="\n")
     console.print(*after, *formula_lines(names, formulas.before, "in"), sep="\n", style="bold")
@@ -63,6 +65,12 @@ def formula_notes(formulas: ChainFormula, layers: Sequence[Layer], axes: int) ->
         notes.append(f"the formula ends before {name}, for which the size is needed in numbers")
     least = least_letter((INPUT,) * axes, layers[: None if formulas.end is None else formulas.end - 1])
     return notes if least is None else [*notes, f"for every in of {least} or more"]
+
+
+def letter_notes(sizes: Sequence[Size], layers: Sequence[Layer], channels: int | None) -> list[str]:
+    """For which values of its letters a size is legal."""
+    least = least_letter(sizes, layers, channels=channels)
+    return [] if least is None else [f"for every size of {least} or more in place of a letter"]
 
 
 def _table(layers: Sequence[LayerFormula], console: Console) -> list[str]:

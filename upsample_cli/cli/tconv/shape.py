@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from upsample_cli.cli.tconv import layer_options, options
-from upsample_cli.cli.tconv.formula_text import formula_notes, print_formulas, print_general
+from upsample_cli.cli.tconv.formula_text import formula_notes, letter_notes, print_formulas, print_general
 from upsample_cli.cli.tconv.layer_options import chosen_layers
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document
@@ -27,7 +27,7 @@ from upsample_cli.tconv.formula import as_json as formulas_json
 from upsample_cli.tconv.formula import chain_formula
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Symbolic
-from upsample_cli.tconv.shape import least_letter, shape, size_text, with_output_size
+from upsample_cli.tconv.shape import shape, size_text, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 from upsample_cli.tconv.shape_text import Form, answer
 
@@ -138,8 +138,10 @@ def shape_command(
         return
     both_channels = None if channels is None else channel_pair(channels, described=not chosen.layers)
     chain: Sequence[Layer] = chosen.layers or [described(whole_size, factors, settings, both_channels, conv=conv)]
-    whole_size = whole_size or any_size(chain)
+    whole_size = any_size(chain) if whole_size is None else whole_size
     batch, channels_in, sizes = split_size(whole_size, chain)
+    if formula and not sizes:
+        raise UsageError("the input has no axes, so there is no size formula", "leave out --formula")
     form = Form.of(whole_size, batch, len(sizes))
     if chosen.assumed:
         chain, chosen.flattens = with_flattens(sizes, chain, channels=channels_in)
@@ -152,8 +154,7 @@ def shape_command(
     if formulas is not None:
         notes += formula_notes(formulas, chain, len(sizes))
     elif any(isinstance(one, Symbolic) for one in sizes):
-        least = least_letter(sizes, chain, channels=channels_in)
-        notes += [] if least is None else [f"for every size of {least} or more in place of a letter"]
+        notes += letter_notes(sizes, chain, channels_in)
     if as_document:
         print_document(as_json(steps, notes, form) | ({} if formulas is None else {"formula": formulas_json(formulas)}))
     elif formulas is not None:

@@ -15,7 +15,9 @@ from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.tconv.chain_input import axes_after_channels
 from upsample_cli.tconv.formula import INPUT
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.layers.dense import Linear
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.reshaping import Unflatten
 from upsample_cli.tconv.layers.symbolic import Size, parse_symbolic_size
 
 _PRINTED_SIZE = re.compile(r"(?:torch\.Size)?[(\[ ]*([0-9]{1,99}(?:, ?[0-9]{1,99}){0,9}),?[)\] ]*")
@@ -48,7 +50,9 @@ def sizes_of(text: str) -> tuple[Size, ...]:
 
 
 def any_size(layers: Sequence[Layer]) -> tuple[Size, ...]:
-    """A size in letters for a chain."""
+    """A size in letters for a chain; empty if it begins with features."""
+    if isinstance(layers[0], Linear | Unflatten):
+        return ()
     return (INPUT,) * next((layer.axes for layer in layers if layer.axes is not None), 1)
 
 
@@ -69,6 +73,8 @@ def channel_pair(text: str, *, described: bool) -> tuple[int, int]:
     channels = whole_numbers("channels", text, several="in and out")
     if isinstance(channels, int) or len(channels) != 2:
         raise UsageError(f"--channels {text} is not a pair of numbers", "write for example --channels 16,33")
+    if min(channels) < 1:
+        raise UsageError(f"--channels {text} is too small", "use 1 or more")
     return channels[0], channels[1]
 
 

@@ -22,7 +22,6 @@ _DROPPED_FIRST = ("memory", "multiply_adds")
 """The columns that a narrow terminal does not show, before the text of a layer is wrapped."""
 _NUMBERS = (*_DROPPED_FIRST, "parameters")
 _DROPPED = (*_NUMBERS, "sees", "shift")
-_NOTHING = {"", "?", "0 B"}
 _SCREEN = 24 - 2
 """Lines of output that a terminal of 24 lines shows, between the command and the next prompt."""
 _MOST_WITH_ARITHMETIC = 3
@@ -101,7 +100,7 @@ def layer_table(rows: Sequence[Row], in_all: Row | None, width: int, *, ascii_on
     if in_all is not None:
         lines += ["", *_lines({name: getattr(in_all, name) for name in widths}, widths)]
     hidden = [name for name in reversed(_NUMBERS) if name not in widths]
-    sums = [f"{text} {_header(name)}" for name in hidden if (text := getattr(every[-1], name)) not in _NOTHING]
+    sums = [f"{getattr(every[-1], name)} {_header(name)}" for name in hidden if _says(name, every[-1])]
     return [*lines, *([", ".join(sums)] if sums else [])]
 
 
@@ -128,7 +127,7 @@ def _lines(texts: Mapping[str, str], widths: Mapping[str, int]) -> list[str]:
 
 def _columns(rows: Sequence[Row], width: int) -> dict[str, int]:
     """The columns to show, with their widths."""
-    names = [field.name for field in fields(Row) if {getattr(row, field.name) for row in rows} - _NOTHING]
+    names = [field.name for field in fields(Row) if any(_says(field.name, row) for row in rows)]
     widths = {name: max(len(_header(name)), *(len(getattr(row, name)) for row in rows)) for name in names}
     least = max(longest_word(row.layer) for row in rows)
 
@@ -140,6 +139,11 @@ def _columns(rows: Sequence[Row], width: int) -> dict[str, int]:
             if room() < wanted and name in names:
                 names.remove(name)
     return {name: widths[name] for name in names} | {"layer": max(1, min(room(), widths["layer"]))}
+
+
+def _says(name: str, row: Row) -> bool:
+    """Whether a column says something about a layer."""
+    return getattr(row, name) not in (("", "?", "0", "0 B") if name in _NUMBERS else ("",))
 
 
 def _row(number: int, step: Step, form: Form, *, numbered: bool) -> Row:
