@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import call
 from torch import nn
+from typer.main import get_command
 
-from upsample_cli.cli.tconv import printing
+from upsample_cli.cli.tconv import COMMANDS, app, printing
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.formula import INPUT, chain_formula
 from upsample_cli.tconv.layers.constructors import parse_layer
@@ -285,6 +286,11 @@ def test_the_formula_of_a_chain_gives_torchs_size_and_its_inverse_the_input(text
         assert same == list(range(max(least, math.ceil(ends[0])), math.floor(ends[-1]) + 1))
 
 
+def test_control_a_wrong_formula_is_detected():
+    after = nn.ConvTranspose1d(1, 1, 4, 2, 1)(torch.zeros(1, 1, 9)).shape[-1]
+    assert value("2*size", size=9) == after != value("2*size-1", size=9)
+
+
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
@@ -362,6 +368,18 @@ def test_short_options_are_the_same_in_all_commands(short, long, capsys, monkeyp
     status, out, message = run(*short.split(), "--json")
     assert (status, message) == (0, "")
     assert run(*long.split(), "--json") == (0, out, "")
+
+
+def test_every_command_has_the_short_options():
+    short = {"kernel-size": "-k", "stride": "-s", "padding": "-p", "dilation": "-d", "factor": "-f", "output": "-o"}
+    commands = get_command(app)
+    found = 0
+    for name in COMMANDS:
+        options = [parameter.opts for parameter in commands.get_command(None, name).params]
+        named = [(one, long) for one in options for long in short if f"--{long}" in one]
+        assert all(short[long] in one for one, long in named), name
+        found += len(named)
+    assert found >= 30
 
 
 def test_a_form_states_what_the_size_states():
