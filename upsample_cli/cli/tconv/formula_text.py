@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_cli.cli.tconv.options import refuse_output_padding
 from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
-from upsample_cli.cli.tconv.shape_tables import GAP, longest_word, table_lines
+from upsample_cli.cli.tconv.shape_tables import GAP, both_ends, longest_word, table_lines
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.tconv.formula import INPUT, ChainFormula, LayerFormula, formula_lines
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
@@ -77,7 +77,8 @@ def _table(layers: Sequence[LayerFormula], console: Console) -> list[str]:
     """The lines of a table: a row for each layer, with the values of its letters."""
     header = {name: name for name in ("layer", *LETTERS.values(), "out")}
     rows = []
-    for one in layers:
+    shown, left_out = both_ends(layers)
+    for one in shown:
         number = f"{one.number} " if len(layers) > 1 else ""
         out = size_text(one.after if len(set(one.after)) > 1 else one.after[:1])
         letters = {letter: one.letters.get(letter, "-") for letter in LETTERS.values()}
@@ -86,4 +87,4 @@ def _table(layers: Sequence[LayerFormula], console: Console) -> list[str]:
     rest = sum(widths.values()) - widths["layer"] + GAP * (len(widths) - 1)
     least = max(longest_word(row["layer"]) for row in rows)
     widths["layer"] = min(widths["layer"], max(least, console.width - rest))
-    return table_lines(header, rows, widths, ascii_only=console.options.ascii_only)
+    return [*table_lines(header, rows, widths, ascii_only=console.options.ascii_only), *left_out]

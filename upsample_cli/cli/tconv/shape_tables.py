@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import TypeVar
 
 from upsample_cli.cli.tconv.printing import print_notes, result_console
 from upsample_cli.geometry.axes import axis_names
@@ -15,6 +16,8 @@ from upsample_cli.tconv.layers.plain import SizeKeeping
 from upsample_cli.tconv.shape import Step
 from upsample_cli.tconv.shape_report import total
 from upsample_cli.tconv.shape_text import Form, answer, short_text
+
+Shown = TypeVar("Shown")
 
 GAP = 2
 """The columns between two columns of a table."""
@@ -66,11 +69,10 @@ def print_steps(steps: Sequence[Step], notes: Sequence[str], form: Form | None =
     form = form or Form()
     console = result_console()
     size = answer(steps, form)
-    rows = [_row(number, step, form, numbered=len(steps) > 1) for number, step in _shown(steps)]
+    shown, left_out = both_ends(list(enumerate(steps, start=1)))
+    rows = [_row(number, step, form, numbered=len(steps) > 1) for number, step in shown]
     lines = layer_table(rows, _in_all(steps), console.width, ascii_only=console.options.ascii_only)
-    if len(rows) < len(steps):
-        lines.append(f"{len(steps) - len(rows)} layers in the middle are left out here; --json has them")
-    lines += _arithmetic(steps)
+    lines += [*left_out, *_arithmetic(steps)]
     console.print(size, style="bold")
     console.print("", *lines, sep="\n")
     print_notes(console, notes)
@@ -185,10 +187,12 @@ def _arithmetic(steps: Sequence[Step]) -> list[str]:
     return ["", *lines]
 
 
-def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
-    """The steps to show in a table, with their positions."""
-    numbered = list(enumerate(steps, start=1))
-    return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
+def both_ends(layers: Sequence[Shown]) -> tuple[list[Shown], list[str]]:
+    """The layers to show in a table, and a line about those that are left out."""
+    if len(layers) <= 2 * _ROWS_AT_AN_END:
+        return list(layers), []
+    left_out = f"{len(layers) - 2 * _ROWS_AT_AN_END} layers in the middle are left out here; --json has them"
+    return [*layers[:_ROWS_AT_AN_END], *layers[-_ROWS_AT_AN_END:]], [left_out]
 
 
 def _by_axis(values: Sequence[Fraction | int | None]) -> str:
