@@ -97,6 +97,10 @@ def test_a_long_table_shows_both_ends_with_a_note(capsys, monkeypatch):
     assert "1751 Conv1d" in printed
     assert "251 Conv1d" not in printed.replace("1751 Conv1d", "")
     assert "8 000" in printed  # the parameters of all layers
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Conv1d(1, 1, 3, padding=1)\n" * 2000))
+    status, printed, _ = call(capsys, monkeypatch, "shape", "--formula", "--file", "-")
+    assert (status, printed.count("Conv1d")) == (0, 500)
+    assert "\n1500 layers in the middle are left out here; --json has them\n\nout = in\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -379,7 +379,7 @@ def test_the_command_notes_what_it_assumed(alexnet, capsys, monkeypatch):
     status, printed, _ = call(capsys, monkeypatch, *shaped, "--in-order")
     assert status == 0
     assert "printed model does not show its graph" in printed.replace("\n", " ")
-    assert printed.splitlines()[-1] == "224x224 -> 1000 features"
+    assert printed.splitlines()[0] == printed.splitlines()[-1] == "8x3x224x224 -> 8x1000, torch.Size([8, 1000])"
     status, printed, _ = call(capsys, monkeypatch, *shaped, "--in-order", "--json")
     document = json.loads(printed)
     assert (document["output"], document["channels"]) == ([], 1000)
@@ -391,13 +391,14 @@ def test_the_command_notes_what_it_assumed(alexnet, capsys, monkeypatch):
 
 def test_features_become_an_image(capsys, monkeypatch):
     generator = "nn.Sequential(nn.Linear(nz, 8 * 4 * 4), nn.Unflatten(1, (8, 4, 4)), nn.ConvTranspose2d(8, 3, 4, 2, 1))"
-    for size in ("100", "64x100"):
+    shapes = {"100": "100 features -> 3x8x8", "64x100": "64x100 -> 64x3x8x8, torch.Size([64, 3, 8, 8])"}
+    for size, answer in shapes.items():
         status, printed, _ = call(capsys, monkeypatch, "shape", size, generator, "--let", "nz=100")
-        assert (status, printed.splitlines()[-1]) == (0, "100 features -> 8x8, 3 channels")
+        assert (status, printed.splitlines()[0]) == (0, answer)
     status, printed, message = call(capsys, monkeypatch, "shape", "28x28", "nn.Flatten()", "nn.Linear(784, 10)")
     assert (status, "the number of channels is unknown; give it before the size" in message) == (2, True)
     status, printed, _ = call(capsys, monkeypatch, "shape", "1x28x28", "nn.Flatten()", "nn.Linear(28*28, 10)")
-    assert (status, printed.splitlines()[-1]) == (0, "28x28 -> 10 features")
+    assert (status, printed.splitlines()[0]) == (0, "1x28x28 -> 10 features")
     status, printed, _ = call(
         capsys, monkeypatch, "shape", "n", "Conv2d(3, 8, 3)", "AdaptiveAvgPool2d(1)", "Flatten()", "Linear(8, 10)"
     )
@@ -405,7 +406,7 @@ def test_features_become_an_image(capsys, monkeypatch):
     status, printed, _ = call(
         capsys, monkeypatch, "shape", "nxn", "Conv2d(3, 8, 3)", "AdaptiveAvgPool2d(1)", "Flatten()", "Linear(8, 10)"
     )
-    assert (status, printed.splitlines()[-1]) == (0, "nxn -> 10 features")
+    assert (status, printed.splitlines()[0]) == (0, "nxn -> 10 features")
     assert "for every size of 3 or more" in printed
 
 

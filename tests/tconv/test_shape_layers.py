@@ -354,7 +354,7 @@ def test_output_size_is_accepted_or_refused_as_by_torch(kernel_size, stride, pad
 def test_an_output_size_out_of_range_is_an_error_with_the_range():
     layer = TransposedConvolution(2, kernel_size=3, stride=2, padding=1)
     with pytest.raises(
-        GeometryError, match=r"width: output_size 226 cannot come from an input of 112 .*; use 223 to 224"
+        GeometryError, match=r"width: output_size 226 cannot come from an input of 112 .*; use 223x223 to 224x224"
     ):
         with_output_size((112, 112), [layer], (224, 226))
     with pytest.raises(GeometryError, match="Conv1d takes no output_size"):

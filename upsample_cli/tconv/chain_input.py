@@ -35,6 +35,30 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
     return (leading[0] if extra == 2 else 1), leading[-1], tuple(sizes[extra:])
 
 
+def axes_after_channels(sizes: Sequence[Size], channels: int) -> int:
+    """How many axes a size has that begins with so many channels, or with a batch and so many channels.
+
+    Raises:
+        GeometryError: if it begins with neither, or with both.
+
+    >>> axes_after_channels((20, 16, 50), 16), axes_after_channels((16, 50, 100), 16)
+    (1, 2)
+    """
+    shown = "x".join(map(str, sizes))
+    found = [len(sizes) - place for place in (1, 2) if place < len(sizes) and sizes[place - 1] == channels]
+    if not found:
+        raise GeometryError(
+            f"the size {shown} does not begin with {channels} channels, or with a batch and {channels} channels",
+            f"write for example {channels}x50x100, or 8x{channels}x50x100",
+        )
+    if len(found) > 1:
+        raise GeometryError(
+            f"the size {shown} has {channels} channels both first and after a batch",
+            "give the layer as PyTorch writes it, which states the number of axes",
+        )
+    return found[0]
+
+
 def _input_axes(numbers: int, layers: Sequence[Layer]) -> int:
     """How many axes an input has, for a size of so many numbers. The first layer that works on axes decides.
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from upsample_cli.errors import GeometryError
+from upsample_cli.errors import GeometryError, joined
 from upsample_cli.geometry.axes import axis_names, collapsed, located, split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
-from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
+from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for, output_size_range
 from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, TransposedConvolution
 from upsample_cli.tconv.layers.mixing import Mixing, outputs
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.plain import SizeKeeping
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
 BYTES_PER_NUMBER = 4
@@ -150,9 +151,20 @@ def _step(
 
 
 def with_output_size(
-    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int], *, channels: int | None = None
+    sizes: Sequence[Size],
+    layers: Sequence[Layer],
+    output_size: int | Sequence[int],
+    *,
+    channels: int | None = None,
+    batch: int | None = None,
 ) -> tuple[Layer, ...]:
     """The layers, where the last has the output_padding that `output_size=` in its call would set in PyTorch.
+
+    Layers after it that keep the size, such as an activation, do not count.
+
+    Args:
+        output_size: one size, or one for each axis, after channels, or after batch and channels if there is a batch.
+        batch: number of images; None if unknown.
 
     Raises:
         GeometryError: if the last layer is not transposed or cannot give this size; the message names possible sizes.
@@ -161,19 +173,42 @@ def with_output_size(
     >>> print(layers[0])
     ConvTranspose1d(kernel_size=3, stride=2, padding=1, output_padding=1)
     """
-    last = layers[-1]
+    place = max((at for at, layer in enumerate(layers) if not isinstance(layer, SizeKeeping)), default=0)
+    last = layers[place]
     if not isinstance(last, TransposedConvolution):
         raise GeometryError(f"{last.name} takes no output_size", "only a transposed convolution at the end does")
-    before = shape(sizes, layers[:-1], channels=channels)[-1].output if len(layers) > 1 else tuple(sizes)
-    wanted = split_axes(last.axes, {"output_size": output_size})
-    needed = []
-    for name, size, axis, one in zip(axis_names(last.axes), before, last.each_axis, wanted, strict=True):
-        if not isinstance(size, int):
-            raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
-        with located(last.name + (f": {name}" if last.axes > 1 else "")):
-            settings = {setting: getattr(axis, setting) for setting in CONV_SETTINGS}
+    entering = shape(sizes, layers[:place], channels=channels)[-1].output if place else tuple(sizes)
+    before = [size for size in entering if isinstance(size, int)]
+    if len(before) != last.axes:
+        raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
+    wanted = output_size if isinstance(output_size, int) else _without_channels(last, output_size, batch)
+    axes = [{name: getattr(axis, name) for name in CONV_SETTINGS} for axis in last.each_axis]
+    names = [f": {name}" if last.axes > 1 else "" for name in axis_names(last.axes)]
+    legal, needed = list[range](), list[int]()
+    for name, size, settings in zip(names, before, axes, strict=True):
+        with located(last.name + name):
+            legal.append(output_size_range(size, **settings))
+    ends = [size_text(end) for end in ([sizes[0] for sizes in legal], [sizes[-1] for sizes in legal])]
+    each = split_axes(last.axes, {"output_size": wanted})
+    for name, size, settings, one in zip(names, before, axes, each, strict=True):
+        try:
             needed.append(output_padding_for(size, one["output_size"], **settings))
-    return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
+        except GeometryError as error:
+            step = f"use {' to '.join(dict.fromkeys(ends))}"
+            raise GeometryError(joined(f"{last.name}{name}: ", error.cause), step) from error
+    return (*layers[:place], replace(last, output_padding=collapsed(needed)), *layers[place + 1 :])
+
+
+def _without_channels(layer: TransposedConvolution, output_size: Sequence[int], batch: int | None) -> Sequence[int]:
+    """The sizes of the axes in an output_size that can begin with channels, or with a batch and channels."""
+    extra = len(output_size) - layer.axes
+    if extra != (1 if batch is None else 2):
+        return output_size
+    expected = (("batch", batch), ("channels", layer.out_channels))[-extra:]
+    for (name, number), stated in zip(expected, output_size, strict=False):
+        if number not in (None, stated):
+            raise GeometryError(f"output_size {size_text(output_size)} begins with {name} {stated}", f"use {number}")
+    return output_size[extra:]
 
 
 def least_letter(sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None) -> int | None:

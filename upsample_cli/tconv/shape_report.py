@@ -14,20 +14,25 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.shape import Step
+from upsample_cli.tconv.shape_text import Form
 
 
-def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
+def as_json(steps: Sequence[Step], notes: Sequence[str] = (), form: Form | None = None) -> dict[str, Any]:
     """Sizes and costs of a chain as one document. Unknown values are null, and sizes with a letter are text.
+
+    The shapes have the dimensions that `form` states, the other sizes have no batch and no channels.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> document = as_json(shape((7,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)]))
     >>> document["input"], document["output"], document["layers"][0]["formulas"]
     ([7], [14], ['(7-1)*2 - 2*1 + 1*(4-1) + 0 + 1 = 14'])
     """
-    last = steps[-1]
+    first, last, form = steps[0], steps[-1], form or Form()
     return {
-        "input": _plain(steps[0].input),
+        "input": _plain(first.input),
         "output": _plain(last.output),
+        "input_shape": _plain(form.shape(first.input_channels, first.input)),
+        "output_shape": _plain(form.shape(last.channels, last.output)),
         "channels": last.channels,
         "shift": _floats(last.total_shift),
         "receptive_field": list(last.receptive_field),

@@ -60,7 +60,7 @@ class _Commands(GroupProgram):
         only = typer.Typer(**APP_SETTINGS)
         command = getattr(importlib.import_module(module), function)
         parameters = inspect.signature(command).parameters.values()
-        needs_arguments = any(parameter.default is parameter.empty for parameter in parameters)
+        needs_arguments = cmd_name == "shape" or any(one.default is one.empty for one in parameters)
         panel = next(title for title, names in _PANELS.items() if cmd_name in names)
         only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
         return typer.main.get_command(only)

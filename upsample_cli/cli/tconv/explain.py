@@ -31,16 +31,16 @@ KernelArray = Annotated[
 ]
 Stride = Annotated[
     str,
-    options.setting_option(
+    options.stride_option(
         help="Distance in the output between neighbouring input samples. This and the next three: one number, or "
         "one per axis."
     ),
 ]
-Padding = Annotated[str, options.setting_option(help="Samples to crop from each end of the output.")]
+Padding = Annotated[str, options.padding_option(help="Samples to crop from each end of the output.")]
 OutputPadding = Annotated[
     str | None, options.setting_option(help="More samples to compute at the end of each axis. Default 0.")
 ]
-Dilation = Annotated[str, options.setting_option(help="Distance between neighbouring taps of the kernel.")]
+Dilation = Annotated[str, options.dilation_option(help="Distance between neighbouring taps of the kernel.")]
 Conv = Annotated[bool, typer.Option("--conv", help="Explain the ordinary convolution with these settings instead.")]
 Axes = Annotated[
     int | None, options.number_option(help="1, 2 or 3. Default: that of the kernel, of which two can be channels.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from upsample_cli.cli.tconv import layer_options, options
 from upsample_cli.cli.tconv.layer_options import required_layers
-from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
+from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
@@ -17,6 +18,9 @@ from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.shape_report import reach_remarks
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Layers = Annotated[
     list[str] | None,
@@ -69,18 +73,23 @@ def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
 
 
 def _print_inversions(inversions: Sequence[Inversion], notes: Sequence[str]) -> None:
-    from rich.table import Table
-
     console = result_console()
     for inversion in inversions:
-        table = Table("inverts", "with", "gives back")
-        for one in inversion.decoder:
-            crop = f", then crop {size_text(one.crop)} at the end" if any(one.crop) else ""
-            table.add_row(str(one.of), f"{one.layer}{crop}", size_text(one.sizes))
+        table = fitted_table(console, partial(_table, inversion))
         console.print(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold")
         console.print(table)
         console.print(*code(inversion), sep="\n")
     print_notes(console, notes)
+
+
+def _table(inversion: Inversion, text: Callable[[object], str]) -> Table:
+    from rich.table import Table
+
+    table = Table("inverts", "with", "gives back")
+    for one in inversion.decoder:
+        crop = f", then crop {size_text(one.crop)} at the end" if any(one.crop) else ""
+        table.add_row(text(one.of), f"{text(one.layer)}{crop}", size_text(one.sizes))
+    return table
 
 
 def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:

@@ -28,6 +28,8 @@ Axes = Annotated[
 KernelSize = Annotated[
     str | None,
     typer.Option(
+        "-k",
+        "--kernel-size",
         metavar="K",
         help="Taps of the bilinear kernel; one number, or one per axis. Default: those that interpolate exactly, 2S or "
         "2S-1. Others shift the image or are uneven, as the output says.",

@@ -17,6 +17,10 @@ from upsample_cli.tconv.layers.convolution import SETTINGS
 
 number_option = partial(typer.Option, metavar="N")
 setting_option = partial(number_option, rich_help_panel="Settings of the layer")
+kernel_size_option = partial(setting_option, "-k", "--kernel-size")
+stride_option = partial(setting_option, "-s", "--stride")
+padding_option = partial(setting_option, "-p", "--padding")
+dilation_option = partial(setting_option, "-d", "--dilation")
 factor_option = partial(typer.Option, "-f", "--factor")
 output_option = partial(typer.Option, "-o", "--output", metavar="FILE")
 picture_option = partial(typer.Option, "--picture", metavar="FILE")
@@ -33,16 +37,18 @@ LayerText = Annotated[
 ]
 KernelSize = Annotated[
     str | None,
-    setting_option(help="Size of the kernel, instead of LAYER. This and the next four: one number, or one per axis."),
+    kernel_size_option(
+        help="Size of the kernel, instead of LAYER. This and the next four: one number, or one per axis."
+    ),
 ]
 Stride = Annotated[
-    str | None, setting_option(help="Distance in the output between neighbouring input samples. Default 1.")
+    str | None, stride_option(help="Distance in the output between neighbouring input samples. Default 1.")
 ]
-Padding = Annotated[str | None, setting_option(help="Samples to crop from each end of the output. Default 0.")]
+Padding = Annotated[str | None, padding_option(help="Samples to crop from each end of the output. Default 0.")]
 OutputPadding = Annotated[
     str | None, setting_option(help="More samples to compute at the end of each axis. Default 0.")
 ]
-Dilation = Annotated[str | None, setting_option(help="Distance between neighbouring taps of the kernel. Default 1.")]
+Dilation = Annotated[str | None, dilation_option(help="Distance between neighbouring taps of the kernel. Default 1.")]
 Groups = Annotated[int | None, number_option(help="Groups of the layer. Default 1, or those of LAYER.")]
 
 _PER_AXIS = "one number per axis"

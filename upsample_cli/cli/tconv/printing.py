@@ -15,9 +15,12 @@ from upsample_cli.errors import Failure, Loss, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _AMPLE_WIDTH = 10_000
 """Columns of output that is not a terminal: wide enough that lines are not wrapped."""
+_AFTER_NAME = "(\n"
+"""What follows the name of a layer on a narrow terminal."""
 
 
 def result_console() -> Console:
@@ -28,6 +31,31 @@ def result_console() -> Console:
     if sys.stdout is None or not sys.stdout.isatty():
         console.width = _AMPLE_WIDTH
     return console
+
+
+def fitted_table(console: Console, table_of: Callable[[Callable[[object], str]], Table]) -> Table:
+    """A table with the texts of layers. If the terminal is so narrow that words are cut, names have their own lines.
+
+    Args:
+        console: the console.
+        table_of: makes the table; it gets the function that writes a layer.
+    """
+    table = table_of(str)
+    if console.measure(table, options=console.options.update(width=2 * _AMPLE_WIDTH)).maximum <= console.width:
+        return table
+    if _is_cut(console, table):
+        table = table_of(lambda layer: str(layer).replace("(", _AFTER_NAME, 1))
+    if _is_cut(console, table):
+        for column in table.columns:
+            cells = [str(cell) for cell in column.cells]
+            if any(_AFTER_NAME in cell for cell in cells):
+                column.width = max(len(word) for cell in cells for word in cell.split())
+    return table
+
+
+def _is_cut(console: Console, table: Table) -> bool:
+    """Whether rich would cut words of a table, where it writes an ellipsis."""
+    return any("…" in segment.text for line in console.render_lines(table) for segment in line)
 
 
 def print_document(document: dict[str, Any]) -> None:

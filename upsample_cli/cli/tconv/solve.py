@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
-from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
+from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.symbolic import parse_size
-from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
+from upsample_cli.tconv.solve import Solution, Solutions, as_json, smooth_alternative, solve, why_best
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SizeBefore = Annotated[
     str, typer.Option("--from", metavar="SIZE", help="Size before the layer: 112, 112x112 or 8x112x112.")
@@ -25,20 +30,18 @@ Limit = Annotated[int, options.number_option(min=1, help="Most rows of the table
 AllAsDocument = Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")]
 
 
-def _narrowing(what: str) -> Any:
-    return typer.Option(
-        metavar="N,N", help=f"Try only these values of {what}.", rich_help_panel="Settings of the layer"
-    )
+def _narrowing(declared: Callable[..., Any], what: str) -> Any:
+    return declared(metavar="N,N", help=f"Try only these values of {what}.")
 
 
 def solve_command(
     before: SizeBefore,
     after: SizeAfter,
-    kernel_size: Annotated[str | None, _narrowing("kernel_size")] = None,
-    stride: Annotated[str | None, _narrowing("stride")] = None,
-    padding: Annotated[str | None, _narrowing("padding")] = None,
-    output_padding: Annotated[str | None, _narrowing("output_padding")] = None,
-    dilation: Annotated[str | None, _narrowing("dilation. Default 1")] = None,
+    kernel_size: Annotated[str | None, _narrowing(options.kernel_size_option, "kernel_size")] = None,
+    stride: Annotated[str | None, _narrowing(options.stride_option, "stride")] = None,
+    padding: Annotated[str | None, _narrowing(options.padding_option, "padding")] = None,
+    output_padding: Annotated[str | None, _narrowing(options.setting_option, "output_padding")] = None,
+    dilation: Annotated[str | None, _narrowing(options.dilation_option, "dilation. Default 1")] = None,
     any_size: AnySize = False,
     conv: Conv = False,
     limit: Limit = 10,
@@ -70,16 +73,20 @@ def _size(option: str, text: str) -> tuple[int, ...]:
     return sizes
 
 
-def _print_solutions(solutions: Solutions, limit: int) -> None:
+def _table(found: Sequence[Solution], text: Callable[[object], str]) -> Table:
     from rich.table import Table
 
-    console = result_console()
     table = Table("layer", "every size", "shift", "even taps", "taps")
-    for one in solutions.found[:limit]:
+    for one in found:
         shift = ", ".join(dict.fromkeys(str(value) for value in one.shift))
         even = "; ".join(["yes" if one.even else "no", *one.unreached])
-        table.add_row(str(one.layer), "yes" if one.exact else "no", shift, even, str(one.taps))
-    console.print(table)
+        table.add_row(text(one.layer), "yes" if one.exact else "no", shift, even, str(one.taps))
+    return table
+
+
+def _print_solutions(solutions: Solutions, limit: int) -> None:
+    console = result_console()
+    console.print(fitted_table(console, partial(_table, solutions.found[:limit])))
     more = len(solutions.found) - limit
     if more > 0:
         console.print(f"and {more} more; --limit {len(solutions.found)} shows them")

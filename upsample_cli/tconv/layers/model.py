@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
 from upsample_cli.errors import GeometryError
@@ -17,6 +18,13 @@ AMPLE = 2**40
 
 CONV_FORMULA = "floor(({size} + {added} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}) + 1 = {output}"
 """The formula of the size after a convolution; `added` is the samples that its padding adds."""
+
+
+LETTERS: Mapping[str, str] = MappingProxyType(
+    {"kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d", "output_padding": "op"}
+)
+"""The letters of the settings in formulas."""
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Layer(Protocol):
@@ -131,6 +139,16 @@ class Sliding(Numbered):
         self._axis_size(AMPLE, **settings)  # raises an error for settings that are illegal for every size
         return self._axis(**settings).output_size(size)
 
+    def letter_formula(self, known: Mapping[str, Any] = NO_SETTINGS) -> str:
+        """The formula of the output size along an axis, in letters for all settings except the known ones.
+
+        >>> from upsample_cli.tconv.layers.convolution import TransposedConvolution
+        >>> TransposedConvolution(1, kernel_size=4, stride=2).letter_formula({"stride": 2})
+        '(in-1)*2 - 2*p + d*(k-1) + op + 1'
+        """
+        axis = SimpleNamespace(**{**LETTERS, **known})
+        return self._formula.format(size="in", output="", added=f"2*{axis.padding}", axis=axis).removesuffix(" = ")
+
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """For each axis, the formula of the output size."""
         formulas = []
@@ -170,7 +188,7 @@ def check_channels(layer: Layer, name: str, channels: int | None) -> None:
 
 def constructor_text(layer: Any, positional: Sequence[str] = ()) -> str:
     """The text of a layer's constructor, without default values."""
-    first = [str(value) for name in positional if (value := getattr(layer, name)) is not None]
+    first = [repr(value) for name in positional if (value := getattr(layer, name)) is not None]
     settings = [
         f"{field.name}={value!r}"
         for field in fields(layer)

@@ -30,7 +30,7 @@ class Symbolic:
     """A size `factor * atom + constant`. Whole numbers can be added to it, and it can be multiplied or divided by them.
 
     Args:
-        atom: a letter, or a rounded quotient.
+        atom: a letter, the word "in", or a rounded quotient.
         factor: at least 1.
         constant: any whole number.
 
@@ -84,7 +84,8 @@ class Symbolic:
         return self.factor * atom + self.constant
 
     def __str__(self) -> str:
-        times = "" if self.factor == 1 else f"{self.factor}" if isinstance(self.atom, str) else f"{self.factor}*"
+        is_letter = isinstance(self.atom, str) and len(self.atom) == 1
+        times = "" if self.factor == 1 else f"{self.factor}" if is_letter else f"{self.factor}*"
         return f"{times}{self.atom}" + (f"{self.constant:+d}" if self.constant else "")
 
 
