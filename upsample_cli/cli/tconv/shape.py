@@ -10,6 +10,7 @@ import typer
 
 from upsample_cli.cli.spelling import option
 from upsample_cli.cli.tconv import layer_options, options
+from upsample_cli.cli.tconv.graph_shape import onnx_argument, print_graph
 from upsample_cli.cli.tconv.layer_options import chosen_layers
 from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document
@@ -102,7 +103,11 @@ def shape_command(
       tconv shape 112 --kernel-size 3 --stride 2 --padding 1 --output-size 224
       tconv shape 8x3x224x224 --file model.txt
       tconv shape 3x224x224 --file model.txt --part features.0:5
+      tconv shape 3x250x330 unet.onnx
     """
+    if (model := onnx_argument(locals())) is not None:
+        print_graph(model, size, as_document=as_document)
+        return
     settings = settings_given(locals(), words=True)
     factors = None if factor is None else whole_numbers("factor", factor)
     whole_size = _sizes(size)
