@@ -154,7 +154,7 @@ def test_sizes_of_convolutions_and_pooling_equal_those_of_onnx_runtime(tmp_path)
     for _ in range(250):
         axes = rng.randint(1, 3)
         node, shape = random_node(rng, axes)
-        given = [1, 4, *(rng.randint(3, 11) for _ in range(axes))]
+        given = [1, 4, *(rng.randint(7, 13) for _ in range(axes))]
         weights = [] if shape is None else [weight("w", shape)]
         path = model_of([node], {"x": given}, tmp_path / "n.onnx", weights)
         try:
@@ -248,6 +248,14 @@ def test_data_outside_the_file_are_not_read(tmp_path):
         graph_report(path)
 
 
+def message_of(path, size):
+    try:
+        graph_report(path, size)
+    except UpsampleError as error:
+        return str(error)
+    return ""
+
+
 def test_damaged_files_end_with_one_line(tmp_path):
     path = export(UNet("pad"), tmp_path / "net.onnx", (1, 3, 16, 16))
     whole, rng, refused = path.read_bytes(), random.Random(3), 0
@@ -256,12 +264,10 @@ def test_damaged_files_end_with_one_line(tmp_path):
         for _ in range(rng.randint(1, 20)):
             content[rng.randrange(len(content))] = rng.randrange(256)
         path.write_bytes(content[: rng.choice([len(content), rng.randrange(1, len(content))])])
-        try:
-            graph_report(path, (16, 16))
-        except UpsampleError as error:
-            assert "\n" not in str(error)
-            assert str(error).startswith(str(path))
-            refused += 1
+        message = message_of(path, (16, 16))
+        assert "\n" not in message
+        assert not message or message.startswith(str(path))
+        refused += message != ""
     assert refused > 50
 
 

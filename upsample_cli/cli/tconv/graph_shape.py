@@ -7,7 +7,7 @@ from typing import Any
 
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.spelling import option
-from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_notes, print_rows, result_console
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.graphs.graph import shortened
 from upsample_cli.tconv.graphs.input_shapes import Shapes
@@ -21,20 +21,24 @@ _ROWS_AT_AN_END = 250
 """The most rows at each end of a table. The middle of a larger graph is left out."""
 
 
-def onnx_argument(options: Mapping[str, Any]) -> str | None:
+def onnx_argument(options: Mapping[str, Any], *also: str) -> str | None:
     """The path of an ONNX file among the arguments of a command, in place of a size or of layers, or as --file.
+
+    Args:
+        options: the arguments of the command by parameter name.
+        also: names of other options that are legal with an ONNX file.
 
     Raises:
         UsageError: if options that describe or choose layers come with it.
     """
-    layers = options.get("layers") or []
+    layers = [*(options.get("layers") or []), *([options["layer"]] if options.get("layer") else [])]
     paths: list[str] = [text for text in (options.get("size"), *layers, options.get("file")) if is_onnx(text)]
     if not paths:
         return None
     described = [text for text in (*layers, options.get("file")) if text is not None and text not in paths]
     if len(paths) > 1 or described:
         raise UsageError("an ONNX file and other layers cannot be combined", "give the file alone, and a size")
-    kept = ("size", "layers", "file", "as_document", "terse")
+    kept = ("size", "layers", "layer", "file", "as_document", "terse", *also)
     given = [name for name, value in options.items() if name not in kept and value not in (None, False, [])]
     others = [option(Setting(name)) for name in given]
     if others:
@@ -75,11 +79,9 @@ def _print_report(report: GraphReport) -> None:
     for step in shown:
         label, layer = one_line(step.node.label), one_line(node_text(step, report.opset))
         rows.append((label, layer, shape_text(step.outputs[0].shape)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     console.print(answer, style="bold")
     console.print()
-    for row in rows:
-        console.print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print_rows(console, rows)
     if len(shown) < len(report.steps):
         console.print(f"{len(report.steps) - len(shown)} nodes in the middle are left out here; --json has them")
     print_notes(console, map(one_line, notes(report)))

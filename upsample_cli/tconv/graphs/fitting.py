@@ -7,8 +7,6 @@ sizes of several periods are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import lcm
@@ -20,114 +18,11 @@ from upsample_cli.tconv.graphs.input_shapes import Shapes
 from upsample_cli.tconv.graphs.operators.joining import JOINS
 from upsample_cli.tconv.graphs.operators.resizing import scales_of
 from upsample_cli.tconv.graphs.sizes import GraphStep, PreparedGraph
+from upsample_cli.tconv.size_pattern import AxisFit, find_pattern
 
 _MOST_NODES = 200_000
 """The most nodes whose sizes are computed, over all sizes: some seconds."""
-_LEAST_WINDOW, _LONGEST_PERIOD = 64, 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """The sizes that fit along one axis.
-
-    Args:
-        period: after how many sizes they repeat.
-        remainders: the remainders of those that fit.
-        start: the size from which on they repeat.
-        also: smaller sizes that fit.
-
-    >>> pattern = Pattern(16, (12,), 140, ())
-    >>> [size for size in range(100, 180) if pattern.fits(size)], pattern.next_from(157)
-    ([140, 156, 172], 172)
-    """
-
-    period: int
-    remainders: tuple[int, ...]
-    start: int
-    also: tuple[int, ...]
-
-    def fits(self, size: int) -> bool:
-        """Whether a size fits."""
-        return size in self.also or (size >= self.start and size % self.period in self.remainders)
-
-    def next_from(self, size: int) -> int:
-        """The smallest size that fits and is not smaller."""
-        first = max(size, self.start)
-        repeated = min(first + (remainder - first) % self.period for remainder in self.remainders)
-        return min([repeated, *(one for one in self.also if one >= size)])
-
-    def __str__(self) -> str:
-        sizes = [self.next_from(1)]
-        while len(sizes) < 3:
-            sizes.append(self.next_from(sizes[-1] + 1))
-        if self.period == 1:
-            return f"{sizes[0]} or more"
-        listed = ", ".join(map(str, sizes))
-        remainders = ", ".join(map(str, self.remainders))
-        if len(self.remainders) == 1:
-            extra = f" plus {remainders}" if remainders != "0" else ""
-            return f"a multiple of {self.period}{extra}: {listed}, ..."
-        return f"a number with a remainder of {remainders} by {self.period}: {listed}, ..."
-
-
-def find_pattern(fits: Callable[[int], bool], period: int, most: int) -> Pattern | None:
-    """The pattern of the sizes that fit; None if none up to `most` fits, or they do not repeat.
-
-    Args:
-        fits: whether a size fits.
-        period: a multiple of the period.
-        most: the most sizes to compute.
-
-    >>> find_pattern(lambda size: size % 6 == 4 and size > 9, 12, 100)
-    Pattern(period=6, remainders=(4,), start=5, also=())
-    """
-    end = max(3 * period, _LEAST_WINDOW)
-    while end <= most:
-        flags = [False, *map(fits, range(1, end + 1))]
-        last = flags[end - period + 1 :]
-        if any(last) and last == flags[end - 2 * period + 1 : end - period + 1]:
-            return _pattern(flags, period)
-        end *= 2
-    return None
-
-
-def _pattern(flags: list[bool], period: int) -> Pattern:
-    end = len(flags)
-    shortest = next(
-        one
-        for one in range(1, period + 1)
-        if period % one == 0 and all(flags[place] == flags[place - one] for place in range(end - period, end))
-    )
-    remainders = tuple(sorted(place % shortest for place in range(end - shortest, end) if flags[place]))
-    wrong = (size for size in range(end - 1, 0, -1) if flags[size] != (size % shortest in remainders))
-    start = next(wrong, 0) + 1
-    return Pattern(shortest, remainders, start, tuple(size for size in range(1, start) if flags[size]))
-
-
-@dataclass(frozen=True, slots=True)
-class AxisFit:
-    """What fits along one axis of the input.
-
-    Args:
-        axis: name of the axis.
-        size: the size that was given.
-        pattern: the sizes that fit.
-    """
-
-    axis: str
-    size: int
-    pattern: Pattern
-
-    @property
-    def padded(self) -> int:
-        """The smallest size that fits and is not smaller than the given one."""
-        return self.pattern.next_from(self.size)
-
-    @property
-    def pads(self) -> tuple[int, int]:
-        """How many samples to add before and after."""
-        missing = self.padded - self.size
-        return missing // 2, missing - missing // 2
+_LONGEST_PERIOD = 4096
 
 
 def fitting_sizes(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[AxisFit, ...] | None:
@@ -142,6 +37,8 @@ def fitting_sizes(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[Axis
         One result for each axis; None if no sizes fit, or finding them would take too long.
     """
     given = shapes[main]
+    if not 3 <= len(given) <= 5:
+        return None
     axes = range(2, len(given))
 
     @cache

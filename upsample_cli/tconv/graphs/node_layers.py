@@ -82,17 +82,31 @@ def _upsampling(step: GraphStep, opset: int) -> Upsampling:
 
 
 def _convolution(step: GraphStep, sizes: Sequence[int]) -> tuple[Layer, ...] | None:
-    node, weight = step.node, step.inputs[WEIGHT_PLACES[step.node.operator]]
-    if weight is None:
-        return None
-    groups, axes = node.int("group", 1), along_axes(node, sizes, weight.shape[2:])
+    node, place = step.node, WEIGHT_PLACES[step.node.operator]
+    weight = step.inputs[place]
+    bias = len(step.inputs) > place + 1 and step.inputs[place + 1] is not None
+    return None if weight is None else convolution_of(node, sizes, weight.shape, bias=bias)
+
+
+def convolution_of(node: Node, sizes: Sequence[int], weight: Sequence[int], *, bias: bool) -> tuple[Layer, ...]:
+    """A convolution with what PyTorch does in a step of its own: padding before it, or a crop after a transposed one.
+
+    Args:
+        node: the node.
+        sizes: sizes of its input, without batch and channels.
+        weight: the shape of its weight.
+        bias: whether it has a bias.
+
+    Raises:
+        GeometryError: if PyTorch does not have such a layer.
+    """
+    groups, axes = node.int("group", 1), along_axes(node, sizes, weight[2:])
     transposed = node.operator == "ConvTranspose"
-    place = WEIGHT_PLACES[node.operator] + 1
     channels: dict[str, Any] = {
-        "in_channels": weight.shape[0] if transposed else weight.shape[1] * groups,
-        "out_channels": weight.shape[1] * groups if transposed else weight.shape[0],
+        "in_channels": weight[0] if transposed else weight[1] * groups,
+        "out_channels": weight[1] * groups if transposed else weight[0],
         "groups": groups,
-        "bias": len(step.inputs) > place and step.inputs[place] is not None,
+        "bias": bias,
     }
     if transposed:
         return _transposed(axes, channels)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from upsample_cli.errors import GeometryError, joined
-from upsample_cli.tconv.graphs.fitting import AxisFit, fitting_sizes, joins
+from upsample_cli.tconv.graphs.fitting import fitting_sizes, joins
 from upsample_cli.tconv.graphs.input_shapes import Shapes, input_shapes, main_input
 from upsample_cli.tconv.graphs.node_layers import node_text
 from upsample_cli.tconv.graphs.onnx_file import read_onnx
 from upsample_cli.tconv.graphs.sizes import GraphStep, PreparedGraph
-
-_SIDES = {"height": ("at the top", "at the bottom"), "width": ("at the left", "at the right")}
+from upsample_cli.tconv.size_pattern import AxisFit, fit_json, fits_text, padding_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +70,7 @@ def _with_padding(error: GeometryError, fits: Sequence[AxisFit] | None) -> Geome
     """An error of a size that does not fit, with what to pad as the next step."""
     if fits is None or all(fit.padded == fit.size for fit in fits):
         return error
-    sizes = "x".join(str(fit.padded) for fit in fits)
-    step = f"pad the input to {sizes}: {padding_text(fits)}; {fits_text(fits)}"
-    return GeometryError(joined(error.cause), step)
-
-
-def padding_text(fits: Sequence[AxisFit]) -> str:
-    """How much to pad where.
-
-    >>> from upsample_cli.tconv.graphs.fitting import Pattern
-    >>> padding_text([AxisFit("height", 13, Pattern(8, (0,), 1, ())), AxisFit("width", 16, Pattern(8, (0,), 1, ()))])
-    '1 at the top, 2 at the bottom'
-    """
-    parts = []
-    for fit in fits:
-        sides = _SIDES.get(fit.axis, (f"before the {fit.axis}", "after it"))
-        parts += [f"{count} {side}" for count, side in zip(fit.pads, sides, strict=True) if count]
-    return ", ".join(parts)
-
-
-def fits_text(fits: Sequence[AxisFit]) -> str:
-    """The sizes that fit, in one sentence.
-
-    >>> from upsample_cli.tconv.graphs.fitting import Pattern
-    >>> fits_text([AxisFit("height", 13, Pattern(8, (0,), 1, ())), AxisFit("width", 16, Pattern(8, (0,), 1, ()))])
-    'height and width fit if each is a multiple of 8: 8, 16, 24, ...'
-    """
-    texts = [str(fit.pattern) for fit in fits]
-    if len(texts) > 1 and len(set(texts)) == 1:
-        names = [fit.axis for fit in fits]
-        return f"{', '.join(names[:-1])} and {names[-1]} fit if each is {texts[0]}"
-    return "; ".join(f"the {fit.axis} fits if it is {text}" for fit, text in zip(fits, texts, strict=True))
+    return GeometryError(joined(error.cause), f"pad the input to {padding_text(fits)}; {fits_text(fits)}")
 
 
 def notes(report: GraphReport) -> tuple[str, ...]:
@@ -121,7 +90,7 @@ def as_json(report: GraphReport) -> dict[str, Any]:
         "inputs": {name: list(shape) for name, shape in report.inputs.items()},
         "outputs": {name: list(shape) for name, shape in report.outputs.items()},
         "joins": report.joined,
-        "fits": None if report.fits is None else [_fit_json(fit) for fit in report.fits],
+        "fits": None if report.fits is None else [fit_json(fit) for fit in report.fits],
         "remarks": list(notes(report)),
         "nodes": [
             {
@@ -133,18 +102,6 @@ def as_json(report: GraphReport) -> dict[str, Any]:
             }
             for step in report.steps
         ],
-    }
-
-
-def _fit_json(fit: AxisFit) -> dict[str, Any]:
-    pattern = fit.pattern
-    return {
-        "axis": fit.axis,
-        "period": pattern.period,
-        "remainders": list(pattern.remainders),
-        "from": pattern.start,
-        "smaller": list(pattern.also),
-        "smallest": pattern.next_from(1),
     }
 
 
