@@ -38,7 +38,7 @@ def onnx_argument(options: Mapping[str, Any], *also: str) -> str | None:
     described = [text for text in (*layers, options.get("file")) if text is not None and text not in paths]
     if len(paths) > 1 or described:
         raise UsageError("an ONNX file and other layers cannot be combined", "give the file alone, and a size")
-    kept = ("size", "layers", "layer", "file", "as_document", "terse", *also)
+    kept = ("layers", "layer", "file", "as_document", *also)
     given = [name for name, value in options.items() if name not in kept and value not in (None, False, [])]
     others = [option(Setting(name)) for name in given]
     if others:

@@ -62,7 +62,7 @@ def invert_command(
       tconv invert encoder.onnx --size 225x320
     """
     chain: Sequence[Layer]
-    if (model := onnx_argument({name: value for name, value in locals().items() if name != "size"})) is not None:
+    if (model := onnx_argument(locals(), "size")) is not None:
         from upsample_cli.tconv.graphs.chain import chain_of
 
         chain, remark = chain_of(model, _sizes(size, 1)[0])

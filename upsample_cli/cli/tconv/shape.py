@@ -105,7 +105,7 @@ def shape_command(
       tconv shape 3x224x224 --file model.txt --part features.0:5
       tconv shape 3x250x330 unet.onnx
     """
-    if (model := onnx_argument(locals())) is not None:
+    if (model := onnx_argument(locals(), "size")) is not None:
         print_graph(model, size, as_document=as_document)
         return
     settings = settings_given(locals(), words=True)
