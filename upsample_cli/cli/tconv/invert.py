@@ -31,7 +31,10 @@ from upsample_cli.tconv.size_pattern import AxisFit, fits_text, padding_text
 
 Layers = Annotated[
     list[str] | None,
-    typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3, 2, 1)".'),
+    typer.Argument(
+        metavar="LAYERS",
+        help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3, 2, 1)"; or an ONNX file without branches.',
+    ),
 ]
 InputSizes = Annotated[
     str,

@@ -77,7 +77,7 @@ def notes(report: GraphReport) -> tuple[str, ...]:
     """Remarks on where the branches of a graph meet."""
     if not report.joined:
         return ()
-    count = "the one place" if report.joined == 1 else f"all {report.joined} places"
+    count = {1: "the one place", 2: "both places"}.get(report.joined, f"all {report.joined} places")
     meet = f"{count} where branches meet"
     if report.fits is None:
         return (f"the sizes are equal at {meet}; no other sizes of the input were found that repeat and fit",)
