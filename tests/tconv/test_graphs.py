@@ -297,3 +297,19 @@ def test_large_numbers_are_not_computed(nodes, tmp_path):
     path = model_of(nodes, {"x": [1, 1, 1, 1]}, tmp_path / "n.onnx", constants)
     with pytest.raises(UpsampleError, match=r"too large|too long"):
         graph_report(path)
+
+
+def test_a_node_without_outputs_is_damage(tmp_path):
+    nodes = [helper.make_node("Relu", ["x"], [], name="mute"), helper.make_node("Relu", ["x"], ["y"])]
+    path = model_of(nodes, {"x": [1, 1, 4, 4]}, tmp_path / "n.onnx")
+    with pytest.raises(UpsampleError, match=r"n.onnx: is damaged, or not an ONNX file: the node 'mute' has no outputs"):
+        read_onnx(path)
+
+
+def test_many_known_numbers_end_before_they_take_long(tmp_path):
+    """Each node computes 4096 numbers."""
+    nodes = [helper.make_node("Add", [f"v{place}", "v0"], [f"v{place + 1}"]) for place in range(2500)]
+    nodes.append(helper.make_node("Relu", ["x"], ["y"]))
+    path = model_of(nodes, {"x": [1, 1, 4, 4]}, tmp_path / "n.onnx", [constant("v0", [1] * 4096)])
+    with pytest.raises(UpsampleError, match=r"n.onnx: its sizes take too long to compute; give a part"):
+        graph_report(path)

@@ -34,7 +34,9 @@ InputSize = Annotated[
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3)"; or an ONNX file.'),
+    typer.Argument(
+        metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3)"; or an ONNX file.'
+    ),
 ]
 KernelSize = Annotated[
     str | None,

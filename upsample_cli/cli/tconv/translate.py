@@ -25,8 +25,8 @@ LayerText = Annotated[
     str,
     typer.Argument(
         metavar="LAYER",
-        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does. Or an ONNX '
-        "file, of which every transposed convolution is translated.",
+        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does; or an '
+        "ONNX file.",
     ),
 ]
 To = Annotated[

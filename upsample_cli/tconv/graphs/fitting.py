@@ -7,6 +7,7 @@ sizes of several periods are computed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from math import lcm
@@ -17,12 +18,12 @@ from upsample_cli.tconv.graphs.graph import Node
 from upsample_cli.tconv.graphs.input_shapes import Shapes
 from upsample_cli.tconv.graphs.operators.joining import JOINS
 from upsample_cli.tconv.graphs.operators.resizing import scales_of
-from upsample_cli.tconv.graphs.sizes import GraphStep, PreparedGraph
+from upsample_cli.tconv.graphs.sizes import GraphStep, PreparedGraph, TooMuchWorkError
 from upsample_cli.tconv.size_pattern import AxisFit, find_pattern
 
-_MOST_NODES = 200_000
+_MOST_WORK = 200_000
 """The most nodes whose sizes are computed, over all sizes: some seconds."""
-_LONGEST_PERIOD = 4096
+_LONGEST_PERIOD, _MOST_SIZES = 4096, 20_000
 
 
 def fitting_sizes(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[AxisFit, ...] | None:
@@ -36,31 +37,43 @@ def fitting_sizes(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[Axis
     Returns:
         One result for each axis; None if no sizes fit, or finding them would take too long.
     """
-    given = shapes[main]
-    if not 3 <= len(given) <= 5:
+    if not 3 <= len(shapes[main]) <= 5:
         return None
-    axes = range(2, len(given))
+    graph.work_left = _MOST_WORK
+    try:
+        return _fitting(graph, shapes, main)
+    except TooMuchWorkError:
+        return None
+
+
+def _fitting(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[AxisFit, ...] | None:
+    given = shapes[main]
+    axes = len(given) - 2
+
+    def steps(sizes: Sequence[int]) -> tuple[GraphStep, ...]:
+        return graph.steps({**shapes, main: (*given[:2], *sizes)})
 
     @cache
-    def steps(sizes: tuple[int, ...]) -> tuple[GraphStep, ...] | None:
+    def are_accepted(sizes: tuple[int, ...]) -> bool:
         try:
-            return graph.steps({**shapes, main: (*given[:2], *sizes)})
+            steps(sizes)
         except GeometryError:
-            return None
+            return False
+        return True
 
-    most = _MOST_NODES // max(1, len(graph.graph.nodes) * max(1, len(axes)))
-    equal = ((size,) * len(axes) for size in range(1, min(most, _LONGEST_PERIOD)))
-    good = next((sizes for sizes in (given[2:], *equal) if steps(tuple(sizes)) is not None), None)
+    equal = ((size,) * axes for size in range(1, _LONGEST_PERIOD))
+    good = next((sizes for sizes in (given[2:], *equal) if are_accepted(sizes)), None)
     if good is None:
         return None
     found = []
-    for place, name in enumerate(axis_names(len(axes))):
-        period = _period(graph, steps(tuple(good)) or (), main, place)
+    for place, name in enumerate(axis_names(axes)):
+        period = _period(graph, steps(good), main, place)
+        others = good[:place], good[place + 1 :]
 
-        def fits(size: int, place: int = place) -> bool:
-            return steps((*good[:place], size, *good[place + 1 :])) is not None
+        def fits(size: int, others: tuple[tuple[int, ...], ...] = others) -> bool:
+            return are_accepted((*others[0], size, *others[1]))
 
-        pattern = find_pattern(fits, period, most) if period <= _LONGEST_PERIOD else None
+        pattern = find_pattern(fits, period, _MOST_SIZES) if period <= _LONGEST_PERIOD else None
         if pattern is None:
             return None
         found.append(AxisFit(name, given[2 + place], pattern))

@@ -136,6 +136,8 @@ def _node(message: Message) -> Node:
             attributes[key] = attribute
         elif number == 7:
             domain = _text(value)
+    if not outputs:
+        raise DamagedError(f"the node '{shortened(name)}' has no outputs")
     full = operator if domain in _OWN_DOMAINS else f"{domain}.{operator}"
     return Node(shortened(full), name, tuple(inputs), tuple(outputs), attributes)
 

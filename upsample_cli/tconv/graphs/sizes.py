@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from upsample_cli.errors import GeometryError, joined
+from upsample_cli.errors import GeometryError, UsageError, joined
 from upsample_cli.tconv.graphs.graph import Graph, Node, shortened
 from upsample_cli.tconv.graphs.operators import OPERATORS
 from upsample_cli.tconv.graphs.operators.arithmetic import value_of
 from upsample_cli.tconv.graphs.values import MismatchError, Value, dimension_name
+
+MOST_WORK, _NUMBERS_PER_NODE = 500_000, 16
+"""The most nodes to compute, and how many numbers take as long as a node: ten seconds."""
+
+
+class TooMuchWorkError(UsageError):
+    """A graph, or a search in it, that takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class PreparedGraph:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.work_left = MOST_WORK
         for node in graph.nodes:
             if node.operator not in OPERATORS:
                 raise GeometryError(f"{node} is not supported", _nearest(node))
@@ -105,6 +113,10 @@ class PreparedGraph:
         return tuple(steps)
 
     def _step(self, node: Node, values: Mapping[str, Value | None]) -> GraphStep:
+        if self.work_left < 0:
+            raise TooMuchWorkError(
+                f"{self.graph.path}: its sizes take too long to compute", "give a part of the network"
+            )
         inputs = tuple(values.get(name) for name in node.inputs)
         try:
             outputs = tuple(OPERATORS[node.operator](node, inputs, self.graph.opset))
@@ -112,6 +124,7 @@ class PreparedGraph:
             raise self._not_meeting(node, inputs, error) from error
         except GeometryError as error:
             raise GeometryError(joined(f"{node}: ", error.cause), error.next_step) from error
+        self.work_left -= 1 + sum(len(value.numbers or ()) for value in outputs) // _NUMBERS_PER_NODE
         return GraphStep(node, inputs, outputs)
 
     def _not_meeting(self, node: Node, inputs: Sequence[Value | None], error: MismatchError) -> NotMeetingError:

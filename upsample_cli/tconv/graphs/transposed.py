@@ -111,7 +111,8 @@ def read_weight(graph: Graph, one: NodeLayer) -> NDArray[np.float64] | None:
         content = file.read(weight.content.end - weight.content.start)
     if len(content) < weight.content.end - weight.content.start:
         raise ImageError(graph.path, "changed while it was read", "leave it alone, and try again", kind="changed")
-    array = np.frombuffer(content, np.dtype(weight.content.code).newbyteorder("<")).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # refused below
+        array = np.frombuffer(content, np.dtype(weight.content.code).newbyteorder("<")).astype(np.float64)
     if not np.isfinite(array).all():
         raise ImageError(graph.path, f"the weight '{name}' has numbers that are not finite", "export it again")
     return array.reshape(weight.shape)
