@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import call
+from tconv.onnx_models import UNet, export
 from torch import nn
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse
+from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse, sizes_given_back
 from upsample_cli.tconv.layers.constructors import parse_layer
 
 
@@ -152,3 +153,59 @@ def test_a_decoder_with_outputs_that_no_tap_reaches_has_a_note(capsys, monkeypat
     printed_text = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
     assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in printed_text
     assert "no tap" not in call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "224")[1]
+
+
+ENCODERS = [
+    ["Conv2d(3, 4, 3, 2, 1)", "ReLU()", "MaxPool2d(2)"],
+    ["Conv2d(3, 4, 4, 2, 1)", "Conv2d(4, 4, 3, (1, 3))"],
+    ["Conv2d(3, 4, 7, 4, 2, 2)"],
+]
+
+
+@pytest.mark.parametrize("texts", ENCODERS)
+@pytest.mark.parametrize("size", [(32, 33), (47, 50)])
+def test_one_decoder_gives_back_exactly_the_sizes_that_are_named(texts, size):
+    """Torch runs the encoder and the decoder for one size on every size of an axis."""
+    inversion = invert([parse_layer(text) for text in texts], size)
+    fits = sizes_given_back([parse_layer(text) for text in texts], inversion)
+    networks = nn.Sequential(*(eval(f"nn.{text}") for text in texts))
+    decoder = nn.Sequential(*(eval(f"nn.{one.layer}") for one in inversion.decoder))
+    assert not any(any(one.crop) for one in inversion.decoder)
+    for place in (0, 1):
+        named, back = [], []
+        for one in range(20, 64):
+            given = (*size[:place], one, *size[place + 1 :])
+            with torch.no_grad():
+                back += [one] if decoder(networks(torch.zeros(1, 3, *given))).shape[2:] == given else []
+            named += [one] if fits[place].pattern.fits(one) else []
+        assert named == back != []
+        assert len(back) < 44
+
+
+def test_the_command_names_the_sizes_and_the_padding_of_others(capsys, monkeypatch):
+    printed = call(capsys, monkeypatch, "invert", "Conv2d(3, 8, 3, 2, 1)", "MaxPool2d(2)", "--size", "224,226")[1]
+    assert "the decoder for 224x224 gives back its input's size: height and width fit if each is a multiple of 4: " in (
+        printed
+    )
+    assert "for that decoder, pad 226x226 to 228x228: 1 at the top, 1 at the bottom, 1 at the left, 1 at" in printed
+
+
+def test_an_onnx_file_without_branches_is_an_encoder(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 5))
+    path = export(encoder, tmp_path / "encoder.onnx", (1, 3, 32, 32), dynamic=False)
+    document = json.loads(call(capsys, monkeypatch, "invert", str(path), "--size", "32", "--json")[1])
+    texts = ["Conv2d(3, 4, 3, 2, 1)", "MaxPool2d(2)"]
+    expected = json.loads(call(capsys, monkeypatch, "invert", *texts, "--size", "32", "--json")[1])
+    assert [one["output_padding"] for one in document["sizes"][0]["decoder"]] == [
+        one["output_padding"] for one in expected["sizes"][0]["decoder"]
+    ]
+    assert "left out, because no axes remain there: Flatten" in document["remarks"][0]
+
+
+def test_an_onnx_file_with_branches_is_refused(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    path = export(UNet(levels=1), tmp_path / "net.onnx", (1, 3, 16, 16))
+    status, _, error = call(capsys, monkeypatch, "invert", str(path), "--size", "16")
+    assert status == 2
+    assert "Concat '/Concat' is on a branch; give a network without branches" in error

@@ -12,6 +12,8 @@ import typer
 from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.checkerboard_text import print_finding
+from upsample_cli.cli.tconv.graph_checkerboard import print_graph_checkerboard
+from upsample_cli.cli.tconv.graph_shape import onnx_argument
 from upsample_cli.cli.tconv.options import check_picture, settings_given
 from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
@@ -79,9 +81,13 @@ def checkerboard_command(
     Examples:
       tconv checkerboard --kernel-size 3 --stride 2 --padding 1
       tconv checkerboard "ConvTranspose2d(64, 32, 5, stride=2, padding=2)" --json
+      tconv checkerboard decoder.onnx
       tconv checkerboard --weights decoder.safetensors:up1.weight --stride 2
       tconv checkerboard --weights up.pt --stride 2 --cure icnr -o cured.pt
     """
+    if (model := onnx_argument(locals())) is not None:
+        print_graph_checkerboard(model, as_document=as_document)
+        return
     settings = settings_given(locals())
     written = [path for path in (output, image) if path is not None]
     check_picture(image, overwrite=overwrite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,13 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
     """Print a line for each note."""
     for note in notes:
         console.print(f"note: {note}", style="yellow")
+
+
+def print_rows(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without borders, its header first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console.print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_written(*paths: Path | None, verb: str = "written") -> None:

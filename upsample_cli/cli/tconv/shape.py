@@ -9,6 +9,7 @@ import typer
 
 from upsample_cli.cli.tconv import layer_options, options
 from upsample_cli.cli.tconv.formula_text import formula_notes, letter_notes, print_formulas, print_general
+from upsample_cli.cli.tconv.graph_shape import onnx_argument, print_graph
 from upsample_cli.cli.tconv.layer_options import chosen_layers
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document
@@ -41,7 +42,9 @@ InputSize = Annotated[
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3)".'),
+    typer.Argument(
+        metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3)"; or an ONNX file.'
+    ),
 ]
 KernelSize = Annotated[
     str | None,
@@ -124,10 +127,14 @@ def shape_command(
       tconv shape --formula -k 4 -s 2 -p 1
       tconv shape 8x3x224x224 --file model.txt
       tconv shape 3x224x224 --file model.txt --part features.0:5
+      tconv shape 3x250x330 unet.onnx
     """
-    settings = settings_given(locals(), words=True)
     if terse and as_document:
         raise UsageError("--terse and --json cannot be combined", "leave one out")
+    if (model := onnx_argument(locals(), "size", "terse")) is not None:
+        print_graph(model, size, as_document=as_document, terse=terse)
+        return
+    settings = settings_given(locals(), words=True)
     size, texts = size_and_layers(size, layers or [], with_size=not formula)
     factors = None if factor is None else whole_numbers("factor", factor)
     whole_size = None if size is None else sizes_of(size)

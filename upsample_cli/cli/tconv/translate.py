@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.graph_shape import onnx_argument
+from upsample_cli.cli.tconv.graph_translate import print_graph_translation
 from upsample_cli.cli.tconv.printing import print_document, print_notes, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
@@ -23,7 +25,8 @@ LayerText = Annotated[
     str,
     typer.Argument(
         metavar="LAYER",
-        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does.',
+        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does; or an '
+        "ONNX file.",
     ),
 ]
 To = Annotated[
@@ -77,7 +80,11 @@ def translate_command(
       tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
       tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras --to onnx
       tconv translate "ConvTranspose2d(16, 8, 4, 2, 1)" --to pixelshuffle
+      tconv translate decoder.onnx --to keras
     """
+    if (model := onnx_argument(locals(), "to", "source")) is not None:
+        print_graph_translation(model, source, to, as_document=as_document)
+        return
     if source is not None:
         document = _translated_back(layer, source, size) if to is None else _translated_between(layer, source, to, size)
     elif to is None:

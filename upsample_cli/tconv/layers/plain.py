@@ -102,7 +102,7 @@ class Padding(Numbered, Weightless):
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
         """Along each axis, a convolution with one tap and this padding."""
-        ends = (self.padding,) * (2 * self.axes) if isinstance(self.padding, int) else self.padding
+        ends = split_ends(self)
         return tuple(
             LayerAxis(padding=before, output_padding=after - before)
             for before, after in zip(ends[-2::-2], ends[::-2], strict=True)
@@ -110,6 +110,11 @@ class Padding(Numbered, Weightless):
 
     def __str__(self) -> str:
         return f"{self.name}({self.padding!r})"
+
+
+def split_ends(layer: Padding) -> tuple[int, ...]:
+    """The padding before and after for each axis, the last axis first."""
+    return (layer.padding,) * (2 * layer.axes) if isinstance(layer.padding, int) else layer.padding
 
 
 def _padded(kind: str, size: Size, axis: LayerAxis) -> Size:
