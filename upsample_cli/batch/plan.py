@@ -118,7 +118,7 @@ class _Run:
     resume: Resume | None
     is_alone: bool
     timeout_s: float | None
-    free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+    free: Callable[[str], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
     checked: dict[str, Place] = field(default_factory=dict)
     targets: dict[tuple[str, Path | None], _Target] = field(default_factory=dict)
 
@@ -213,7 +213,7 @@ def checked_entry(
     *,
     is_alone: bool,
     verdict: Verdict = UNKNOWN,
-    free: Callable[[Path], int | None] = free_bytes,
+    free: Callable[[str], int | None] = free_bytes,
 ) -> Entry:
     """The entry of a job: planned, unless its output exists or exceeds the free space.
 

@@ -81,7 +81,7 @@ def _accessed_ns(image: Path) -> int | None:
         return None
 
 
-def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
+def check_output(job: Job, options: Options, free: Callable[[str], int | None] = free_bytes) -> None:
     """Refuse an output that exists, or that certainly exceeds the free space.
 
     Args:
