@@ -662,7 +662,7 @@ def test_ctrl_c_interrupts_sqlite():
 
 
 def test_the_length_of_recorded_values_is_bounded():
-    change(("UPDATE images SET failure = ?", ("x" * 10**6,)))
+    change(("UPDATE images SET status = 'failed', failure = ?", ("x" * 10**6,)))
     refused(cause="is a damaged record")
 
 

@@ -7,13 +7,14 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
 
-from upsample_cli.batch.record.record import RECORD_NAME
+from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.enlarge import run
 
 pytestmark = [
@@ -58,6 +59,29 @@ def batch():
 
 
 # Finished work ------------------------------------------------------------------------------------------------------
+
+
+def test_finished_images_are_looked_up_together_and_changed_ones_one_by_one(batch, monkeypatch):
+    looked_up = []
+    of_input = Record.of_input
+    monkeypatch.setattr(Record, "of_input", lambda record, path: looked_up.append(path.name) or of_input(record, path))
+    assert [status for status, *_ in statuses("in", "-o", "out").values()] == ["skipped"] * 3
+    assert looked_up == []
+    save("in/b.jpg", (12, 18), seed=7)
+    Path("out/c_x2.bmp").touch() if Path("out/c_x2.bmp").exists() else Path("out/c_x2.png").touch()
+    statuses("in", "-o", "out", "--dry-run")
+    assert looked_up == ["b.jpg", "c.bmp"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not Unicode")
+@pytest.mark.parametrize("more", [[], ["-o", "big"], ["-f", "3", "--name", "{parent}/{index:03}"], ["--state", "r.db"]])
+def test_a_look_up_finds_what_is_done_whatever_the_names_are(more, monkeypatch):
+    for name in ("a.png", "ä.png", os.fsdecode(b"b\xff.png"), "sub/c'.png", "sub/a.png"):
+        save(f"in/{name}", (4, 5))
+    assert upsample("in", "-r", *more).status == 0
+    monkeypatch.delattr(Record, "of_input")  # images that the look-up does not find are looked up one by one
+    ended = upsample("in", "-r", *more)
+    assert [line.split() for line in ended.out.splitlines()][-1] == ["skipped", "5", "done", "already"]
 
 
 def test_finished_images_are_skipped_without_being_opened(batch, monkeypatch):

@@ -177,6 +177,26 @@ def test_a_dry_run_prints_a_line_for_each_image_and_no_hint_about_a_record():
     assert upsample("in", "-o", "out", "-n", "-q").out == ""
 
 
+NAMES = ["[bold]a.png", "b[0].png", "c:smile:.png", "d é 漢.png", "e\\[f].png", f"{'g' * 150}.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
+def test_a_line_in_a_file_is_the_one_on_a_terminal_and_is_written_without_rich(monkeypatch):
+    results = [Result(Path("in", name), Path("out", name), "planned", 2, 3, 4, 6) for name in NAMES]
+    shown = {is_terminal: io.StringIO() for is_terminal in (True, False)}
+    printed = []
+    original = Console.print
+    monkeypatch.setattr(Console, "print", lambda *given, **more: printed.append(given) or original(*given, **more))
+    for is_terminal, file in shown.items():
+        out = Console(file=file, force_terminal=is_terminal, color_system=None, emoji=False, width=40)
+        report = Report(out, Console(file=io.StringIO()), is_single=False, verbose=True)
+        for result in results:
+            report.add(result)
+        assert len(printed) == len(NAMES)  # those of the terminal
+    assert shown[False].getvalue() == shown[True].getvalue()
+    assert shown[False].getvalue().splitlines() == [f"in/{name} -> out/{name}  3x2 -> 6x4  planned" for name in NAMES]
+
+
 def test_the_hint_appears_only_if_a_record_contains_a_failure():
     """An image that cannot even be planned is tried in each run, and needs no option."""
     save("in/a.png")

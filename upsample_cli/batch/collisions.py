@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +47,7 @@ class NameEquivalence:
 _ALL = NameEquivalence(case=True, forms=True)
 
 
-def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: bool) -> None:
+def check_collisions(jobs: Sequence[Job], inputs: Iterable[Path], *, may_write: bool) -> None:
     """Refuse a run in which two outputs, or an output and an input, are the same file.
 
     Args:
@@ -57,6 +57,8 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: 
     Raises:
         UsageError: if there are such files; the message names them.
     """
+    if not jobs:
+        return
     real_path = OnePaths()
     readers = {_file_of(path, real_path): path for path in inputs}
     mounted = _Mounted(readers.values())

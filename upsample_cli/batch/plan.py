@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,9 @@ from upsample_cli.images.space import free_bytes
 
 if TYPE_CHECKING:
     from upsample_cli.batch.record.resume import Resume
-    from upsample_cli.batch.record.row import Row
+
+_LOOKED_UP = 500
+"""How many inputs are looked up in the record together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def plan_run(
     resume: Resume | None = None,
     is_dry_run: bool = False,
     timeout_s: float | None = None,
-    counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
+    counted: Callable[[Iterable[Entry]], Iterable[Entry]] = iter,
 ) -> list[Entry]:
     """The entry of every input, in order; an input named twice counts once.
 
@@ -63,7 +66,7 @@ def plan_run(
         resume: the record of earlier runs; None without one.
         is_dry_run: write nothing, not even to find out which names the disk treats as equal.
         timeout_s: seconds that reading the header of one image may take; None for no limit.
-        counted: yields the inputs it is given, and can show the progress of planning.
+        counted: yields the entries it is given, and can show the progress of planning.
 
     Raises:
         UsageError: if two inputs would write the same file, an output would replace an input, the outputs together
@@ -72,12 +75,12 @@ def plan_run(
     if outputs.file is not None:
         check_named_once(options)
     unique = _unique(inputs)
-    is_alone = len(unique) == 1 and unique[0].folder is None
+    is_alone = len(unique) == 1 and next(iter(unique.values())).folder is None
     run = _Run(outputs, options, options.output_size.label, resume, is_alone, timeout_s)
-    unique = [found for found in unique if not _was_made_here(found, run)]
-    entries = [_entry(found, index, run) for index, found in enumerate(counted(unique), start=1)]
+    unique = {path: found for path, found in unique.items() if not _was_made_here(found, run)}
+    entries = list(counted(_entries(unique, run)))
     jobs = [entry.job for entry in entries if entry.job is not None]
-    check_collisions(jobs, (found.path for found in unique), may_write=not is_dry_run)
+    check_collisions(jobs, (found.path for found in unique.values()), may_write=not is_dry_run)
     check_run_space(jobs)
     return entries
 
@@ -96,13 +99,13 @@ def check_named_once(options: Options) -> None:
         )
 
 
-def _unique(inputs: Iterable[Found]) -> list[Found]:
-    """Each input once, at its first position."""
+def _unique(inputs: Iterable[Found]) -> dict[str, Found]:
+    """Each input once, at its first position, by its path with the links in its folder resolved."""
     real_path = RealPaths()
     unique: dict[str, Found] = {}
     for found in inputs:
         unique.setdefault(real_path(found.path), found)
-    return list(unique.values())
+    return unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class _Run:
     resume: Resume | None
     is_alone: bool
     timeout_s: float | None
-    free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+    free: Callable[[str], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
     checked: dict[str, Place] = field(default_factory=dict)
     targets: dict[tuple[str, Path | None], _Target] = field(default_factory=dict)
 
@@ -164,17 +167,32 @@ def _was_made_here(found: Found, run: _Run) -> bool:
     return row is not None and row.status != "failed"
 
 
-def _entry(found: Found, index: int, run: _Run) -> Entry:
+def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[Entry]:
+    numbered = {path: (index, found) for index, (path, found) in enumerate(unique.items(), start=1)}
+
+    def output_of(path: str, format_name: str, height: int, width: int) -> Path:
+        return _output_of(*numbered[path], run, format_name, height, width)
+
+    paths = iter(numbered)
+    while group := list(islice(paths, _LOOKED_UP)):
+        images = {path: unique[path].path for path in group if unique[path].failure is None}
+        done = {} if run.resume is None else run.resume.done(images, output_of)
+        for path in group:
+            yield Entry(done[path]) if path in done else _entry(*numbered[path], run)
+
+
+def _output_of(index: int, found: Found, run: _Run, format_name: str, height: int, width: int) -> Path:
+    """The path of an output in this run, if the input has not changed since its row in the record was written."""
+    name = output_name(found.path, FORMATS[format_name], run.options, index=index, height=height, width=width)
+    return run.outputs.file or run.target_of(found).folder / name
+
+
+def _entry(index: int, found: Found, run: _Run) -> Entry:
     if found.failure is not None:
         return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
     folder, place, _ = run.target_of(found)
-
-    def output_of(row: Row) -> Path:
-        """The path of the output in this run, if the input has not changed since the row was written."""
-        size = {"height": row.height, "width": row.width}
-        return file or folder / output_name(found.path, FORMATS[row.format], options, index=index, **size)
-
+    output_of = functools.partial(_output_of, index, found, run)
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
@@ -195,7 +213,7 @@ def checked_entry(
     *,
     is_alone: bool,
     verdict: Verdict = UNKNOWN,
-    free: Callable[[Path], int | None] = free_bytes,
+    free: Callable[[str], int | None] = free_bytes,
 ) -> Entry:
     """The entry of a job: planned, unless its output exists or exceeds the free space.
 

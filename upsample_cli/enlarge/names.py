@@ -21,7 +21,7 @@ _WIDEST = 99
 """The largest width to which a field can be padded. The length of file names is limited."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NameFields:
     """The values for the fields of a template.
 
@@ -43,6 +43,10 @@ class NameFields:
     width: int
     height: int
     kernel: str
+
+    def __getitem__(self, name: str) -> object:
+        """The value of a field, as `str.format_map` asks for it."""
+        return getattr(self, name)
 
 
 _SAMPLE = NameFields("s", ".e", 2, "p", 1, 2, 2, "k")
@@ -133,24 +137,16 @@ def named(template: str, fields: NameFields, image: Path) -> str:
         raise ImageError(image, cause, "write {factor}", kind="usage") from error
     if template_suffix(template) == "":
         name += fields.ext
-    fault = _fault(name) or ("leads out of the output's folder" if ".." in _parts(name) else None)
+    fault = _fault(name)
+    if fault is None and ".." in name and ".." in _parts(name):
+        fault = "leads out of the output's folder"
     if fault is not None:
         raise ImageError(image, f"its output's name {name!r} {fault}", ("give another ", Setting("name")), kind="usage")
     return name
 
 
 def _filled(template: str, fields: NameFields) -> str:
-    return template.format_map(_ByName(fields))
-
-
-class _ByName(dict[str, object]):
-    """Gives a template the fields that it names, and only these."""
-
-    def __init__(self, fields: NameFields) -> None:
-        self._fields = fields
-
-    def __missing__(self, name: str) -> object:
-        return getattr(self._fields, name)
+    return template.format_map(fields)
 
 
 def _parts(name: str) -> list[str]:

@@ -81,7 +81,7 @@ def _accessed_ns(image: Path) -> int | None:
         return None
 
 
-def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
+def check_output(job: Job, options: Options, free: Callable[[str], int | None] = free_bytes) -> None:
     """Refuse an output that exists, or that certainly exceeds the free space.
 
     Args:
@@ -232,6 +232,7 @@ def _factor_field(wanted: OutputSize, scale: float) -> int | str:
 
 def output_suffix(image: Path, format_: Format) -> str:
     """The extension of an output, with its dot: the input's if it fits. A PBM becomes grey, so ".pbm" does not fit."""
-    if format_of_path(image) is not format_:
+    suffix = image.suffix
+    if format_of_path(image.name) is not format_:
         return format_.extensions[0]
-    return ".pgm" if image.suffix.lower() == ".pbm" else image.suffix
+    return ".pgm" if suffix.lower() == ".pbm" else suffix

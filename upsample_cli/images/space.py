@@ -32,7 +32,7 @@ def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quali
     return pixel_bytes // _DEFLATE_AT_MOST if fmt.streams else 0
 
 
-def free_bytes(path: Path) -> int | None:
+def free_bytes(path: str | Path) -> int | None:
     """Free bytes on the disk of a file or folder, which need not exist yet; None if unknown."""
     try:
         return shutil.disk_usage(_existing_folder(path)).free
@@ -71,7 +71,7 @@ def least_output_bytes(
     return first + least_file_bytes(fmt, 1, others, Layout("grey"), quality)
 
 
-def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | None] = free_bytes) -> None:
+def check_space(output: Path, needed_bytes: int, free: Callable[[str], int | None] = free_bytes) -> None:
     """Refuse an output that certainly exceeds the free space. If the free space is unknown, the output is accepted.
 
     Args:
@@ -84,7 +84,7 @@ def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | No
     """
     if not needed_bytes:
         return
-    there = free(output.parent)
+    there = free(os.path.dirname(output))  # noqa: PTH120  a Path is slow
     if there is not None and needed_bytes > there:
         cause = f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there"
         raise ImageError(output, cause, FREE_SPACE, kind="no-space")
@@ -98,7 +98,7 @@ def disk_of(path: Path) -> int | None:
         return None
 
 
-def _existing_folder(path: Path) -> Path:
+def _existing_folder(path: str | Path) -> Path:
     """The path, if it is a folder, or its nearest existing parent folder."""
     target = Path(os.path.realpath(path))
     return next((folder for folder in (target, *target.parents) if folder.is_dir()), target)

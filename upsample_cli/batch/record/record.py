@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,11 @@ from upsample_cli.errors import RecordError
 
 RECORD_NAME = ".upsample.sqlite"
 _SELECT = f"SELECT {COLUMNS} FROM images LEFT JOIN settings ON settings = settings.id WHERE "
+_WRITTEN = (
+    "SELECT input, output, format, height, width, output_height, output_width, input_bytes, input_mtime_ns,"
+    " output_bytes, output_mtime_ns FROM images WHERE status = 'written'"
+    " AND settings = (SELECT id FROM settings WHERE text = ?) AND input IN ({}) LIMIT {}"
+)
 _MOST_OUTPUTS = 100
 """The most outputs of one input that are read: a record with more must not slow down every input."""
 _MOST_UNFINISHED = 10_000
@@ -58,6 +63,7 @@ class Record:
         self.path, self.token, self.check_content = path, new_token(), check_content
         self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
         self._folder = os.path.realpath(path.parent)
+        self._prefix = self._folder + os.sep
         self.real_path = RealPaths()
         self._settings_ids: dict[str, int] = {}
         self._folders, self._is_tidy = tuple(folders), False
@@ -98,6 +104,14 @@ class Record:
             return []
         condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
+
+    def written_from(self, inputs: Collection[str | bytes]) -> list[sqlite3.Row]:
+        """Unchecked values of rows that were written from these inputs, as `stored`, with the settings of this run.
+
+        Not all of them if there are several for each input.
+        """
+        statement = _WRITTEN.format(",".join("?" * len(inputs)), 2 * len(inputs))
+        return self._read(statement, self.settings, *inputs)
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
@@ -214,8 +228,11 @@ class Record:
         return self._settings_ids[text]
 
     def _key(self, output: str | os.PathLike[str]) -> str | bytes:
+        return self.relative(self.real_path(output))
+
+    def relative(self, real_output: str) -> str | bytes:
         """An output as it is recorded: relative if it is below the record's folder, so both can be moved together."""
-        return stored(self.real_path(output).removeprefix(self._folder + os.sep))
+        return stored(real_output.removeprefix(self._prefix))
 
 
 def _remove_empty(path: str) -> None:

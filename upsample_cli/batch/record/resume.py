@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
-from upsample_cli.batch.record.row import Row
+from upsample_cli.batch.record.row import Row, are_sides, stored
 from upsample_cli.enlarge.job import Job, Result, Status
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, ImageError, Setting, Text, UsageError, joined, listed
-from upsample_cli.images.formats import format_of_path
+from upsample_cli.images.formats import FORMATS, format_of_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,38 @@ class Resume:
         """Lock the record and tidy up; see `Record.begin`."""
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
-    def recalled(self, image: Path, output_of: Callable[[Row], Path]) -> Result | None:
+    def done(self, images: Mapping[str, Path], output_of: Callable[[str, str, int, int], Path]) -> dict[str, Result]:
+        """The results of images that are certainly done, by one look into the record. `recalled` decides the others.
+
+        Values of a row are only used if they are checked here, or equal what is there: they may come from an attacker.
+
+        Args:
+            images: the images, each by its path with the links in its folder resolved.
+            output_of: returns the output's path in this run, from such a path, and the format and the input's size in a
+                row.
+        """
+        done: dict[str, Result] = {}
+        paths = {stored(path): path for path in images}
+        for row in () if self.record.check_content else self.record.written_from(paths):
+            input_key, output_key, format_name, height, width, output_height, output_width, *stamps = row
+            sizes, path = (height, width, output_height, output_width), paths[input_key]
+            if format_name not in FORMATS or not are_sides(sizes):
+                continue
+            try:
+                output = output_of(path, format_name, height, width)
+            except ImageError:
+                continue
+            there = self.record.real_path(output)  # a string: a Path is slow
+            is_unchanged = stamp_of(path) == tuple(stamps[:2]) and stamp_of(there) == tuple(stamps[2:])
+            if is_unchanged and self.record.relative(there) == output_key:
+                done[path] = Result(images[path], output, "skipped", *sizes, was_done=True)
+        return done
+
+    def recalled(self, image: Path, output_of: Callable[[str, int, int], Path]) -> Result | None:
         """The result of an image that need not be opened, because it is done or would fail again; None for others.
 
         Args:
-            output_of: returns the output's path in this run, from the input's size and format in a row.
+            output_of: returns the output's path in this run, from the format and the input's size in a row.
         """
         for row in self.record.of_input(image):
             if row.status == "started":
@@ -56,7 +83,7 @@ class Resume:
             settings = self.record.settings if is_written else self.record.conditions
             if row.settings != settings or self._input_change(row, image) is not None:
                 continue
-            output = output_of(row)
+            output = output_of(row.format, row.height, row.width)
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:

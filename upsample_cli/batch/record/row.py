@@ -131,7 +131,12 @@ def _is_number(value: object, least: int = -(1 << 63), most: int = 1 << 63) -> b
 
 
 def _is_side(value: object) -> bool:
-    return _is_number(value, 1, _MAX_SIDE)
+    return are_sides((value,))
+
+
+def are_sides(values: tuple[Any, ...]) -> bool:
+    """Whether values from a record can be heights and widths of images."""
+    return set(map(type, values)) == {int} and min(values) > 0 and max(values) <= _MAX_SIDE
 
 
 def _is_bytes_count(value: object) -> bool:

@@ -88,7 +88,12 @@ class Report:
             if not self.as_json and (self.verbose or (is_detailed and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
-                lines.print(_line(result, self.verbose), soft_wrap=True, highlight=False)
+                line = _line(result, self.verbose)
+                if lines.is_terminal:
+                    lines.print(line, markup=False, soft_wrap=True, highlight=False)
+                else:  # rich takes as long for a line as the plan of its image
+                    lines.file.write(f"{line}\n")
+                    lines.file.flush()
                 self._printed_lines += 1
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
@@ -206,11 +211,11 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
 def _line(result: Result, verbose: bool) -> str:
     source = "standard input" if str(result.input) == NAME else result.input
     target = "standard output" if str(result.output) == NAME else result.output
-    names = escape(one_line(f"{source} -> {target}"))
+    names = one_line(f"{source} -> {target}")
     sizes = f"{result.width}x{result.height} -> {result.output_width}x{result.output_height}"
     end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
     if result.status == "skipped" and result.failure is None:
         end += f": {DONE_ALREADY}"
     if verbose and result.engine:
-        end += f"  {result.engine}" + (f": {escape(one_line(result.engine_note))}" if result.engine_note else "")
+        end += f"  {result.engine}" + (f": {one_line(result.engine_note)}" if result.engine_note else "")
     return f"{names}  {sizes}  {end}"

@@ -107,7 +107,7 @@ class Bars:
         """Add a result."""
         if result.status == "failed":
             self._failed.add(result.input)
-        else:  # an input of a watch can appear again
+        elif self._failed:  # an input of a watch can appear again
             self._failed.discard(result.input)
         self._say_line()
 
