@@ -179,6 +179,8 @@ REFUSED = {
     "a divisor that is not a number": changed(divisor=np.nan),
     "a divisor larger than any sum": changed(divisor=2.0**16),
     "a shift by more than all bits": changed(shift=16),
+    "a multiplier of more than 32 bits": changed(multiplier=2**32),
+    "a negative multiplier": changed(multiplier=-1),
     "alpha in sums of 16 bits": changed(has_alpha=True),
     "rows of one stride": lambda padded, out, tables: (padded, strided(out, out.shape, 0), tables),
     "rows that overlap": lambda padded, out, tables: (padded, strided(out, out.shape, 209), tables),
@@ -241,7 +243,7 @@ def test_rows_are_exact_at_every_width_around_that_of_a_strip(factor, has_alpha,
     for pixel_type in PIXEL_TYPES:
         chosen, arithmetic = exact_form(kernel_named("bilinear", factor), np.dtype(pixel_type), has_alpha=has_alpha)
         kept = CompiledRoute(chosen, arithmetic, 4)._settings or ("H", 2, 2, 3)
-        edge = 163840 // (kept[3] * factor * 4 * {"H": 2, "f": 4, "d": 8}[kept[0]])
+        edge = 163840 // (kept[3] * factor * 4 * {"H": 2, "f": 4, "i": 4, "d": 8}[kept[0]])
         for width in (*range(1, 20), edge - 1, edge, edge + 1, 2 * edge + 7):
             pixels = hostile_pixels((2, width, 4), pixel_type, width)
             expected = expected_pixels(pixels, factor, has_alpha=has_alpha)
@@ -286,31 +288,104 @@ def test_any_number_of_channels_is_exact(channels):
             assert_same_pixels(found, expected_pixels(pixels, factor))
 
 
+def rounded_by_adding(sums, inverse, dtype):
+    """Floats whose nearest whole numbers are the lowest bits after the addition of `unit`, as in `finish.h`."""
+    unit = dtype(2**23 if dtype is np.float32 else 2**52)
+    return (sums * inverse + unit - unit).astype(np.int64)
+
+
 @pytest.mark.parametrize(("dtype", "bits"), [(np.float32, 24), (np.float64, 53)])
 @pytest.mark.parametrize("largest", [255, 65535])
 def test_floats_divide_exactly_within_the_limits_that_are_proved(dtype, bits, largest):
-    """Dividends around every tenth quotient, for the largest divisor that may be multiplied, and some below."""
+    """Sums around the halves of every tenth quotient. The largest divisor that may be multiplied, and some below."""
     limit = 2 ** (bits - 2) // (largest + 1) - 1
     quotients = np.arange(0, largest + 1, 10, dtype=np.int64)
     for divisor in {limit, limit - 1, limit // 2, limit // 3 | 1, 9, 25, 49}:
         if divisor < 1 or (largest + 1) * divisor >= 2 ** (bits - 2):
             continue
-        dividends = (quotients[:, None] * divisor + [0, 1, divisor // 2, divisor - 1]).ravel()
-        inverse = dtype(1) / dtype(divisor)
-        multiplied = (dividends.astype(dtype) + dtype(0.5)) * inverse
-        assert np.array_equal(multiplied.astype(np.int64), dividends // divisor)
-        divided = dividends.astype(dtype) / dtype(divisor)
-        assert np.array_equal(divided.astype(np.int64), dividends // divisor)
+        sums = (quotients[:, None] * divisor + [0, 1, divisor // 2 - 1, divisor // 2, divisor // 2 + 1]).ravel()
+        sums = sums[sums >= 0]
+        exact = (sums + divisor // 2) // divisor
+        start, inverse = dtype(0 if divisor % 2 else 0.5), dtype(1) / dtype(divisor)
+        assert np.array_equal(rounded_by_adding(sums.astype(dtype) + start, inverse, dtype), exact)
+        divided = (sums + divisor // 2).astype(dtype) / dtype(divisor)
+        assert np.array_equal(divided.astype(np.int64), exact)
+        alpha = max(divisor // 2, 1)  # twice a sum of alpha has the same limit
+        colours = np.unique(np.maximum(quotients[:, None] * alpha + alpha // 2 + [-1, 0, 1], 0))
+        colours = colours[colours <= largest * alpha]
+        found = rounded_by_adding(colours.astype(dtype) + dtype(0.25), dtype(1) / dtype(alpha), dtype)
+        assert np.array_equal(found, (2 * colours + alpha) // (2 * alpha))
 
 
-def test_a_multiplication_without_the_half_is_wrong_for_some_dividend():
-    """The control of the test above."""
-    for divisor in range(2, 100):
-        dividends = np.arange(256 * divisor, dtype=np.int64)
-        multiplied = dividends.astype(np.float32) * (np.float32(1) / np.float32(divisor))
-        if not np.array_equal(multiplied.astype(np.int64), dividends // divisor):
-            return
-    pytest.fail("no dividend was wrong")
+def test_a_multiplication_without_the_half_is_wrong_for_some_sum():
+    """The control of the test above: of two whole numbers that are equally near, the even one is taken."""
+    sums = np.arange(256 * 4)
+    found = rounded_by_adding(sums.astype(np.float32), np.float32(0.25), np.float32)
+    assert not np.array_equal(found, (sums + 2) // 4)
+
+
+@pytest.mark.parametrize("divisor", [2, 3, 9, 729, 15625, 16384, 26244, 2**30 + 1, 2**31 - 1])
+def test_a_multiplication_of_32_bits_divides_exactly(divisor):
+    multiplier, shift = compiled._whole_multiplication(divisor)
+    assert multiplier < 2**32
+    multiples = np.unique(np.linspace(0, (2**31 - 1) // divisor, 10_000, dtype=np.uint64)) * np.uint64(divisor)
+    dividends = np.concatenate([multiples, multiples + np.uint64(divisor - 1), [np.uint64(2**31 - 1)]])
+    dividends = dividends[dividends < 2**31]
+    exact = dividends // np.uint64(divisor)
+    assert np.array_equal((dividends * np.uint64(multiplier) >> np.uint64(32)) >> np.uint64(shift), exact)
+    # the control: a multiplier that is one too small
+    assert not np.array_equal((dividends * np.uint64(multiplier - 1) >> np.uint64(32)) >> np.uint64(shift), exact)
+
+
+def estimated(colours, alphas, low):
+    """The estimate of a colour from its sum and the sum of alpha, in float32 as in `finish.h`."""
+    inverses = np.float32(low) / alphas.astype(np.float32)
+    return rounded_by_adding(colours.astype(np.float32), inverses, np.float32)
+
+
+def test_a_colour_of_32_bits_is_estimated_exactly_or_one_too_low():
+    alphas = np.unique(np.geomspace(1, 2**23 - 1, 3000).astype(np.int64))[:, None]
+    colours = np.arange(256) * alphas + alphas // 2 + np.array([-1, 0, 1])[:, None, None]
+    colours = colours.clip(0, 255 * alphas)
+    exact = (2 * colours + alphas) // (2 * alphas)
+    assert set(np.unique(exact - estimated(colours, alphas, 1 - 2**-20))) == {0, 1}
+    assert (exact - estimated(colours, alphas, 1)).min() < 0  # the control: not lowered
+
+
+def most_extreme(pixel_type, has_alpha):
+    """Full where both axes of bicubic by two have weights of the same sign, so that a sum is as large as any."""
+    signs = np.tile([-1, 1, 1, -1], 8)
+    full = np.iinfo(pixel_type).max
+    pixels = np.where(signs[:, None] * signs > 0, full, 0).astype(pixel_type)[..., None].repeat(4, axis=2)
+    if has_alpha:
+        pixels[..., :3] = full
+    return pixels
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize(("pixel_type", "has_alpha"), [(np.uint8, True), (np.uint16, False)])
+def test_the_largest_sums_of_32_bits_are_exact(pixel_type, has_alpha, instructions):
+    """Bicubic by two: sums up to 0.7 of what the type holds, also negative, and sums of alpha below zero."""
+    chosen, arithmetic = exact_form(kernel_named("bicubic", 2), np.dtype(pixel_type), has_alpha=has_alpha)
+    assert CompiledRoute(chosen, arithmetic, 4)._settings[0] == "i"
+    extreme = most_extreme(pixel_type, has_alpha)
+    for pixels in (extreme, extreme.max() - extreme, np.roll(extreme, 1, axis=0)):
+        found = enlarged(pixels, 2, instructions, kernel="bicubic", has_alpha=has_alpha)
+        assert_same_pixels(found, expected_pixels(pixels, 2, kernel="bicubic", has_alpha=has_alpha))
+
+
+@needs_compiled
+@pytest.mark.parametrize("sums", ["f", "i"])
+def test_sums_that_do_not_hold_colour_times_alpha_are_refused(sums):
+    kernel, arithmetic = exact_form(kernel_named("bilinear", 3), np.dtype(np.uint16), has_alpha=True)
+    route = CompiledRoute(kernel, arithmetic, 4)
+    code, *tables = route._settings
+    padded, out = np.zeros((4, 4, 4), np.uint16), np.zeros((6, 6, 4), np.uint16)
+    route._enlarge(padded, out, code, *tables)  # the control: float64
+    tables[4] = tables[4].astype(np.float32 if sums == "f" else np.int32)
+    with pytest.raises(ValueError, match="tables that do not fit the settings"):
+        route._enlarge(padded, out, sums, *tables)
 
 
 @needs_compiled

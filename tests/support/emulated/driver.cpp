@@ -35,9 +35,9 @@ void enlarge(const Kernels &kernels, bool is_twofold)
                            &work.window})
         *setting = number<int64_t>();
     work.division.divisor = number<double>();
-    for (int *setting : {&work.division.multiplier, &work.division.shift, &work.division.multiplies,
-                         &work.division.alpha_multiplies, &work.has_alpha, &work.division.overshoots,
-                         &work.is_direct})
+    work.division.multiplier = number<int64_t>();
+    for (int *setting : {&work.division.shift, &work.division.multiplies, &work.division.alpha_multiplies,
+                         &work.has_alpha, &work.division.overshoots, &work.is_direct})
         *setting = number<int64_t>();
     std::vector<char> out = bytes();
     const auto padded = bytes(), firsts = bytes(), weights = bytes();

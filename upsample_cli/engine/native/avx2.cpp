@@ -36,6 +36,13 @@ inline Shorts upper_half(Shorts left, Shorts right)
     return (Shorts)_mm256_mulhi_epu16((__m256i)left, (__m256i)right);
 }
 
+inline Ints upper_half(Ints left, Ints right)
+{
+    const __m256i one = (__m256i)left, other = (__m256i)right, even = _mm256_mul_epu32(one, other);
+    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(one, 32), _mm256_srli_epi64(other, 32));
+    return (Ints)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+}
+
 // The packing instructions alternate between the halves of their two vectors.
 constexpr int in_order = 0xD8;
 
@@ -49,9 +56,10 @@ inline Bytes narrowed(Shorts front, Shorts back)
     return (Bytes)_mm256_permute4x64_epi64(_mm256_packus_epi16((__m256i)front, (__m256i)back), in_order);
 }
 
-inline Ints whole(Full<double> front, Full<double> back)
+inline Ints narrowed(Longs front, Longs back)
 {
-    return (Ints)_mm256_set_m128i(_mm256_cvttpd_epi32((__m256d)back), _mm256_cvttpd_epi32((__m256d)front));
+    const __m256 lower = _mm256_shuffle_ps((__m256)front, (__m256)back, 0x88);
+    return (Ints)_mm256_permute4x64_epi64(_mm256_castps_si256(lower), in_order);
 }
 
 struct PairSums {

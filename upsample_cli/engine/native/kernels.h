@@ -3,6 +3,7 @@
 
 #include "interleave.h"
 #include "sums.h"
+#include "finish.h"
 #include "planes.h"
 #include "tile.h"
 #include "resample.h"
@@ -20,6 +21,8 @@ constexpr Kernels kernels_named(const char *name)
             {{'H', 1, 2, 0xFFFF, enlarge_tile<uint8_t, uint16_t>},
              {'f', 1, 4, 0x1p24, enlarge_tile<uint8_t, float>},
              {'f', 2, 4, 0x1p24, enlarge_tile<uint16_t, float>},
+             {'i', 1, 4, 0x7FFFFFFF, enlarge_tile<uint8_t, int32_t>},
+             {'i', 2, 4, 0x7FFFFFFF, enlarge_tile<uint16_t, int32_t>},
              {'d', 1, 8, 0x1p53, enlarge_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, enlarge_tile<uint16_t, double>}},
             {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}},

@@ -136,7 +136,7 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
     Work work;
     Division &by = work.division;
     int sum;
-    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*diippppp:enlarge", &instructions, &padded.view, &target, &sum,
+    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*dnippppp:enlarge", &instructions, &padded.view, &target, &sum,
                           &work.factor, &work.taps, &work.window, &firsts.view, &weights.view, &by.divisor,
                           &by.multiplier, &by.shift, &by.multiplies, &by.alpha_multiplies, &work.has_alpha,
                           &by.overshoots, &work.is_direct)
@@ -152,9 +152,10 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         return wrong(fault);
     if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
         return wrong("the output overlaps an input");
-    const Count axis_weights = work.factor * work.taps;
-    if (by.shift < 0 || by.shift > 15 || !(1 <= by.divisor && by.divisor <= kind->most)
-        || (work.has_alpha && work.channels != 2 && work.channels != 4)
+    const Count axis_weights = work.factor * work.taps, largest = out.view.itemsize == 1 ? 0xFF : 0xFFFF;
+    if (by.shift < 0 || by.shift > (sum == 'H' ? 15 : 31) || by.multiplier < 0 || by.multiplier >> 32
+        || !(1 <= by.divisor && by.divisor <= kind->most)
+        || (work.has_alpha && ((work.channels != 2 && work.channels != 4) || kind->most < largest * largest))
         || (sum == 'H' && (work.has_alpha || work.is_direct || by.overshoots))
         || !holds(firsts, work.factor, sizeof *work.firsts)
         || !holds(weights, work.is_direct ? product(axis_weights, axis_weights) : axis_weights, kind->sum_bytes))

@@ -29,15 +29,18 @@ inline Shorts upper_half(Shorts left, Shorts right)
     return (Shorts)vuzp2q_u16(vreinterpretq_u16_u32(front), vreinterpretq_u16_u32(back));
 }
 
+inline Ints upper_half(Ints left, Ints right)
+{
+    const uint32x4_t one = (uint32x4_t)left, other = (uint32x4_t)right;
+    const uint64x2_t front = vmull_u32(vget_low_u32(one), vget_low_u32(other)), back = vmull_high_u32(one, other);
+    return (Ints)vuzp2q_u32(vreinterpretq_u32_u64(front), vreinterpretq_u32_u64(back));
+}
+
 inline Shorts narrowed(Ints front, Ints back) { return (Shorts)vuzp1q_u16((uint16x8_t)front, (uint16x8_t)back); }
 
 inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint8x16_t)front, (uint8x16_t)back); }
 
-inline Ints whole(Full<double> front, Full<double> back)
-{
-    const int64x2_t one = vcvtq_s64_f64((float64x2_t)front), other = vcvtq_s64_f64((float64x2_t)back);
-    return (Ints)vuzp1q_s32(vreinterpretq_s32_s64(one), vreinterpretq_s32_s64(other));
-}
+inline Ints narrowed(Longs front, Longs back) { return (Ints)vuzp1q_s32((int32x4_t)front, (int32x4_t)back); }
 
 // The two products of a lane are added at the end.
 struct PairSums {

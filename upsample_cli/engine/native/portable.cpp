@@ -33,6 +33,13 @@ inline Shorts upper_half(Shorts left, Shorts right)
                                    Shorts);
 }
 
+inline Ints upper_half(Ints left, Ints right)
+{
+    using Wide = Vector<uint64_t, lanes<uint32_t>>;
+    const auto wide = [](Ints numbers) { return __builtin_convertvector((Full<uint32_t>)numbers, Wide); };
+    return (Ints)__builtin_convertvector(wide(left) * wide(right) >> 32, Full<uint32_t>);
+}
+
 // Two vectors as one, each number converted.
 template <class Made, class Given> inline Made joined(Given front, Given back)
 {
@@ -47,7 +54,7 @@ template <class Made, class Given> inline Made joined(Given front, Given back)
 
 inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, back); }
 inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
-inline Ints whole(Full<double> front, Full<double> back) { return joined<Ints>(front, back); }
+inline Ints narrowed(Longs front, Longs back) { return joined<Ints>(front, back); }
 
 struct PairSums {
     Ints sums;

@@ -249,7 +249,7 @@ inline bool round_block(const Rounding<Pixel, Number> &rounding, const Number *s
         if constexpr (sizeof(Number) == 4)
             wholes[at] = __builtin_convertvector(made[at], Ints);
         else
-            wholes[at] = whole(made[2 * at], made[2 * at + 1]);
+            wholes[at] = narrowed((Longs)(made[2 * at] + float_unit<Number>), (Longs)(made[2 * at + 1] + float_unit<Number>));
     store_block(wholes, out);
     return any(is_close, vectors);
 }

@@ -71,16 +71,17 @@ template <class Sum, int Taps> struct RowPattern {
         }
     }
 
-    // Computes `count` sums and writes whole vectors.
-    void add(const Sum *numbers, Count count, Sum *__restrict out) const
+    // Computes `count` sums and writes whole vectors. The same for each of several parts: their inputs are `stride`
+    // numbers apart, their sums `length`.
+    template <int parts> void add(const Sum *numbers, Count stride, Count count, Sum *__restrict out, Count length) const
     {
         const Sum *const end = out + count;
-        if (period == 0)
+        if (period == 0)  // a single part
             return step == 3 ? add_colours<3>(numbers, count, out)
                    : step == 4 ? add_colours<4>(numbers, count, out)
                                : add_large(numbers, out, end);
         const int known = Taps ? Taps : taps;
-        const Count tap_bytes = step * sizeof(Sum);
+        const Count tap_bytes = step * sizeof(Sum), part_bytes = stride * sizeof(Sum);
         const Count period_bytes = inputs * sizeof(Sum), vectors = period;
         const Bytes *const all_masks = masks;
         const auto *bytes = reinterpret_cast<const uint8_t *>(numbers);
@@ -89,10 +90,13 @@ template <class Sum, int Taps> struct RowPattern {
             const Full<Sum> *weight = weights;
             for (Count vector = 0; vector < vectors && out < end; vector++, out += lanes<Sum>) {
                 const Bytes mask = all_masks[vector];
-                Full<Sum> sum = (Full<Sum>)shuffled(gathered(bytes, places), mask) * weight[0];
-                for (int tap = 1; tap < known; tap++)
-                    sum += (Full<Sum>)shuffled(gathered(bytes + tap * tap_bytes, places), mask) * weight[tap];
-                store(sum, out);
+                for (int part = 0; part < parts; part++) {
+                    const uint8_t *input = bytes + part * part_bytes;
+                    Full<Sum> sum = (Full<Sum>)shuffled(gathered(input, places), mask) * weight[0];
+                    for (int tap = 1; tap < known; tap++)
+                        sum += (Full<Sum>)shuffled(gathered(input + tap * tap_bytes, places), mask) * weight[tap];
+                    store(sum, out + part * length);
+                }
                 places += halves;
                 weight += known;
             }

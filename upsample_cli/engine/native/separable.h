@@ -30,16 +30,15 @@ template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> struc
     void add_row(Count row)
     {
         prepare<Pixel, Sum, Channels>(work, row, first, count + work.window - 1, stride, numbers);
-        for (Count part = 0; part < parts; part++)
-            pattern.add(numbers + part * stride, count * work.factor * step,
-                        kept + row % work.window * line_length + part * part_length);
+        pattern.template add<Channels ? Channels : 1>(numbers, stride, count * work.factor * step,
+                                                      kept + row % work.window * line_length, part_length);
     }
 
     // Computes some outputs of a row, in whole blocks, from the lines at `starts`.
     void fill_outputs(const Sums<Sum, Taps> &sums, Count outputs, Pixel *out) const
     {
         if constexpr (Channels)
-            fill_alpha_plane<Pixel, Sum, Channels>(finish, work.division.alpha_multiplies, part_length, sums, outputs, out);
+            fill_with_alpha<Channels>(finish, work.division.alpha_multiplies, part_length, sums, outputs, out);
         else
             fill_plane(finish, sums, outputs, out);
     }
@@ -103,10 +102,11 @@ template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
 {
     if constexpr (sizeof(Sum) == 2)
         return enlarge_any<Pixel, Sum, 0, false>(work);
-    else if (work.has_alpha)
-        return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
-                                  : enlarge_with_channels<Pixel, Sum, 2>(work);
-    else
+    if constexpr (sizeof(Sum) >= 4 * sizeof(Pixel))  // holds colour times alpha
+        if (work.has_alpha)
+            return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
+                                      : enlarge_with_channels<Pixel, Sum, 2>(work);
+    if constexpr (sizeof(Sum) > 2)
         return enlarge_with_channels<Pixel, Sum, 0>(work);
 }
 

@@ -30,13 +30,20 @@ inline Shorts average(Shorts left, Shorts right) { return (Shorts)_mm_avg_epu16(
 
 inline Shorts upper_half(Shorts left, Shorts right) { return (Shorts)_mm_mulhi_epu16((__m128i)left, (__m128i)right); }
 
+inline Ints upper_half(Ints left, Ints right)
+{
+    const __m128i one = (__m128i)left, other = (__m128i)right, even = _mm_mul_epu32(one, other);
+    const __m128i odd = _mm_mul_epu32(_mm_srli_epi64(one, 32), _mm_srli_epi64(other, 32));
+    return (Ints)_mm_blend_epi16(_mm_srli_epi64(even, 32), odd, 0xCC);
+}
+
 inline Shorts narrowed(Ints front, Ints back) { return (Shorts)_mm_packus_epi32((__m128i)front, (__m128i)back); }
 
 inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)_mm_packus_epi16((__m128i)front, (__m128i)back); }
 
-inline Ints whole(Full<double> front, Full<double> back)
+inline Ints narrowed(Longs front, Longs back)
 {
-    return (Ints)_mm_unpacklo_epi64(_mm_cvttpd_epi32((__m128d)front), _mm_cvttpd_epi32((__m128d)back));
+    return (Ints)_mm_shuffle_ps((__m128)front, (__m128)back, 0x88);
 }
 
 struct PairSums {

@@ -6,6 +6,13 @@ namespace {
 // How many spare numbers follow the last one of a line.
 constexpr Count line_slack = 64;
 
+// A number below 2**52. No processor without AVX-512 converts whole numbers of 64 bits in vectors.
+inline double float64_of(uint64_t number)
+{
+    const uint64_t bits = number | 0x4330000000000000;  // of 2**52 + number
+    return loaded<double>(&bits) - 0x1p52;
+}
+
 // Prepares `width` pixels of an input row for the sums: the pixels, or with alpha a part for each channel, colour
 // multiplied by alpha.
 template <class Pixel, class Sum, int Channels>
@@ -28,10 +35,10 @@ void prepare(const Work &work, Count row, Count first, Count width, Count stride
     } else if constexpr (Channels == 4) {
         for (Count at = 0; at < width; at++) {
             const uint64_t pixel = loaded<uint64_t>(pixels + 4 * at);
-            const Sum alpha = static_cast<int32_t>(pixel >> 48);
-            numbers[at] = static_cast<int32_t>(pixel & 0xFFFF) * alpha;
-            numbers[at + stride] = static_cast<int32_t>(pixel >> 16 & 0xFFFF) * alpha;
-            numbers[at + 2 * stride] = static_cast<int32_t>(pixel >> 32 & 0xFFFF) * alpha;
+            const double alpha = float64_of(pixel >> 48);
+            numbers[at] = float64_of(pixel & 0xFFFF) * alpha;
+            numbers[at + stride] = float64_of(pixel >> 16 & 0xFFFF) * alpha;
+            numbers[at + 2 * stride] = float64_of(pixel >> 32 & 0xFFFF) * alpha;
             numbers[at + 3 * stride] = alpha;
         }
     } else {
@@ -56,12 +63,12 @@ public:
         }
     }
 
-    // Of the outputs from `at` on, as many vectors.
-    template <int vectors> void add(Count at, Full<Sum> *sums) const
+    // Of the outputs from `at` on, as many vectors. Every sum begins with `start`.
+    template <int vectors> void add(Count at, Full<Sum> start, Full<Sum> *sums) const
     {
         for (int vector = 0; vector < vectors; vector++, at += lanes<Sum>) {
-            sums[vector] = loaded<Full<Sum>>(starts[0] + at) * spread[0];
-            for (int tap = 1; tap < Taps; tap++)
+            sums[vector] = start;
+            for (int tap = 0; tap < Taps; tap++)
                 sums[vector] += loaded<Full<Sum>>(starts[tap] + at) * spread[tap];
         }
     }
@@ -75,9 +82,10 @@ template <class Sum> class Sums<Sum, 0> {
 public:
     Sums(const Sum *const *starts, const Sum *weights, Count taps) : starts(starts), weights(weights), taps(taps) {}
 
-    template <int vectors> void add(Count at, Full<Sum> *sums) const
+    template <int vectors> void add(Count at, Full<Sum> start, Full<Sum> *sums) const
     {
-        Full<Sum> made[vectors] = {};
+        Full<Sum> made[vectors];
+        std::fill(made, made + vectors, start);
         for (Count tap = 0; tap < taps; tap++) {
             const Full<Sum> weight = Full<Sum>{} + weights[tap];
             for (int vector = 0; vector < vectors; vector++)

@@ -50,7 +50,7 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
     {
         Pixel *plane = planes + phase * plane_length;
         if constexpr (Channels)
-            fill_alpha_plane<Pixel, Sum, Channels>(finish, work.division.alpha_multiplies, stride, sums, count, plane);
+            fill_with_alpha<Channels>(finish, work.division.alpha_multiplies, stride, sums, count, plane);
         else
             fill_plane(finish, sums, count * work.channels, plane);
     }

@@ -3,9 +3,8 @@
 // - gathered: a vector of pieces of 16 bytes, each from its own offset,
 // - shuffled: within each 16 bytes, the bytes at the positions in `mask`, or 0 where that is 0x80,
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
-// - upper_half: the upper half of the products of 16-bit numbers,
-// - narrowed: two vectors converted to one with numbers half as wide; every number fits,
-// - whole: two vectors of float64 converted to one of whole numbers, rounded towards zero,
+// - upper_half: the upper half of the products of unsigned 16-bit or 32-bit numbers,
+// - narrowed: two vectors converted to one with numbers half as wide; every number fits, or of 64 bits the lower halves,
 // - PairSums: sums of the products of two vectors of 32-bit lanes, each with two 16-bit numbers.
 
 namespace {
@@ -20,6 +19,7 @@ template <class Number> using Full = Vector<Number, lanes<Number>>;
 using Bytes = Full<uint8_t>;
 using Shorts = Full<uint16_t>;
 using Ints = Full<int32_t>;
+using Longs = Full<int64_t>;
 
 template <class Type, class Number> inline Type loaded(const Number *from)
 {
@@ -33,15 +33,5 @@ template <class Type, class Number> inline void store(Type vector, Number *to) {
 inline uint8_t average(uint8_t left, uint8_t right) { return (left + right + 1) >> 1; }
 
 inline uint16_t average(uint16_t left, uint16_t right) { return (left + right + 1) >> 1; }
-
-// Alternates the numbers of two vectors, beginning with the number `start` of each.
-template <int start, int... at> inline Ints alternating(Ints one, Ints other, std::integer_sequence<int, at...>)
-{
-#if defined(__clang__)
-    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * lanes<int32_t>)...);
-#else  // GCC has that function only since version 12
-    return __builtin_shuffle(one, other, Ints{(start + at / 2 + at % 2 * lanes<int32_t>)...});
-#endif
-}
 
 }  // namespace

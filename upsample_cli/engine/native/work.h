@@ -34,7 +34,8 @@ constexpr Count most_count = std::numeric_limits<Count>::max();
 // How a sum becomes a pixel.
 struct Division {
     double divisor;
-    int multiplier, shift;  // of sums of 16 bits
+    Count multiplier;  // of sums of whole numbers
+    int shift;
     int multiplies, alpha_multiplies;  // whether floats are multiplied by the inverse
     int overshoots;
 };
@@ -66,7 +67,7 @@ struct Kind {
 // All that is compiled for one instruction set.
 struct Kernels {
     const char *name;
-    Kind kinds[5], twofold[2];
+    Kind kinds[7], twofold[2];
     Resampler resamplers[2];
     bool (*net_detail)(const NetDetail &);  // false if there was not enough memory
     bool (*net_combine[2])(const NetSum &);  // for pixels of 8 and of 16 bits
