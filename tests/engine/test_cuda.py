@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from support.network_files import expected, network_file, random_network
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional
 
@@ -62,6 +63,19 @@ def test_every_kernel_gives_the_pixels_of_the_cpu(factor, name):
             for tile in (None, 5):
                 found = enlarged_on_cuda(pixels, factor, kernel=name, has_alpha=has_alpha, tile=tile)
                 assert_same_pixels(found, expected)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_networks_give_the_definition_on_cuda(factor, tmp_path):
+    path = network_file(tmp_path / "n.safetensors", random_network(factor, 24, 4), factor)
+    for pixel_type in PIXEL_TYPES:
+        pixels = hostile_pixels((29, 31, 4), pixel_type)
+        pixels[6:, 6:, 3] = np.iinfo(pixel_type).max
+        wanted = expected(path, pixels, factor, alpha=True)
+        for tile in (None, 13):
+            assert_same_pixels(enlarged_on_cuda(pixels, factor, kernel=path, has_alpha=True, tile=tile), wanted)
+            found = enlarged_on_cuda(pixels[..., :3].copy(), factor, kernel=path, tile=tile)
+            assert_same_pixels(found, expected(path, pixels[..., :3], factor))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6, 6), (3, 1, 4, 4), (3, 3, 4, 4)])

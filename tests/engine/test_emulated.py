@@ -10,6 +10,7 @@ from support.compiled_resize import made_at
 from support.compiled_route import enlarged
 from support.emulated import COMPILER, EMULATOR, NOT_EMULATED, EmulatedModule, built
 from support.environment import NOT_COMPILED
+from support.networks import expected_detail, expected_sum, random_network
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.resizing import expected
 from support.whole_weights import fitted_expectation
@@ -79,6 +80,23 @@ def test_any_size_is_exact_on_arm(pixel_type):
         for has_alpha in {False, channels in (2, 4)}:
             found = made_at(pixels, size, has_alpha=has_alpha, instructions="neon")
             assert_same_pixels(found, expected(pixels, size, has_alpha=has_alpha))
+
+
+@needs_arm
+@pytest.mark.parametrize(("factor", "channels"), [(2, 24), (3, 13), (4, 32)])
+def test_networks_are_exact_on_arm(factor, channels, driver):
+    random = np.random.default_rng(factor)
+    network = random_network(factor, channels, 3, seed=factor)
+    luma = random.integers(0, 256, (5 + 2 * network.rim, 19 + 2 * network.rim), np.uint8)
+    detail = np.zeros((5, 19, factor**2), np.int32)
+    driver.net_detail(luma, network.layers, network.weight, network.offset, detail, "neon")
+    assert np.array_equal(detail, expected_detail(luma, network))
+    for colours, pixel_type in ((1, np.uint8), (3, np.uint8), (3, np.uint16), (4, np.uint16)):
+        pixels = random.integers(0, np.iinfo(pixel_type).max, (11, 25, colours), pixel_type, endpoint=True)
+        made = np.zeros((5 * factor, 19 * factor, colours), pixel_type)
+        driver.net_combine(pixels, network.linear, detail // 64, network.bits, made, "neon")
+        assert np.array_equal(made, expected_sum(pixels, network, detail // 64))
+        assert 0 < made.mean() < np.iinfo(pixel_type).max
 
 
 @needs_arm

@@ -9,6 +9,7 @@ import torch
 from support.network_files import expected, network_file, random_network
 
 from upsample_cli import upsample
+from upsample_cli.engine import cores, pool
 from upsample_cli.engine.exact import Arithmetic, form_for_pixels
 from upsample_cli.engine.routes import network_select
 from upsample_cli.engine.routes.compiled import instruction_sets
@@ -117,6 +118,19 @@ def test_tiles_and_memory_do_not_change_pixels(channels, file_of):
         whole = enlarged()
         for settings in ({"tile": 1 + 6}, {"tile": 23}, {"memory": "1M"}):
             assert np.array_equal(enlarged(**settings), whole)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_number_of_threads_does_not_change_pixels(count, file_of, monkeypatch):
+    pool._started_pool.cache_clear()
+    monkeypatch.setattr(cores, "core_count", lambda: count)
+    pixels = pixels_of((61, 43, 3))
+    try:
+        found = upsample(pixels, 2, kernel=file_of(2), tile=16)
+        assert np.array_equal(found, expected(file_of(2), pixels, 2))
+    finally:
+        pool.compute_pool().shutdown()
+        pool._started_pool.cache_clear()
 
 
 # -- routes -----------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Options:
         fit: (height, width) of a box; every output is as large as fits in it, with its proportion kept.
         print: the size of every output on paper, as text such as "30x20cm@300"; fitted like `fit`. It is kept without
             the resolution, which becomes `dpi`.
-        kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
+        kernel: a name in `kernels.KERNEL_NAMES`, `FILE` or `FILE:KEY` of weights, or a network's file.
         border: the values outside the image.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.

@@ -1,7 +1,8 @@
 """Networks of whole numbers that enlarge images: a linear kernel, plus detail computed from luma. No numpy.
 
-    pixels --linear kernel--------------------------------- + --> divide by 2**bits, round half up, clip
-    luma --3x3, shift, clip--> ... --3x3--> s*s phases ---- + (the same detail for every channel)
+    linear = the linear kernel over each channel of the pixels
+    detail = 3x3 convolution, shift and clip, several times, of luma; then 3x3 to one channel for each of s*s phases
+    output = linear + detail, the same for every channel; divided by 2**bits, rounded half up, clipped
 
 Weights and activations have 8 bits. `weights/network_file.py` reads a network, and checks the bounds that make all sums
 exact; `engine/routes/network.py` computes it. For the code around them, a network is a kernel with a larger halo.

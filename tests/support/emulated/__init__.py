@@ -50,6 +50,19 @@ class EmulatedModule:
         head = struct.pack("=9q3dq", out.itemsize, *sizes, float(divisor), *errors, has_alpha)
         self._run("resample", out, head, (rows, row_firsts, row_weights, column_firsts, column_weights))
 
+    def net_detail(self, luma, layers, weight, offset, out, _instructions):
+        height, width, outputs = out.shape
+        head = struct.pack("=6q", height, width, luma.shape[1], weight.shape[1], len(layers), outputs)
+        tables = (luma, weight, offset, *(table for layer in layers for table in layer))
+        self._run("net_detail", out.reshape(1, -1, outputs), head, tables)
+
+    def net_combine(self, pixels, linear, detail, bits, out, _instructions):
+        height, width, _ = detail.shape
+        channels, factor = out.shape[2], len(out) // height
+        row_bytes = pixels.shape[1] * channels * pixels.itemsize
+        sizes = (height, width, row_bytes, channels, factor, _row_bytes(out) + GAP, bits)
+        self._run("net_combine", out, struct.pack("=8q", out.itemsize, *sizes), (pixels, linear, detail))
+
     def _enlarge(self, function, out, settings, tables):
         sums, factor, *others = settings
         height, width, channels = out.shape

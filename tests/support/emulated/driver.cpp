@@ -80,6 +80,50 @@ void resample(const Kernels &kernels)
     std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
+void make_detail(const Kernels &kernels)
+{
+    NetDetail work = {};
+    for (Count *setting : {&work.rows, &work.width, &work.luma_row_bytes, &work.channels, &work.layer_count, &work.outputs})
+        *setting = number<int64_t>();
+    std::vector<char> out = bytes();
+    const auto luma = bytes(), weights = bytes(), offsets = bytes();
+    std::vector<std::vector<char>> tables;
+    for (Count layer = 0; layer < work.layer_count; layer++) {
+        for (int table = 0; table < 3; table++)
+            tables.push_back(bytes());
+        const auto *made = &tables.back() - 2;
+        work.layers[layer] = {reinterpret_cast<const int8_t *>(made[0].data()),
+                              reinterpret_cast<const int32_t *>(made[1].data()),
+                              reinterpret_cast<const uint8_t *>(made[2].data())};
+    }
+    work.luma = reinterpret_cast<const uint8_t *>(luma.data());
+    work.weights = reinterpret_cast<const int8_t *>(weights.data());
+    work.offsets = reinterpret_cast<const int32_t *>(offsets.data());
+    work.out = reinterpret_cast<int32_t *>(out.data());
+    if (!kernels.net_detail(work))
+        std::exit(4);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
+void combine(const Kernels &kernels)
+{
+    NetSum work = {};
+    const Count pixel_bytes = number<int64_t>();
+    for (Count *setting : {&work.rows, &work.width, &work.pixels_row_bytes, &work.channels, &work.factor,
+                           &work.out_row_bytes})
+        *setting = number<int64_t>();
+    work.bits = number<int64_t>();
+    std::vector<char> out = bytes();
+    const auto pixels = bytes(), weights = bytes(), detail = bytes();
+    work.pixels = pixels.data();
+    work.weights = reinterpret_cast<const int16_t *>(weights.data());
+    work.detail = reinterpret_cast<const int32_t *>(detail.data());
+    work.out = out.data();
+    if (!kernels.net_combine[pixel_bytes - 1](work))
+        std::exit(4);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
 }  // namespace
 
 int main(int, char **arguments)
@@ -87,6 +131,10 @@ int main(int, char **arguments)
     const std::string function = arguments[1];
     if (function == "resample")
         resample(KERNELS);
+    else if (function == "net_detail")
+        make_detail(KERNELS);
+    else if (function == "net_combine")
+        combine(KERNELS);
     else
         enlarge(KERNELS, function == "twofold");
 }

@@ -64,7 +64,11 @@ inline Ints narrowed(Longs front, Longs back)
 
 struct PairSums {
     Ints sums;
-    void add(Ints left, Ints right) { sums += (Ints)_mm256_madd_epi16((__m256i)left, (__m256i)right); }
+    void add(Ints left, Ints right)
+    {
+        sums += (Ints)_mm256_madd_epi16((__m256i)left, (__m256i)right);
+        asm("" : "+x"(sums));  // GCC would add products first, and keep them in memory
+    }
     Ints total() const { return sums; }
 };
 

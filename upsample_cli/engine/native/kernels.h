@@ -8,6 +8,7 @@
 #include "tile.h"
 #include "resample.h"
 #include "row.h"
+#include "net_tiles.h"
 #include "net_detail.h"
 #include "net_combine.h"
 #include "separable.h"

@@ -1,98 +1,49 @@
 // The convolutions of a network, in whole numbers.
 //
-// Activations are 16-bit numbers, the channels of a pixel side by side. Two channels are a word of 32 bits: a word in
-// every lane, times the weights of two inputs for as many outputs as there are lanes, is one product of a vector. The
-// words of three neighbouring pixels of a row are side by side, so a convolution runs along three lists of words.
-//
-// The layers take turns, row by row, and each keeps three rows. A strip of columns is so narrow that these rows stay in
-// the L2 cache.
+// Activations are 16-bit numbers, the channels of a pixel side by side. The layers take turns, two rows at a time, and
+// each keeps four rows. A strip of columns is so narrow that these rows stay in the L2 cache.
 
 namespace {
 namespace net {
 
 constexpr Count strip_columns = 256;
-constexpr int kept_rows = 3;
+constexpr int kept_rows = 4;
 
-// How many spare pixels follow a row, for the vectors that end after it.
-constexpr Count row_slack = 8;
+// How many spare pixels follow a row, for the tiles that are computed together.
+constexpr Count row_slack = 20;
 
-// One convolution: `lists` lists of words for each output.
-template <int Lists, int Words, int Outputs> struct Convolution {
-    static constexpr int vectors = (Outputs + lanes<int32_t> - 1) / lanes<int32_t>, outputs = vectors * lanes<int32_t>;
-    static constexpr int length = 3 * Words, packed_words = Lists * length * outputs;
-    static constexpr int pixels = std::max(1, std::min(8, 12 / vectors));  // that are computed together
-
-    // The sums of the pixels whose words begin at `starts`, `Words` apart.
-    static inline void add(const int32_t *const (&starts)[Lists], const int32_t *packed, Ints (&sums)[pixels][vectors])
-    {
-        PairSums made[pixels][vectors] = {};
-        for (int list = 0; list < Lists; list++) {
-            const int32_t *words = starts[list];
-            for (int at = 0; at < length; at++, words++, packed += outputs)
-                for (int pixel = 0; pixel < pixels; pixel++) {
-                    const Ints word = Ints{} + words[pixel * Words];
-                    for (int vector = 0; vector < vectors; vector++)
-                        made[pixel][vector].add(word, loaded<Ints>(packed + vector * lanes<int32_t>));
-                }
-        }
-        for (int pixel = 0; pixel < pixels; pixel++)
-            for (int vector = 0; vector < vectors; vector++)
-                sums[pixel][vector] = made[pixel][vector].total();
-    }
-};
-
-// A 16-bit number of a word in `packed`; the lanes of a vector are its outputs.
-inline void pack(int32_t *packed, Count outputs, Count word, Count output, Count half, int8_t weight)
-{
-    const int16_t wide = weight;
-    std::memcpy(reinterpret_cast<char *>(packed + word * outputs + output) + half * sizeof wide, &wide, sizeof wide);
-}
-
-// The weights of (outputs, channels, 3, 3) for lists of words of two channels.
-inline void pack_channels(const int8_t *weights, Count outputs, Count channels, Count words, Count lanes_each,
-                          int32_t *packed)
-{
-    for (Count output = 0; output < outputs; output++)
-        for (Count channel = 0; channel < channels; channel++)
-            for (Count tap = 0; tap < 9; tap++)
-                pack(packed, lanes_each, tap * words + channel / 2, output, channel % 2, *weights++);
-}
-
-// The weights of (outputs, 1, 3, 3) for two lists of words: of two pixels, one below the other, and of the third.
-inline void pack_luma(const int8_t *weights, Count outputs, Count lanes_each, int32_t *packed)
-{
-    for (Count output = 0; output < outputs; output++)
-        for (Count tap = 0; tap < 9; tap++)
-            pack(packed, lanes_each, tap / 6 * 3 + tap % 3, output, tap / 3 % 2, *weights++);
-}
-
-// Sums become numbers from 0 to 255. Every sum is below 2**24, so it is exact as float32, and so is its product with a
+// Sums become numbers from 0 to 255.
+//
+// A sum is a whole number below 2**24, or 4 times such a number. So it is exact as float32, and so is its product with a
 // power of two.
 template <int Channels> struct Activation {
     static constexpr int vectors = Channels / lanes<int32_t>;
     int32_t biases[Channels];
     float scales[Channels];
 
-    void take(const NetLayer &layer, Count channels)
+    // For sums that are `times` as large.
+    void take(const NetLayer &layer, Count channels, int32_t times)
     {
         for (Count channel = 0; channel < channels; channel++) {
-            biases[channel] = layer.biases[channel];
-            scales[channel] = 1.0f / (int64_t(1) << layer.shifts[channel]);
+            biases[channel] = layer.biases[channel] * times;
+            scales[channel] = 1.0f / (int64_t(times) << layer.shifts[channel]);
         }
     }
 
     // Writes a pixel, and some numbers of the next one.
     void store_pixel(const Ints (&sums)[vectors], int16_t *out) const
     {
+        const Ints zero = {}, most = zero + 255;
         Ints made[vectors + 1];
+        made[vectors] = zero;
         for (int vector = 0; vector < vectors; vector++) {
-            const auto scale = loaded<Full<float>>(scales + vector * lanes<int32_t>);
             Ints sum = sums[vector] + loaded<Ints>(biases + vector * lanes<int32_t>);
-            sum = sum > 0 ? sum : Ints{};
-            sum = __builtin_convertvector(__builtin_convertvector(sum, Full<float>) * scale, Ints);
-            made[vector] = sum < 255 ? sum : Ints{} + 255;
+            sum = sum > zero ? sum : zero;
+            const auto scaled = __builtin_convertvector(sum, Full<float>)
+                                * loaded<Full<float>>(scales + vector * lanes<int32_t>);
+            sum = __builtin_convertvector(scaled, Ints);
+            made[vector] = sum < most ? sum : most;
         }
-        made[vectors] = Ints{};
         for (int vector = 0; vector < vectors; vector += 2)
             store(narrowed(made[vector], made[vector + 1]), out + vector * lanes<int32_t>);
     }
@@ -109,6 +60,8 @@ public:
                                               + Last::packed_words);
         luma = scratch.room<int32_t>(2, stride);
         kept = scratch.room<int16_t>(work.layer_count * kept_rows, row_numbers);
+        transformed = scratch.room<int32_t>(1, std::max(Trunk::transformed_words, Last::transformed_words));
+        summed = scratch.room<int32_t>(1, std::max(Trunk::summed_words, Last::summed_words));
         if (!scratch.is_full)
             pack_all();
     }
@@ -121,8 +74,10 @@ public:
         const Count layers = work.layer_count;
         for (first = 0; first < work.width; first += most) {
             count = std::min(most, work.width - first);
-            for (Count row = 0; row < work.rows + 2 * layers; row++) {
+            for (Count row = 0; row < work.rows + 2 * layers; row += 2) {
                 make_first(row);
+                if (row + 1 < work.rows + 2 * layers)
+                    make_first(row + 1);
                 for (Count layer = 1; layer < layers && row >= 2 * layer; layer++)
                     make_layer(layer, row - 2 * layer);
                 if (row >= 2 * layers)
@@ -133,20 +88,22 @@ public:
     }
 
 private:
-    static constexpr int words = Channels / 2;
-    using First = Convolution<2, 1, Channels>;
-    using Trunk = Convolution<3, words, Channels>;
-    using Last = Convolution<3, words, Outputs>;
+    using First = Product<2, 3, 1, Channels>;
+    using Trunk = Tiles<Channels, Channels>;
+    using Last = Tiles<Channels, Outputs>;
 
     void pack_all()
     {
         const Count layers = work.layer_count, channels = work.channels;
         for (Count layer = 0; layer < layers; layer++)
-            activations[layer].take(work.layers[layer], channels);
-        pack_luma(work.layers[0].weights, channels, Channels, packed);
+            activations[layer].take(work.layers[layer], channels, layer ? 4 : 1);
+        const int8_t *weight = work.layers[0].weights;
+        for (Count output = 0; output < channels; output++)
+            for (Count tap = 0; tap < 9; tap++)
+                pack(packed, Channels, tap / 6 * 3 + tap % 3, output, tap / 3 % 2, *weight++);
         for (Count layer = 1; layer < layers; layer++)
-            pack_channels(work.layers[layer].weights, channels, channels, words, Channels, packed_of(layer));
-        pack_channels(work.weights, Outputs, channels, words, Last::outputs, packed_of(layers));
+            Trunk::pack_all(work.layers[layer].weights, channels, channels, packed_of(layer));
+        Last::pack_all(work.weights, Outputs, channels, packed_of(layers));
     }
 
     // The weights of a layer after the first one.
@@ -157,66 +114,84 @@ private:
     // How many pixels of a row of a layer are needed.
     Count columns(Count layer) const { return count + 2 * (work.layer_count - layer); }
 
-    // The words of the three rows from `row` on.
-    void find_rows(Count layer, Count row, const int32_t *(&starts)[3]) const
-    {
-        for (Count each = 0; each < 3; each++)
-            starts[each] = reinterpret_cast<const int32_t *>(row_of(layer, row + each));
-    }
-
-    template <class Convolved, int Lists>
-    void make_row(const int32_t *(&starts)[Lists], Count step, const int32_t *weights, Count layer, Count row) const
-    {
-        const Activation<Channels> &activation = activations[layer];
-        int16_t *out = row_of(layer, row);
-        const Count needed = columns(layer);
-        for (Count at = 0; at < needed; at += Convolved::pixels, out += Convolved::pixels * Channels) {
-            Ints sums[Convolved::pixels][Convolved::vectors];
-            Convolved::add(starts, weights, sums);
-            for (int pixel = 0; pixel < Convolved::pixels; pixel++)
-                activation.store_pixel(sums[pixel], out + pixel * Channels);
-            for (const int32_t *&start : starts)
-                start += Convolved::pixels * step;
-        }
-    }
-
+    // Makes a row of the first layer. A word is two pixels of luma, one below the other, or one of the third row.
     void make_first(Count row)
     {
-        const Count needed = columns(0) + 2;
+        const Count needed = columns(0);
         const uint8_t *top = work.luma + row * work.luma_row_bytes + first, *middle = top + work.luma_row_bytes,
                       *bottom = middle + work.luma_row_bytes;
-        for (Count at = 0; at < needed; at++) {
+        for (Count at = 0; at < needed + 2; at++) {
             luma[at] = top[at] | middle[at] << 16;
             luma[stride + at] = bottom[at];
         }
-        const int32_t *starts[2] = {luma, luma + stride};
-        make_row<First>(starts, 1, packed, 0, row);
-    }
-
-    void make_layer(Count layer, Count row) const
-    {
-        const int32_t *starts[3];
-        find_rows(layer - 1, row, starts);
-        make_row<Trunk>(starts, words, packed_of(layer), layer, row);
-    }
-
-    void make_detail(Count row) const
-    {
-        const int32_t *starts[3], *weights = packed_of(work.layer_count);
-        find_rows(work.layer_count - 1, row, starts);
-        int32_t *out = work.out + (row * work.width + first) * Outputs;
-        for (Count at = 0; at < count; at += Last::pixels) {
-            Ints sums[Last::pixels][Last::vectors];
-            Last::add(starts, weights, sums);
-            for (int pixel = 0; pixel < Last::pixels && at + pixel < count; pixel++, out += Outputs) {
-                int32_t made[Last::outputs];
-                std::memcpy(made, sums[pixel], sizeof made);
-                for (int output = 0; output < Outputs; output++)
-                    out[output] = made[output] + work.offsets[output];
-            }
-            for (const int32_t *&start : starts)
-                start += Last::pixels * words;
+        int16_t *out = row_of(0, row);
+        for (Count at = 0; at < needed; at += First::pixels) {
+            Ints sums[First::pixels][First::vectors];
+            First::add({luma + at, luma + stride + at}, packed, sums);
+            for (int pixel = 0; pixel < First::pixels; pixel++)
+                activations[0].store_pixel(sums[pixel], out + (at + pixel) * Channels);
         }
+    }
+
+    // Sums up a group of tiles of a layer, from the four rows of the one before it. `at` is the first column.
+    template <class Layer> void sum_up(Count layer, Count row, Count at, Count tiles)
+    {
+        const int16_t *rows[4];
+        for (Count each = 0; each < 4; each++)
+            rows[each] = row_of(layer - 1, row + each) + at * Channels;
+        Layer::transform(rows, tiles, transformed);
+        Layer::multiply(transformed, packed_of(layer), tiles, summed);
+    }
+
+    void make_layer(Count layer, Count row)
+    {
+        const Activation<Channels> &activation = activations[layer];
+        for (Count at = 0; at < columns(layer); at += 2 * group) {
+            const Count tiles = std::min<Count>(group, (columns(layer) - at + 1) / 2);
+            sum_up<Trunk>(layer, row, at, tiles);
+            int16_t *top = row_of(layer, row) + at * Channels, *bottom = row_of(layer, row + 1) + at * Channels;
+            for (Count tile = 0; tile < tiles; tile++, top += 2 * Channels, bottom += 2 * Channels) {
+                Ints made[4][Trunk::vectors];
+                for (int vector = 0; vector < Trunk::vectors; vector++) {
+                    Ints sums[4];
+                    Trunk::sum_of(summed, tile, vector, sums);
+                    for (int pixel = 0; pixel < 4; pixel++)
+                        made[pixel][vector] = sums[pixel];
+                }
+                activation.store_pixel(made[0], top);
+                activation.store_pixel(made[1], top + Channels);
+                activation.store_pixel(made[2], bottom);
+                activation.store_pixel(made[3], bottom + Channels);
+            }
+        }
+    }
+
+    void make_detail(Count row)
+    {
+        for (Count at = 0; at < count; at += 2 * group) {
+            const Count tiles = std::min<Count>(group, (count - at + 1) / 2);
+            sum_up<Last>(work.layer_count, row, at, tiles);
+            for (Count tile = 0; tile < tiles; tile++) {
+                int32_t made[4][Last::outputs];
+                for (int vector = 0; vector < Last::vectors; vector++) {
+                    Ints sums[4];
+                    Last::sum_of(summed, tile, vector, sums);
+                    for (int pixel = 0; pixel < 4; pixel++)
+                        store(sums[pixel] >> 2, made[pixel] + vector * lanes<int32_t>);
+                }
+                for (int pixel = 0; pixel < 4; pixel++)
+                    store_detail(row + pixel / 2, at + 2 * tile + pixel % 2, made[pixel]);
+            }
+        }
+    }
+
+    void store_detail(Count row, Count column, const int32_t *sums) const
+    {
+        if (row >= work.rows || column >= count)
+            return;
+        int32_t *out = work.out + (row * work.width + first + column) * Outputs;
+        for (int output = 0; output < Outputs; output++)
+            out[output] = sums[output] + work.offsets[output];
     }
 
     const NetDetail &work;
@@ -224,7 +199,7 @@ private:
     const Count stride = most + 2 * work.layer_count + 2 + row_slack, row_numbers = stride * Channels;
     Scratch scratch;
     Activation<Channels> *activations;
-    int32_t *packed, *luma;
+    int32_t *packed, *luma, *transformed, *summed;
     int16_t *kept;  // (layers, kept rows, stride, channels)
     Count first = 0, count = 0;
 };

@@ -48,7 +48,11 @@ inline Ints narrowed(Longs front, Longs back)
 
 struct PairSums {
     Ints sums;
-    void add(Ints left, Ints right) { sums += (Ints)_mm_madd_epi16((__m128i)left, (__m128i)right); }
+    void add(Ints left, Ints right)
+    {
+        sums += (Ints)_mm_madd_epi16((__m128i)left, (__m128i)right);
+        asm("" : "+x"(sums));  // as in avx2.cpp
+    }
     Ints total() const { return sums; }
 };
 
