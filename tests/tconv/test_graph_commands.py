@@ -161,3 +161,14 @@ def test_names_in_a_file_cannot_move_the_cursor(capsys, monkeypatch, tmp_path):
 
 def test_sizes_of_a_file_need_no_heavy_library(unet):
     assert imported_by(["shape", unet], ["translate", unet, "--to", "keras"]) == []
+
+
+def test_a_node_that_joins_many_values_stays_short(capsys, monkeypatch, tmp_path):
+    import onnx
+
+    node = onnx.helper.make_node("Concat", ["x"] * 40, ["y"], name="all", axis=1)
+    given, result = (onnx.helper.make_tensor_value_info(name, 1, [1, size, 5]) for name, size in (("x", 2), ("y", 80)))
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [given], [result]))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    out = call(capsys, monkeypatch, "shape", tmp_path / "net.onnx")[1]
+    assert "Concat(axis=1, 1x2x5 + 1x2x5 + 1x2x5 + 37 more)  1x80x5" in out

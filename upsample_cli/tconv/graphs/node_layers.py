@@ -28,6 +28,7 @@ _GLOBAL_POOLS = {"GlobalMaxPool": "AdaptiveMaxPool", "GlobalAveragePool": "Adapt
 _SHUFFLES = {"DepthToSpace": "PixelShuffle", "SpaceToDepth": "PixelUnshuffle"}
 _KEEPING_ALSO = ("Identity", "Cast", "Clip", "Sqrt", "Exp", "Log", "Neg", "Abs")
 _TRANSPOSED = ("kernel_size", "stride", "dilation")
+_MOST_JOINED = 3
 _SHOWN = ("axis", "perm", "axes", "blocksize", "mode")
 """Attributes of other nodes to show."""
 
@@ -166,7 +167,8 @@ def node_text(step: GraphStep, opset: int) -> str:
     if len(step.inputs) > 1 and node.operator != "Gemm":
         values = [value for value in step.inputs if value is not None and value.numbers is None]
         joined = [shape_text(value.shape) for value in values if len(value.shape) > 2]
-        settings += [" + ".join(joined)] if len(joined) > 1 else []
+        more = [f"{len(joined) - _MOST_JOINED} more"] if len(joined) > _MOST_JOINED else []
+        settings += [" + ".join([*joined[:_MOST_JOINED], *more])] if len(joined) > 1 else []
     return f"{node.operator}({', '.join(settings)})"
 
 
