@@ -34,7 +34,7 @@ constexpr Count most_count = std::numeric_limits<Count>::max();
 // How a sum becomes a pixel.
 struct Division {
     double divisor;
-    Count multiplier;  // of sums of whole numbers
+    Count multiplier;  // of sums of whole numbers; below 2**32
     int shift;
     int multiplies, alpha_multiplies;  // whether floats are multiplied by the inverse
     int overshoots;

@@ -60,9 +60,9 @@ class _Division(NamedTuple):
 
     Args:
         divisor: divides the sums.
-        multiplier, shift: replace the divisor for 16-bit sums.
+        multiplier, shift: replace the divisor for sums of whole numbers.
         multiplies: whether a floating-point sum is multiplied by the inverse of the divisor.
-        alpha_multiplies: whether colour is multiplied by the inverse of twice its sum of alpha.
+        alpha_multiplies: whether colour is multiplied by the inverse of its sum of alpha.
     """
 
     divisor: float
@@ -76,9 +76,9 @@ class CompiledRoute:
     """Sums of whole numbers in vectors of the processor. CPU, whole pixels.
 
     A kernel that is an outer product sums along one axis and then along the other; any other kernel sums over all
-    inputs of an output. Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact.
-    So are the quotients: for 16 bits by a multiplication that was verified for every dividend, for floats as
-    `_float_division` proves.
+    inputs of an output. Sums have 16 bits if they fit, otherwise they are float32, 32-bit whole numbers or float64, in
+    this order; all are exact. So are the quotients: for 16 bits by a multiplication that was verified for every
+    dividend, for the others as `_whole_multiplication`, `_float_division` and `native/finish.h` prove.
 
     Raises:
         ValueError: if no instruction set is available, the kernel treats channels differently, pixels are not whole,
