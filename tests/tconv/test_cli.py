@@ -208,7 +208,7 @@ def test_help_and_version_go_to_stdout(arguments):
         assert "Usage: tconv" in result.stdout
     if "shape" in arguments:
         examples = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("tconv shape")]
-        assert len(examples) == 11
+        assert len(examples) == 12
         assert 'tconv shape 50x100 "ConvTranspose2d(16, 33, 3, 2)" "Conv2d(33, 8, 3)"' in examples
 
 
