@@ -214,8 +214,8 @@ PyMethodDef functions[] = {
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; compiled.CompiledRoute has the arguments."},
     {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
     {"resample", resample, METH_VARARGS, "Make rows of another size; compiled_sizes.CompiledSizes has the arguments."},
-    {"net_detail", net_detail, METH_VARARGS, "What a network adds to each output, from luma; _kernels.pyi has the arguments."},
-    {"net_combine", net_combine, METH_VARARGS, "A linear kernel and the detail of a network; _kernels.pyi has the arguments."},
+    {"net_detail", net_detail, METH_VARARGS, "What a network adds to each output; _kernels.pyi has the arguments."},
+    {"net_combine", net_combine, METH_VARARGS, "A linear kernel, plus what a network adds; _kernels.pyi has the arguments."},
     {},
 };
 

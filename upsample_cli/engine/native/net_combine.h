@@ -1,7 +1,7 @@
 // The last step of a network: a linear kernel on each channel, the detail, and one rounding.
 //
 // All outputs of one phase of a row have the same weights, so they are computed side by side, as a plane (interleave.h).
-// Two neighbouring pixels of a channel are a word of 32 bits, as in net_detail.h. A 16-bit pixel is two numbers of 8
+// Two neighbouring pixels of a channel are a word of 32 bits, as in net_tiles.h. A 16-bit pixel is two numbers of 8
 // bits, with sums of their own, so that every sum fits in 32 bits.
 
 namespace {

@@ -36,7 +36,10 @@ struct Numbers {
 
     Count side(int axis) const { return buffer.view.shape[axis]; }
 
-    bool is_of(std::initializer_list<Count> shape) const { return std::equal(shape.begin(), shape.end(), buffer.view.shape); }
+    bool is_of(std::initializer_list<Count> shape) const
+    {
+        return std::equal(shape.begin(), shape.end(), buffer.view.shape);
+    }
 
     bool is_contiguous() const { return row_bytes == row_length; }
 
