@@ -77,15 +77,8 @@ def read_weights(place: str) -> Weights:
     path, key = split_place(place)
     if path.suffix.lower() not in WEIGHT_READERS:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
-    with _faults_named(path):
-        refuse_special(path)
-        with path.open("rb") as file:
-            source = opened(path, file)
-            state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
-            if not os.path.samestat(source.status, path.stat()):
-                raise ImageError(
-                    path, "was replaced while it was read", "leave it alone, and try again", kind="changed"
-                )
+    with faults_named(path):
+        source, state = read_state(path)
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
         bias_key = _bias_key(key)
@@ -98,6 +91,21 @@ def read_weights(place: str) -> Weights:
             kind="unsupported",
         )
     return Weights(source, key, weight, bias, state)
+
+
+def read_state(path: Path) -> tuple[OpenedFile, State]:
+    """The file as it was opened, and its arrays or tensors by key. Call it inside `faults_named`.
+
+    Raises:
+        ImageError: if the file was replaced while it was read.
+    """
+    refuse_special(path)
+    with path.open("rb") as file:
+        source = opened(path, file)
+        state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
+        if not os.path.samestat(source.status, path.stat()):
+            raise ImageError(path, "was replaced while it was read", "leave it alone, and try again", kind="changed")
+    return source, state
 
 
 def _bias_key(key: str) -> str:
@@ -116,7 +124,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: Path) -> Iterator[None]:
     """Turn any exception while reading a file into an error that names the file."""
     try:
         with readable(path):
@@ -145,7 +153,7 @@ def fitted_factor(path: Path) -> int | None:
     """
     if path.suffix.lower() != ".safetensors":
         return None
-    with _faults_named(path):
+    with faults_named(path):
         about = (opened_safetensors(path, "numpy").metadata() or {}).get(METADATA_KEY)
     try:
         return None if about is None else int(json.loads(about)["factor"])
