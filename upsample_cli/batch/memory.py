@@ -71,7 +71,8 @@ def job_bytes(job: Job) -> int:
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)
     reduced = 0 if job.size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
-    return pixels * decoded + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
+    working = 0 if job.resolved.model is None else job.resolved.model.whole_bytes(job.height, job.width)
+    return pixels * decoded + working + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
 
 
 def _pixel_bytes(layout: Layout, of_colour: int) -> int:

@@ -148,6 +148,14 @@ Kernel = Annotated[
         help=f"{', '.join(KERNEL_NAMES)}; or a file with a ConvTranspose2d weight (.safetensors, .pt, .pth, .npy).",
     ),
 ]
+Model = Annotated[
+    str | None,
+    _pixels_option(
+        metavar="FILE",
+        help="A super-resolution network of your own (.safetensors, .pth) in place of the kernel; needs the extra "
+        "models. Its factor is used. Seam-free, not exact.",
+    ),
+]
 Border = Annotated[
     str,
     _pixels_option(

@@ -117,6 +117,7 @@ def _chosen(text: str, device: str, stamp: tuple[int, int]) -> tuple[Network, Mo
     except Exception as error:  # weights that fit together may still fail when they run
         cause = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(f"model {text}: {network.architecture} cannot run: {cause}", "give another network") from error
+    about = file.licence, found
     return network, Model(
-        text, file.sha256, network.architecture, network.factor, network.channels, network.parameters, file.licence, found
+        text, file.sha256, network.architecture, network.factor, network.channels, network.parameters, *about
     )

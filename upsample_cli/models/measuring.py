@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from upsample_cli.geometry.tiles import Span, spans
+from upsample_cli.geometry.tiles import core_of, spans
 from upsample_cli.models.meter import Meter
 from upsample_cli.models.network import Network
 
@@ -160,16 +160,11 @@ class _Strips:
         return max(
             _difference(
                 whole[..., span.start * factor : span.stop * factor],
-                self._of(strip[..., span.first : span.last].contiguous())[..., _core_of(span, factor)],
+                self._of(strip[..., span.first : span.last].contiguous())[..., core_of(span, factor)],
                 largest=float(whole.abs().max()),
             )
             for span in spans(strip.shape[-1], step, halo)
         )
-
-
-def _core_of(span: Span, factor: int) -> slice:
-    """The outputs of a span's core, in the outputs of the span with its halo."""
-    return slice((span.start - span.first) * factor, (span.stop - span.first) * factor)
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor, largest: float = 0.0) -> float:

@@ -28,7 +28,7 @@ class Meter(TorchDispatchMode):
         self._most_bytes, self._most_calls = most_bytes, most_calls
         self._known = set[int]()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operator, and count the memory of its results."""
         made = func(*args, **(kwargs or {}))
         self.calls += 1

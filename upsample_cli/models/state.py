@@ -100,7 +100,9 @@ def _tensor(path: Path, key: str, value: Any) -> torch.Tensor:
 
     tensor = torch.as_tensor(value).detach()
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu" or tensor.is_complex():
-        raise ImageError(path, f"{key[:60]} is not a plain tensor", "save it dense, as real numbers", kind="unsupported")
+        raise ImageError(
+            path, f"{key[:60]} is not a plain tensor", "save it dense, as real numbers", kind="unsupported"
+        )
     if tensor.is_floating_point():
         tensor = tensor.float()
         if not tensor.isfinite().all():
