@@ -106,6 +106,6 @@ def _plan(image: Path, info: ImageInfo, options: Options, model: Model) -> Plan:
     if plan is None:
         side = min(found.grid, height) + 2 * found.halo if options.tile is None else options.tile + 2 * found.halo
         least = size_text(found.bytes_per_pixel * min(side, height) * min(side, width))
-        cause = f"{model.architecture} reaches {found.reach} pixels, so a tile needs about {least}"
-        raise ImageError(image, f"{cause}, and {size_text(most_bytes)} may be used", _MORE_MEMORY, kind="no-memory")
+        reaches = f"{model.architecture} reaches {found.reach} pixels, so a tile needs about {least}"
+        raise ImageError(image, f"{reaches}, and {size_text(most_bytes)} may be used", _MORE_MEMORY, kind="no-memory")
     return plan

@@ -107,17 +107,19 @@ class _Window:
 
     def __init__(self, read_rows: ReadRows, height: int) -> None:
         self._read_rows, self._height = read_rows, height
-        self._first, self._kept = 0, None
+        self._first = 0
+        self._kept: Pixels | None = None
 
     def read(self, first: int, last: int) -> Pixels:
         """Rows `first` to `last`; both increase from call to call."""
-        kept: Pixels | None = self._kept
+        kept = self._kept
         end = self._first if kept is None else self._first + len(kept)
         parts = [] if kept is None else [kept[first - self._first :]]
         if last > end:
             parts.append(np.asarray(self._read_rows(end, last)))
-        self._first, self._kept = first, np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return self._kept
+        rows = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        self._first, self._kept = first, rows
+        return rows
 
 
 def _place(tile: Tile) -> str:

@@ -135,12 +135,16 @@ class _Strips:
     def grid(self, halo: int) -> int | None:
         """The first grid by which a strip can be shifted, and its outputs with it; None if there is none.
 
+        The strip has a line of NaN. Where they spread to shows the windows of a network, even with weights so small
+        that no value does.
+
         Args:
             halo: outputs so close to an end of the strip are not compared.
         """
         network = self._network
-        length = 2 * halo + 2 * _BLOCK
+        length = 4 * halo + 2 * _BLOCK
         strip = self._strip(length + max(_GRIDS))
+        strip[..., length // 2] = torch.nan
         whole = self._of(strip[..., :length])
         for grid in _GRIDS:
             if grid % network.multiple and network.multiple % grid:
@@ -168,7 +172,11 @@ class _Strips:
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor, largest: float = 0.0) -> float:
-    """The largest difference as a share of the largest output, or of 1 if that is smaller; NaN counts as infinite."""
+    """The largest difference as a share of the largest output, or of 1 if that is smaller; infinite if NaN differ."""
+    are_numbers = ~one.isnan()
+    if not (are_numbers.any() and torch.equal(are_numbers, ~other.isnan())):
+        return math.inf
+    one, other = one[are_numbers], other[are_numbers]
     largest = max(1.0, largest or float(one.abs().max()))
     difference = float((one - other).abs().max()) / largest
     return difference if math.isfinite(difference) else math.inf

@@ -14,7 +14,7 @@ class MeterError(RuntimeError):
     """The limit of a meter."""
 
 
-class Meter(TorchDispatchMode):
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The memory of all tensors that are made inside a `with` block.
 
     Args:
@@ -23,7 +23,7 @@ class Meter(TorchDispatchMode):
     """
 
     def __init__(self, most_bytes: int | None = None, most_calls: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = self.live_bytes = self.calls = 0
         self._most_bytes, self._most_calls = most_bytes, most_calls
         self._known = set[int]()

@@ -26,6 +26,9 @@ _MOST_CALLS = 2**20
 class NotFiniteError(ValueError):
     """A network made infinities or NaN."""
 
+    def __init__(self) -> None:
+        super().__init__("it makes infinities or NaN")
+
 
 class Network:
     """A network as a function of images: float32 tensors (1, channels, height, width) of values from 0 to 1.
@@ -39,7 +42,8 @@ class Network:
         self.device = device
         self._descriptor = descriptor.to(torch.device(device)).eval()
         descriptor.model.float().requires_grad_(False).register_forward_hook(self._look_at)
-        self._is_finite, self._keeps, self._kept, self._lock = True, False, None, Lock()
+        self._is_finite, self._keeps, self._lock = True, False, Lock()
+        self._kept: Any = None
         self.architecture: str = descriptor.architecture.name
         self.factor: int = descriptor.scale
         self.channels: int = descriptor.input_channels
@@ -92,7 +96,7 @@ class Network:
     @torch.inference_mode()
     def _forward(self, image: torch.Tensor) -> torch.Tensor:
         with self._full_precision():
-            made = self._descriptor(image.to(self.device))
+            made: torch.Tensor = self._descriptor(image.to(self.device))
         expected = (1, self.channels, *(side * self.factor for side in image.shape[-2:]))
         if made.shape != expected:
             raise ValueError(f"it makes {tuple(made.shape)} of {tuple(image.shape)}")
