@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from upsample_cli.engine.available import available_bytes
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import ImageError, Setting, Text, UsageError, joined
+from upsample_cli.errors import ImageError, Setting, Text, joined
 from upsample_cli.geometry.tiles import Plan, plan_on_grid
 from upsample_cli.images.model import ImageInfo, Layout
 from upsample_cli.images.space import size_text
-from upsample_cli.models.choice import Model, chosen_model
+from upsample_cli.models.choice import Model, chosen_model, loaded_network
 
 if TYPE_CHECKING:
     from upsample_cli.engine.bands import Settings
@@ -51,9 +51,7 @@ def network_run(image: Path, info: ImageInfo, options: Options, model: Model, se
     """
     from upsample_cli.models.bands import NetworkRun
 
-    network, found = chosen_model(model.path, settings.device)
-    if found.sha256 != model.sha256:
-        raise UsageError(f"model {model.path} changed after the run was planned", "start the run again")
+    network = loaded_network(model, settings.device)
     layout = info.layout
     return NetworkRun(
         network,

@@ -86,6 +86,19 @@ def chosen_model(text: str, device: str = "cpu") -> tuple[Network, Model]:
         return _chosen(text, device, _stamp(text))
 
 
+def loaded_network(model: Model, device: str) -> Network:
+    """The network of a model that another process may have measured.
+
+    Raises:
+        UsageError: if the file is not the one that was measured.
+    """
+    with _choosing:
+        network, file = _built(model.path, device, _stamp(model.path))
+    if file.sha256 != model.sha256:
+        raise UsageError(f"model {model.path} changed after the run was planned", "start the run again")
+    return network
+
+
 def _stamp(text: str) -> tuple[int, int]:
     try:
         status = Path(text).stat()
