@@ -72,7 +72,9 @@ def test_a_weight_of_another_shape_and_infinite_weights_are_refused(tmp_path):
     state = state_of(networks.compact)
     key = next(key for key in state if key.endswith("bias"))
     save_file(state | {key: torch.zeros(99)}, tmp_path / "shape.safetensors")
-    refused(tmp_path / "shape.safetensors", "spandrel cannot build RealESRGAN Compact of these weights: .*size mismatch")
+    refused(
+        tmp_path / "shape.safetensors", "spandrel cannot build RealESRGAN Compact of these weights: .*size mismatch"
+    )
     save_file(state | {key: torch.full_like(state[key], torch.inf)}, tmp_path / "inf.safetensors")
     refused(tmp_path / "inf.safetensors", "holds infinities or NaN")
 

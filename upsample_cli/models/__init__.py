@@ -2,3 +2,6 @@
 
 Their architectures are those of spandrel. Nothing in a file is executed.
 """
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+"""Extensions of files of weights that can hold a network."""

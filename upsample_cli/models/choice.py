@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from upsample_cli.models.network import Network
     from upsample_cli.models.state import ModelFile
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
-"""Extensions of files of weights that can hold a network."""
-
 _choosing = Lock()
 
 

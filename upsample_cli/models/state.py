@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.weights.files import faults_named, read_state
 from upsample_cli.kernels.weights.readers import opened_safetensors
-from upsample_cli.models.choice import SUFFIXES
-
-if TYPE_CHECKING:
-    import torch
+from upsample_cli.models import SUFFIXES
 
 MOST_PARAMETERS = 2**28
 """The most numbers in a file: a GiB of float32, and eight times the largest published super-resolution networks."""
@@ -41,7 +38,7 @@ class ModelFile:
 
     path: Path
     sha256: str
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Any]
     licence: str
 
     def without_tensors(self) -> ModelFile:
@@ -49,7 +46,7 @@ class ModelFile:
         return replace(self, tensors={})
 
     @property
-    def candidates(self) -> list[dict[str, torch.Tensor]]:
+    def candidates(self) -> list[dict[str, Any]]:
         """The state dictionaries that the file may hold: all of it, then those inside known wrappers."""
         found = [self.tensors]
         wrappers = [name for name in _WRAPPERS if any(key.startswith(f"{name}.") for key in self.tensors)]
@@ -95,7 +92,7 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
             raise ImageError(path, f"a name in it counts above {_LARGEST_INDEX}", kind="unsupported")
 
 
-def _tensor(path: Path, key: str, value: Any) -> torch.Tensor:
+def _tensor(path: Path, key: str, value: Any) -> Any:
     import torch
 
     tensor = torch.as_tensor(value).detach()

@@ -17,7 +17,7 @@ from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import FORMATS, read_format
 from upsample_cli.images.model import Layout
 from upsample_cli.images.streams import NAME, image_input, spooled
-from upsample_cli.models.choice import SUFFIXES
+from upsample_cli.models import SUFFIXES
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
