@@ -22,6 +22,7 @@ TORCH_AT_ONCE = {
             "arrays", "cuda", "layer", "pytorch", "torch_device", "routes.race", "routes.triton",
         )
     ),
+    *(f"upsample_cli.models.{name}" for name in ("bands", "measuring", "meter", "network")),
     "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check", "upsample_cli.transforms",
 }  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
@@ -43,7 +44,8 @@ HOMES = {
     "safetensors": {"upsample_cli.tconv", "upsample_cli.kernels.weights", "upsample_cli.quality.file"},
     "torch": TORCH_AT_ONCE
     | {f"upsample_cli.{name}" for name in ("engine.devices", "enlarge.computing")}
-    | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "tconv")},
+    | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "models.state", "tconv")},
+    "spandrel": {"upsample_cli.models.network"},
     "torchvision": {"upsample_cli.transforms"},
     "triton": {"upsample_cli.engine.routes.triton"},
     "distributed": {"upsample_cli.batch.cluster"},

@@ -31,6 +31,7 @@ FAILURES = {
     "timeout": "the image took longer than the limit",
     "loss-refused": "a loss that `strict` does not allow",
     "no-kernel": "no kernel suits the image",
+    "no-model": "the network of the user's own cannot enlarge the image, or is not one that can be used",
     "no-engine": "the engine that was asked for cannot enlarge the image",
     "cannot-hold": "the output's format cannot hold the enlarged image",
     "exists": "the output exists already",

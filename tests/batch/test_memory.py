@@ -12,7 +12,9 @@ from PIL import Image
 from support.jobs import job_of
 
 from upsample_cli.batch import memory
-from upsample_cli.batch.memory import Admission, available_bytes, budget_bytes, job_bytes, worker_count
+from upsample_cli.batch.memory import Admission, budget_bytes, job_bytes, worker_count
+from upsample_cli.engine import available
+from upsample_cli.engine.available import available_bytes
 from upsample_cli.enlarge.options import Options
 from upsample_cli.images.model import Layout
 
@@ -116,8 +118,8 @@ def test_a_finished_image_frees_its_memory():
 @pytest.fixture
 def system(tmp_path, monkeypatch):
     """A /proc and a /sys/fs/cgroup that a test can fill with files."""
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(available, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(available, "_GROUPS", tmp_path / "groups")
 
     def write(**files):
         for name, text in files.items():
@@ -148,7 +150,7 @@ def test_version_1_control_groups_limit_the_memory_too(system):
 
 
 def test_without_information_from_the_system_memory_is_unlimited(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "none")
+    monkeypatch.setattr(available, "_PROC", tmp_path / "none")
     assert (available_bytes(), budget_bytes(Options())) == (None, None)
     assert worker_count(10**6, "cpu") == memory.core_count()
 

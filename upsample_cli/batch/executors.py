@@ -62,13 +62,14 @@ def executor_for(
             cluster, jobs, options, carrier, watcher, token=token, timeout_s=timeout_s, warn=warn, debug=debug
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
-        if jobs:
+        if jobs and options.model is None:
             threading.Thread(target=_choose_route, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # one image does not need it
     from upsample_cli.batch.workers.worker import Assignment
 
-    slots = worker_count(count, options.device) if workers is None else min(workers, count)
+    default = worker_count(count, options.device) if options.model is None else 1  # a network uses all cores
+    slots = default if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carrier, cores)
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
+from upsample_cli.engine.available import available_bytes
 from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.drivers import has_cuda_driver
 from upsample_cli.enlarge.job import Job
@@ -17,8 +17,6 @@ _WORKER_BYTES = 160 * 2**20
 
 _TORCH_WORKER_BYTES = 600 * 2**20
 """The same with Python's torch, which devices other than the CPU need. Measured: 560 MiB."""
-
-_PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 _SHARE = 0.5
 """Share of the available memory that images in flight may take by default."""
@@ -57,6 +55,7 @@ def job_bytes(job: Job) -> int:
     For large images it is within a factor of two, except where compiled sums reduce to another size: there it is too
     large.
 
+    >>> from pathlib import Path
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
     >>> from upsample_cli.images.model import ImageInfo
     >>> resolved = Resolved("jpeg", Layout("rgb"), None, KernelChoice("bilinear", 2), (6000, 8000))
@@ -72,7 +71,8 @@ def job_bytes(job: Job) -> int:
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)
     reduced = 0 if job.size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
-    return pixels * decoded + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
+    working = 0 if job.resolved.model is None else job.resolved.model.whole_bytes(job.height, job.width)
+    return pixels * decoded + working + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
 
 
 def _pixel_bytes(layout: Layout, of_colour: int) -> int:
@@ -109,55 +109,6 @@ def worker_count(jobs: int, device: str) -> int:
     worker_bytes = _TORCH_WORKER_BYTES if imports_torch else _WORKER_BYTES
     fitting = core_count() if available is None else int(_SHARE * available) // worker_bytes
     return max(1, min(jobs, core_count(), fitting))
-
-
-def available_bytes() -> int | None:
-    """Memory that this process and its control group can still take without swapping; None if unknown."""
-    found = [free for free in (_free_of_machine(), _free_of_group()) if free is not None]
-    return min(found, default=None)
-
-
-def _free_of_machine() -> int | None:
-    fields = _fields(_PROC / "meminfo")
-    return None if "MemAvailable:" not in fields else fields["MemAvailable:"] * 1024
-
-
-def _free_of_group() -> int | None:
-    """The smallest amount left by a control group of this process. Source: the manuals of cgroup v1 and v2."""
-    free: list[int] = []
-    for line in _lines(_PROC / "self/cgroup"):
-        _, controllers, name = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root = _GROUPS / controllers
-        limit, used = ("memory.max", "memory.current") if not controllers else (
-            "memory.limit_in_bytes", "memory.usage_in_bytes")  # fmt: skip
-        group = root / name.lstrip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(root):
-                break
-            bounds = [_number(folder / file) for file in (limit, used)]
-            if bounds[0] is not None and bounds[1] is not None:
-                cached = _fields(folder / "memory.stat").get("inactive_file", 0)  # released on demand
-                free.append(max(0, bounds[0] - bounds[1] + cached))
-    return min(free, default=None)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _fields(path: Path) -> dict[str, int]:
-    rows = (line.split() for line in _lines(path))
-    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
-
-
-def _number(path: Path) -> int | None:
-    lines = _lines(path)
-    return int(lines[0]) if lines and lines[0].isdigit() else None
 
 
 class Admission:

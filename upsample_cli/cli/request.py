@@ -106,6 +106,8 @@ class Request:
     def _check_cluster(self) -> None:
         if not self.cluster:
             raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
+        if self.options.model is not None:
+            raise UsageError("--model does not go with --cluster", "enlarge with a network on this machine")
         if self.workers is not None:
             raise UsageError("--workers does not go with --cluster", "leave it out: the cluster has its own workers")
         if is_streamed(self.inputs, self.output):

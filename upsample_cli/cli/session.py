@@ -15,7 +15,7 @@ from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
-from upsample_cli.cli.report.chosen import chosen_formats
+from upsample_cli.cli.report.chosen import chosen_formats, networks
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
@@ -75,8 +75,8 @@ class Session:
         )
 
     def announce(self, jobs: Sequence[Job]) -> None:
-        """Say once which formats outputs get that nobody chose."""
-        for line in chosen_formats(jobs, self.request.options):
+        """Say once which formats outputs get that nobody chose, and what is known about a network."""
+        for line in [*chosen_formats(jobs, self.request.options), *networks(jobs)]:
             if line not in self._announced and not self.request.quiet:
                 self.reporters.report.message("note", "bold", line)
             self._announced.add(line)

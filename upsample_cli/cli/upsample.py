@@ -42,6 +42,7 @@ def upsample(
     name: option.Name = DEFAULT_NAME,
     strict: option.Strict = False,
     kernel: option.Kernel = "bilinear",
+    model: option.Model = None,
     border: option.Border = "replicate",
     alpha: option.Alpha = "premultiplied",
     depth: option.Depth = "keep",

@@ -149,6 +149,14 @@ Kernel = Annotated[
         "network of whole numbers (.safetensors).",
     ),
 ]
+Model = Annotated[
+    str | None,
+    _pixels_option(
+        metavar="FILE",
+        help="A super-resolution network of your own (.safetensors, .pth) in place of the kernel; needs the extra "
+        "models. Its factor is used. Seam-free, not exact.",
+    ),
+]
 Border = Annotated[
     str,
     _pixels_option(

@@ -41,7 +41,7 @@ def decided(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, optio
         UsageError: if the format does not have the quality.
     """
     is_large = metadata.tags is not None or _size(metadata) > _MOST_METADATA
-    if is_large or options.kernel not in KERNEL_NAMES:  # a file of weights may change
+    if is_large or options.kernel not in KERNEL_NAMES or options.model is not None:  # a file of weights may change
         return _decided(image, info, metadata, fmt, options, output)
     key = info, metadata, fmt.name, options, output.suffix
     known = _known.get(key)

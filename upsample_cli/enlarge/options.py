@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Literal, cast
 
@@ -21,12 +21,15 @@ from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.images.model import Depth
 from upsample_cli.kernels.choice import chosen_kernel, is_network
+from upsample_cli.models.choice import model_factor
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
 OutputDepth = Literal["keep", "8", "16"]
 DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
 DEFAULT_FACTOR = 2
+_WITHOUT_MODEL = ("size", "width", "height", "fit", "print", "kernel", "border", "linear_light", "engine")
+"""Options that do not go with a network: it has one factor, its own border, and sees pixels as they are encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Options:
         max_pixels: largest input accepted.
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
             the profile, and an Exif orientation that says that the image is upright.
+        model: a file of weights (.safetensors, .pth or .pt) of a super-resolution network, which enlarges in place of
+            the kernel; None for the kernel. The factor is that of the network.
         dpi: the resolution to write into outputs, in dots per inch; None to keep that of the input.
         keep_times: give new outputs the times of modification and access of their inputs, and their owner, group and
             mode as far as allowed.
@@ -95,8 +100,11 @@ class Options:
     print: str | None = None
     dpi: int | None = None
     keep_times: bool = False
+    model: str | None = None
 
     def __post_init__(self) -> None:
+        if self.model is not None:
+            self._take_factor(self.model)
         if self.factor is not None:
             object.__setattr__(self, "factor", parsed_factor(self.factor))
         elif (self.size, self.width, self.height, self.fit, self.print) == (None,) * 5:
@@ -133,6 +141,23 @@ class Options:
         if self.format is not None:
             check_quality(format_named(self.format), self.quality)
             self._check_extension(format_named(self.format))
+
+    def _take_factor(self, model: str) -> None:
+        """Take the factor of a network. Settings that would have no effect, or another one, are refused.
+
+        Raises:
+            UsageError: if there are such settings, or the file is not a network.
+        """
+        setting = Setting("model")
+        usual = {field.name: field.default for field in fields(self)}
+        for name in _WITHOUT_MODEL:
+            if getattr(self, name) != usual[name]:
+                raise UsageError(joined((Setting(name),), " does not go with ", (setting,)), "leave one out")
+        factor = model_factor(model)
+        if self.factor is not None and parsed_factor(self.factor) != factor:
+            asked = Setting("factor", factor_text(parsed_factor(self.factor)))
+            raise UsageError(joined(f"model {model} enlarges {factor} times, not by ", (asked,)), "leave it out")
+        object.__setattr__(self, "factor", factor)
 
     def _check_extension(self, fmt: Format) -> None:
         suffix = template_suffix(self.name) or ""

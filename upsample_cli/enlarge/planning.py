@@ -105,6 +105,8 @@ def check_output(job: Job, options: Options, free: Callable[[str], int | None] =
 
 
 def _check_kernel_stays(job: Job, options: Options) -> None:
+    if options.model is not None and is_same_file(job.output, Path(options.model)):
+        raise UsageError((f"{job.output} holds the ", Setting("model")), ("give another ", Setting("output")))
     if options.kernel in KERNEL_NAMES:
         return
     from upsample_cli.kernels.weights.files import split_place  # imports numpy
@@ -205,7 +207,7 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
         index=index,
         width=output_width,
         height=output_height,
-        kernel=_kernel_field(options.kernel),
+        kernel=_kernel_field(options.kernel) if options.model is None else Path(options.model).stem,
     )
     is_default = wanted.is_size and options.name == DEFAULT_NAME
     return named(SIZE_NAME if is_default else options.name, fields, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from upsample_cli.enlarge.networks import usable_network
 from upsample_cli.enlarge.options import DEPTHS, Options
 from upsample_cli.errors import ImageError, Loss, Setting, Text, UsageError, joined
 from upsample_cli.geometry.output_size import Size
@@ -13,6 +14,7 @@ from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.kernels.choice import chosen_kernel, kernel_losses
 from upsample_cli.kernels.network import AnyKernel
+from upsample_cli.models.choice import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Resolved:
         losses: what the reader and the output's format lose.
         remarks: effects of the options that a user may not expect.
         possible: what may be lost, depending on the pixels.
+        model: the network that enlarges in place of the kernel, which then enlarges only alpha; None without one.
     """
 
     format: str
@@ -64,6 +67,7 @@ class Resolved:
     losses: tuple[Loss, ...] = ()
     remarks: tuple[Loss, ...] = ()
     possible: tuple[Loss, ...] = ()
+    model: Model | None = None
 
     @property
     def warnings(self) -> tuple[Loss, ...]:
@@ -111,7 +115,8 @@ def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, optio
     )
     size = options.output_size.of(info.height, info.width)
     losses = (*info.losses, *form.losses)
-    return Resolved(fmt.name, form.layout, form.frames, kernel, size, losses, remarks, form.possible)
+    model = usable_network(image, info, options)
+    return Resolved(fmt.name, form.layout, form.frames, kernel, size, losses, remarks, form.possible, model)
 
 
 def is_premultiplied(layout: Layout, options: Options) -> bool:

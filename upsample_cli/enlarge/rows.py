@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.enlarge.computing import computed_layout, settings_and_arithmetic
 from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.networks import network_run, not_finite
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import Resolved
 from upsample_cli.errors import Loss
@@ -72,17 +74,23 @@ def enlarge_rows(
         return light.linear(rows) if light else rows
 
     shape = (info.height, info.width, info.layout.channels)
-    weigh, done = filter_for(options.kernel), 0
-    for band in resized_bands(
-        read,
-        shape,
-        size,
-        settings=settings,
-        arithmetic=arithmetic,
-        weigh=weigh,
-        stop=run.stop,
-        on_route=run.routes.append,
-    ):
+    done = 0
+    if resolved.model is not None:
+        run.routes.append(f"network {resolved.model.architecture}")
+        network = network_run(run.job.input, info, options, resolved.model, settings)
+        bands = network.bands(read, run.stop, partial(not_finite, run.job.input))
+    else:
+        bands = resized_bands(
+            read,
+            shape,
+            size,
+            settings=settings,
+            arithmetic=arithmetic,
+            weigh=filter_for(options.kernel),
+            stop=run.stop,
+            on_route=run.routes.append,
+        )
+    for band in bands:
         rows = light.levels(band) if light else band
         sink.write_rows(convert_rows(rows, computed, resolved.layout, metadata.icc_profile))
         before, done = done, done + len(band)

@@ -8,6 +8,7 @@ Because the halo is complete, the way an image is cut never changes a pixel of t
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -169,3 +170,37 @@ def plan_for_budget(
     least_rows = min(height, least_rows)
     tile_width = min(width, max(16, pixels // least_rows))
     return Plan(height, width, halo, min(height, max(1, pixels // tile_width)), tile_width)
+
+
+def plan_on_grid(height: int, width: int, *, halo: int, grid: int, pixels: int, tile_size: int | None) -> Plan | None:
+    """The tiles of an image, as large as the memory allows and on the grid; None if not even the smallest fits.
+
+    Args:
+        height, width: size of the image.
+        halo: input pixels that a network needs around a core; a multiple of the grid.
+        grid: tiles start at multiples of it.
+        pixels: the most input pixels of a tile with its halo.
+        tile_size: the wanted side of a tile's core; it is rounded up to the grid.
+
+    >>> plan_on_grid(100, 80, halo=16, grid=8, pixels=3000, tile_size=None)
+    Plan(height=100, width=80, halo=16, tile_height=16, tile_width=16, wraps=False)
+    """
+    if tile_size is None:
+        if height * width <= pixels:
+            return Plan(height, width, halo, height, width)
+        side = (math.isqrt(pixels) - 2 * halo) // grid * grid
+        if side < 1:
+            return None
+        return Plan(height, width, halo, min(side, height), min(side, width))
+    side = -(-tile_size // grid) * grid
+    largest = min(side + 2 * halo, height) * min(side + 2 * halo, width)
+    return Plan(height, width, halo, min(side, height), min(side, width)) if largest <= pixels else None
+
+
+def core_of(span: Span, factor: int) -> slice:
+    """The outputs of a span's core, in those of the span with its halo.
+
+    >>> core_of(Span(8, 16, 99, 4), 2)
+    slice(8, 24, None)
+    """
+    return slice((span.start - span.first) * factor, (span.stop - span.first) * factor)

@@ -29,7 +29,11 @@ _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NAME = re.compile("[a-z][a-z0-9_]{,39}")
 _LONGEST_TEXT = 1 << 15  # holds a path of 4096 characters, each escaped in JSON
 _LATEST_NS = (1 << 63) - 1
-_NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "other weights in the file"}
+_NAMES = {
+    "algorithm": "another version of the algorithm",
+    "kernel_sha256": "other weights in the file",
+    "model_sha256": "another network in the file",
+}
 
 
 def settings_text(options: Options, *, conditions: bool = False) -> str:
@@ -57,6 +61,8 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
         from upsample_cli.kernels.weights.files import split_place  # imports numpy
 
         chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # the file may change
+    if options.model is not None:
+        chosen["model_sha256"] = sha256_of(options.model)
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
 
 
@@ -97,6 +103,8 @@ def settings_differences(before: str, now: str) -> Text:
     changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     if "kernel" in changed:
         changed = [name for name in changed if name != "kernel_sha256"]
+    if "model" in changed:
+        changed = [name for name in changed if name != "model_sha256"]
     return listed([_setting_text(name, old.get(name)) for name in changed], " and ")
 
 

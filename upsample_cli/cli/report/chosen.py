@@ -1,4 +1,4 @@
-"""The formats of outputs that nobody chose, because the input's format is not written."""
+"""What a run says before its first pixel: the formats that nobody chose, and how a network can be cut into tiles."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def chosen_formats(jobs: Iterable[Job], options: Options) -> list[str]:
         f"{', '.join(sorted(read))}: read and not written, so the output is {written}; choose with --format"
         for written, read in sorted(found.items())
     ]
+
+
+def networks(jobs: Iterable[Job]) -> list[str]:
+    """A line for the network that enlarges, with its class."""
+    models = dict.fromkeys(job.resolved.model for job in jobs if job.resolved.model is not None)
+    return [f"{model.path}: {model.architecture}, {model.factor} times, {model.class_text}" for model in models]

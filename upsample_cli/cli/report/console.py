@@ -203,6 +203,7 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
+        **({} if options.model is None else {"model": options.model}),
         **({} if options.print is None else {"print": options.print}),
         **({} if options.dpi is None else {"dpi": options.dpi}),
     }

@@ -17,6 +17,7 @@ from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import FORMATS, read_format
 from upsample_cli.images.model import Layout
 from upsample_cli.images.streams import NAME, image_input, spooled
+from upsample_cli.models import SUFFIXES
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _TURNS = {
     8: "turned left",
 }  # fmt: skip
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="The image; - for standard input.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="The image, or weights of a network; - for standard input.")]
 Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 1 to 64, for the sizes of the outputs.")]
 
 
@@ -44,11 +45,19 @@ def info_command(
 ) -> None:
     """Show what an image file contains, and what each output format would lose.
 
+    For a file of weights (.safetensors, .pth, .pt), show the network in it and how it can be cut into tiles.
+
     \b
     Examples:
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
+      tconv info network.safetensors
     """
+    if file.lower().endswith(SUFFIXES):
+        from upsample_cli.cli.tconv.info_model import print_model
+
+        print_model(file, as_document=as_document)
+        return
     from upsample_cli.images.about import about_image  # imports Pillow
 
     if not 1 <= factor <= MAX_FACTOR:

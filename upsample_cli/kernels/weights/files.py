@@ -78,14 +78,7 @@ def read_weights(place: str) -> Weights:
     if path.suffix.lower() not in WEIGHT_READERS:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
     with faults_named(path):
-        refuse_special(path)
-        with path.open("rb") as file:
-            source = opened(path, file)
-            state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
-            if not os.path.samestat(source.status, path.stat()):
-                raise ImageError(
-                    path, "was replaced while it was read", "leave it alone, and try again", kind="changed"
-                )
+        source, state = read_state(path)
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
         bias_key = _bias_key(key)
@@ -98,6 +91,21 @@ def read_weights(place: str) -> Weights:
             kind="unsupported",
         )
     return Weights(source, key, weight, bias, state)
+
+
+def read_state(path: Path) -> tuple[OpenedFile, State]:
+    """The file as it was opened, and its arrays or tensors by key. Call it inside `faults_named`.
+
+    Raises:
+        ImageError: if the file was replaced while it was read.
+    """
+    refuse_special(path)
+    with path.open("rb") as file:
+        source = opened(path, file)
+        state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
+        if not os.path.samestat(source.status, path.stat()):
+            raise ImageError(path, "was replaced while it was read", "leave it alone, and try again", kind="changed")
+    return source, state
 
 
 def _bias_key(key: str) -> str:
