@@ -17,8 +17,8 @@ from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.enlarge.options import Options
-from upsample_cli.kernels import choice, network
-from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.kernel import NETWORKS, kernel_named
+from upsample_cli.kernels.network import shipped_file
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -26,16 +26,6 @@ pytestmark = pytest.mark.usefixtures("in_tmp_path")
 @pytest.fixture
 def net(in_tmp_path):
     return network_file(Path("n.safetensors"), random_network(2, 4, 2), 2)
-
-
-@pytest.fixture
-def shipped(net, monkeypatch):
-    """The network of factor 2 as the only one that comes with the package."""
-    monkeypatch.setattr(choice, "shipped_file", lambda factor: Path(f"/none/{factor}" if factor != 2 else net))
-    monkeypatch.setattr(choice, "shipped_factors", lambda: (2,))
-    choice._shipped_network.cache_clear()
-    yield
-    choice._shipped_network.cache_clear()
 
 
 def pixels_of(path):
@@ -53,17 +43,16 @@ def test_a_network_enlarges_a_file(mode, engine, net):
     assert np.array_equal(pixels_of("out.png"), wanted)
 
 
-def test_the_shipped_network_has_a_name(net, shipped):
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_shipped_networks_have_names(name, factor):
     save("in.png", (9, 14))
-    ended = upsample("in.png", "-o", "out.png", "--kernel", "net")
+    ended = upsample("in.png", "-o", "out.png", "--kernel", name, "-f", factor)
     assert ended.status == 0, ended.err
-    assert np.array_equal(pixels_of("out.png"), expected(net, pixels_of("in.png"), 2))
-    refused = upsample("in.png", "-o", "x.png", "--kernel", "net", "--factor", "5")
-    assert refused.status == 2
-    assert "there is no network for factor 5, only for 2" in refused.err
+    assert np.array_equal(pixels_of("out.png"), expected(shipped_file(name, factor), pixels_of("in.png"), factor))
 
 
-def test_tconv_compare_takes_a_network(shipped, capsys, monkeypatch):
+def test_tconv_compare_takes_a_network(capsys, monkeypatch):
     save("in.png", (64, 64))
     status, out, err = call(capsys, monkeypatch, "compare", "in.png", "--rounds", "0")
     assert status == 0, err
@@ -148,11 +137,8 @@ def test_tconv_kernel_has_no_taps_of_a_network(capsys, monkeypatch):
     assert "is a network, not one layer" in err
 
 
-def test_a_network_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setattr(choice, "shipped_factors", lambda: ())
-    choice._shipped_network.cache_clear()
+def test_a_network_that_is_not_there_is_one_line():
     save("in.png", (8, 9))
-    ended = upsample("in.png", "--kernel", "net")
+    ended = upsample("in.png", "--kernel", "net", "-f", "5")
     assert ended.status == 2
-    assert "there is no network" in ended.err
-    assert network.shipped_file(2).name == "net_x2.safetensors"
+    assert "there is no network for factor 5, only for 2, 3, 4" in ended.err

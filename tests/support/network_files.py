@@ -69,11 +69,14 @@ def expected(path: str | Path, pixels: Array, factor: int, *, border: str = "rep
     offset = np.tile(tensors["detail.offset"], (height, width))
     detail = sum(_transposed(planes[c], tensors["detail.weight"][c, 0], factor, 1) for c in range(len(planes))) + offset
     linear = tensors["linear.weight"][0, 0]
+    total = int(linear[::factor, ::factor].sum())  # a power of 2
     core = padded[reach - 3 : len(padded) - reach + 3, reach - 3 : padded.shape[1] - reach + 3]
     out = np.zeros((height * factor, width * factor, pixels.shape[2]), np.int64)
     if not alpha:
         for channel in range(pixels.shape[2]):
-            out[..., channel] = (_transposed(core[..., channel], linear, factor, 3) + deep * detail + 1024) >> 11
+            out[..., channel] = (
+                _transposed(core[..., channel], linear, factor, 3) + deep * detail + total // 2
+            ) // total
         return out.clip(0, most).astype(pixels.dtype)
     opaque = np.array(
         [
@@ -83,7 +86,7 @@ def expected(path: str | Path, pixels: Array, factor: int, *, border: str = "rep
     )
     detail = deep * detail * opaque.repeat(factor, 0).repeat(factor, 1)
     alphas = _transposed(core[..., -1], linear, factor, 3)
-    out[..., -1] = (alphas + 1024) >> 11
+    out[..., -1] = (alphas + total // 2) // total
     for channel in range(pixels.shape[2] - 1):
         sums = _transposed(core[..., channel] * core[..., -1], linear, factor, 3)
         sums = np.where(alphas > 0, sums + detail * most, 0)

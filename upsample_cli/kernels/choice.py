@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upsample_cli.errors import GeometryError, ImageError, Loss, Setting, UsageError, joined
-from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORK, Kernel, kernel_named
-from upsample_cli.kernels.network import AnyKernel, Network, shipped_factors, shipped_file
+from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORKS, Kernel, kernel_named
+from upsample_cli.kernels.network import FACTORS, AnyKernel, Network, shipped_file
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
 
@@ -52,8 +52,8 @@ def chosen_kernel(text: str, factor: int) -> AnyKernel:
     >>> chosen_kernel("lanczos3", 2).halo
     3
     """
-    if text == NETWORK:
-        return _shipped_network(checked_factor(factor))
+    if text in NETWORKS:
+        return _shipped_network(text, checked_factor(factor))
     return kernel_named(text, factor) if text in KERNEL_NAMES else _of_file(text, factor)[0]
 
 
@@ -64,22 +64,21 @@ def is_network(text: str) -> bool:
         UsageError: if the file is not a valid network.
     """
     if text in KERNEL_NAMES:
-        return text == NETWORK
+        return text in NETWORKS
     return text.lower().endswith(".safetensors") and _network_of_file(text, _stamp(Path(text))) is not None
 
 
 @functools.lru_cache(maxsize=4)
-def _shipped_network(factor: int) -> Network:
-    if factor not in shipped_factors():
-        others = f", only for {', '.join(map(str, shipped_factors()))}" if shipped_factors() else ""
+def _shipped_network(name: str, factor: int) -> Network:
+    if factor not in FACTORS:
         raise UsageError(
-            f"there is no network for factor {factor}{others}",
+            f"there is no network for factor {factor}, only for {', '.join(map(str, FACTORS))}",
             ("use ", Setting("kernel", "lanczos3")),
         )
     from upsample_cli.kernels.weights.network_file import network_of_file  # imports numpy
 
     with _faults_of_run():
-        network = network_of_file(shipped_file(factor), NETWORK)
+        network = network_of_file(shipped_file(name, factor), name)
     assert network is not None
     return network
 

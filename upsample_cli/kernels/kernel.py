@@ -20,10 +20,10 @@ from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, che
 from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
 
-NETWORK = "net"
+NETWORKS = ("net", "net-photo")
 """The name of the networks that come with the package; see `network.py`."""
 
-KERNEL_NAMES = (*PROFILES, FITTED, NETWORK)
+KERNEL_NAMES = (*PROFILES, FITTED, *NETWORKS)
 """Names that are not files: kernels with a formula, the ones fitted to photographs, and networks."""
 
 

@@ -10,7 +10,6 @@ exact; `engine/routes/network.py` computes it. For the code around them, a netwo
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -21,6 +20,7 @@ from upsample_cli.kernels.kernel import Kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FACTORS = (2, 3, 4)
 MOST_CHANNELS, MOST_LAYERS = 32, 8
 LINEAR_TAPS = 7
 """Input pixels along an axis that the linear kernel takes."""
@@ -109,12 +109,6 @@ class Network:
 AnyKernel: TypeAlias = Kernel | Network
 
 
-def shipped_file(factor: int) -> Path:
-    """The file of the network that comes with the package; it exists only for some factors."""
-    return Path(__file__).with_name(f"net_x{factor}.safetensors")
-
-
-@functools.cache
-def shipped_factors() -> tuple[int, ...]:
-    """The factors of the networks that come with the package."""
-    return tuple(factor for factor in range(2, 9) if shipped_file(factor).is_file())
+def shipped_file(name: str, factor: int) -> Path:
+    """The file of a network that comes with the package. `python -m benchmarks.fit_network` makes them."""
+    return Path(__file__).with_name(f"{name}_x{factor}.safetensors")

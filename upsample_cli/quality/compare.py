@@ -13,7 +13,7 @@ import numpy as np
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.model import Rows
 from upsample_cli.kernels.choice import chosen_kernel
-from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORK
+from upsample_cli.kernels.kernel import KERNEL_NAMES, NETWORKS
 from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.quality.degrade import Luma
@@ -101,7 +101,7 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
         try:
             kernel = chosen_kernel(name, factor)
         except UsageError:
-            if names is None and name in (FITTED, NETWORK):  # it does not exist for every factor
+            if names is None and name in (FITTED, *NETWORKS):  # it does not exist for every factor
                 continue
             raise
         if reason := kernel.misfit(channels, has_alpha=False):

@@ -16,7 +16,7 @@ from upsample_cli.errors import Setting, Text, listed
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 """Increase it when the same settings, or the defaults, give different pixels than before."""
 
 Stamp = tuple[int, int]

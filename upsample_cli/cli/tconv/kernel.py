@@ -12,7 +12,7 @@ from upsample_cli.cli.tconv.options import whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
-from upsample_cli.kernels.kernel import NETWORK
+from upsample_cli.kernels.kernel import NETWORKS
 from upsample_cli.kernels.profiles import PROFILES
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
@@ -81,10 +81,10 @@ def kernel_command(
             f"kernel {FITTED!r} is not an outer product of taps, so there are none to print",
             f"enlarge with it by upsample --kernel {FITTED}, or make a file of such weights: tconv fit",
         )
-    if kernel == NETWORK:
+    if kernel in NETWORKS:
         raise UsageError(
-            f"kernel {NETWORK!r} is a network, not one layer, so there are no taps to print",
-            f"enlarge with it by upsample --kernel {NETWORK}",
+            f"kernel {kernel!r} is a network, not one layer, so there are no taps to print",
+            f"enlarge with it by upsample --kernel {kernel}",
         )
     paths = output or []
     if depthwise is None:

@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError
 from upsample_cli.kernels.kernel import Kernel
-from upsample_cli.kernels.network import LINEAR_TAPS, MOST_CHANNELS, MOST_LAYERS, Convolution, Network
+from upsample_cli.kernels.network import FACTORS, LINEAR_TAPS, MOST_CHANNELS, MOST_LAYERS, Convolution, Network
 from upsample_cli.kernels.weights.files import METADATA_KEY, faults_named
 from upsample_cli.kernels.weights.readers import opened_safetensors
 from upsample_cli.special_files import refuse_special
 
 FORMAT, VERSION = "upsample-net", 1
-FACTORS = (2, 3, 4)
 _MOST_BITS, _MOST_SHIFT = 16, 24
 _WHOLE_IN_FLOAT32, _WHOLE_IN_INT32 = 2**24, 2**31
 
