@@ -9,7 +9,7 @@ def enlarge(instructions: str, padded: NDArray[Any], out: NDArray[Any], /, *sett
 def enlarge_twofold(instructions: str, padded: NDArray[Any], out: NDArray[Any], /) -> None: ...
 def resample(instructions: str, source: NDArray[Any], /, *settings: Any) -> None: ...
 
-# Of a network of whole numbers: its trunk's layers (weights, biases, shifts) and its detail, from luma with a rim of one
+# The layers (weights, biases, shifts) and the detail of a network of whole numbers, from luma with a rim of one
 # pixel for each convolution. The last argument is an instruction set; by default the fastest.
 def net_detail(
     luma: NDArray[np.uint8],
@@ -21,7 +21,7 @@ def net_detail(
     /,
 ) -> None: ...
 
-# A linear kernel (outputs of a pixel, 7, 7) on pixels with a rim of three, plus the detail, divided by 2**bits (8 to 20).
+# A linear kernel (outputs of a pixel, 7, 7) on pixels with a rim of three, plus the detail, over 2**bits (8 to 20).
 def net_combine(
     pixels: NDArray[np.uint8 | np.uint16],
     linear: NDArray[np.int16],
