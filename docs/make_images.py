@@ -87,7 +87,7 @@ def hard_inputs() -> dict[str, Pixels]:
     samples = {}
     for name in ("text.png", "palette.png", "scene.jpg"):
         with Image.open(ROOT / "samples" / name) as image:
-            samples[name] = image.convert("RGB")
+            samples[name] = image.convert("RGBA").convert("RGB")  # Pillow warns about a transparent palette
     file = io.BytesIO()
     samples["scene.jpg"].save(file, "JPEG", quality=15)
     scene = np.asarray(samples["scene.jpg"]).astype(np.float64)

@@ -15,6 +15,10 @@ TOLERANCE = 0.5
 """Mean levels: letters and JPEG are as far off with other releases of FreeType and libjpeg (tests/test_samples.py)."""
 
 
+DRAWN = {"rim.png": "sheet", "net.png": "kernels_sheet"}
+"""File: the function that draws it."""
+
+
 def words(svg):
     """The text of a screenshot. Versions of rich differ in layout and style names."""
     return re.sub(r"&#160;|\s", "", "".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)))
@@ -23,13 +27,14 @@ def words(svg):
 def test_every_image_is_made_by_the_script_and_used_on_a_page():
     pages = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
     names = {path.name for path in FOLDER.iterdir()}
-    assert names == {"rim.png", *SCRIPT["SCREENS"]}
+    assert names == {*DRAWN, *SCRIPT["SCREENS"]}
     assert all(f"images/{name}" in pages for name in names)
 
 
-def test_the_crops_equal_those_of_the_samples():
-    drawn = np.asarray(SCRIPT["sheet"]()).astype(int)
-    with Image.open(FOLDER / "rim.png") as image:
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_crops_equal_those_of_the_samples(name):
+    drawn = np.asarray(SCRIPT[DRAWN[name]]()).astype(int)
+    with Image.open(FOLDER / name) as image:
         kept = np.asarray(image).astype(int)
     assert drawn.shape == kept.shape
     assert np.abs(drawn - kept).mean() <= TOLERANCE
