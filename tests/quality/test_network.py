@@ -1,4 +1,4 @@
-"""The network in training: its whole numbers against an oracle in numpy, and training that can be resumed."""
+"""The network in training: its file against an oracle in whole numbers, and training that can be resumed."""
 
 from pathlib import Path
 
@@ -9,10 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.numpy import save_file
+from support.network_files import expected
 
 from upsample_cli.errors import ImageError, UpsampleError, UsageError
 from upsample_cli.quality.degrade import Degradation
-from upsample_cli.quality.network.file import whole_tensors
+from upsample_cli.quality.network.file import whole_tensors, write_network
 from upsample_cli.quality.network.fit import Plan, enlarged, split_photos, training_of
 from upsample_cli.quality.network.model import Network, Shape, grid_for
 from upsample_cli.quality.network.saved import Saved, finish
@@ -49,47 +51,19 @@ def padded(image, margin):
     return np.pad(image, margin, mode="edge")
 
 
-def oracle(low, tensors, factor, bits):
-    """The enlarged image by whole numbers: windows for the trunk, scattered taps for the transposed convolutions."""
-    active = padded(low, REACH).astype(np.int64)[None]
-    for layer in range(4):
-        windows = np.lib.stride_tricks.sliding_window_view(active, (3, 3), axis=(1, 2))
-        sums = np.einsum("oimn,iyxmn->oyx", tensors[f"trunk.{layer}.weight"].astype(np.int64), windows)
-        sums += tensors[f"trunk.{layer}.bias"][:, None, None]
-        active = np.clip(sums >> tensors[f"trunk.{layer}.shift"][:, None, None].astype(np.int64), 0, 255)
-    detail = scattered(active, tensors["detail.weight"], factor)[factor:-factor, factor:-factor]
-    linear = scattered(padded(low, 3)[None].astype(np.int64), tensors["linear.weight"], factor)
-    linear = linear[3 * factor : -3 * factor, 3 * factor : -3 * factor]
-    offset = np.tile(tensors["detail.offset"], low.shape)
-    return np.clip((linear + detail + offset + (1 << bits - 1)) >> bits, 0, 255)
-
-
-def scattered(active, weight, factor):
-    """A transposed convolution whose padding is the margin of the image, in output pixels."""
-    channels, height, width = active.shape
-    size = weight.shape[-1]
-    found = np.zeros(((height - 1) * factor + size, (width - 1) * factor + size), np.int64)
-    for channel in range(channels):
-        for row in range(size):
-            for column in range(size):
-                tap = int(weight[channel, 0, row, column])
-                found[row : row + height * factor : factor, column : column + width * factor : factor] += (
-                    tap * active[channel]
-                )
-    padding = (size - factor) // 2
-    return found[padding:-padding, padding:-padding]
-
-
 NETWORK = random_network(2)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_the_whole_numbers_of_the_file_give_the_pixels_of_training(factor):
-    network, low = random_network(factor), photo(7)
+def test_the_file_gives_the_pixels_of_training(factor, tmp_path):
+    network, low, path = random_network(factor), photo(7), tmp_path / "a.safetensors"
+    write_network(network, path, {}, overwrite=False)
+    made = enlarged(low, network)
+    assert np.array_equal(made, expected(path, low[..., None], factor)[..., 0])
     tensors = whole_tensors(network)
-    assert np.array_equal(enlarged(low, network), oracle(low, tensors, factor, network.grid.bits))
     tensors["trunk.1.weight"][3, 4, 1, 1] ^= 64
-    assert not np.array_equal(enlarged(low, network), oracle(low, tensors, factor, network.grid.bits))
+    save_file(tensors, path)
+    assert not np.array_equal(made, expected(path, low[..., None], factor)[..., 0])
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
