@@ -24,6 +24,7 @@ from benchmarks.fit_kernels import DEGRADATION, FACTORS, PHOTOGRAPHS, SUPPORT, h
 from benchmarks.harness import machine, race
 from benchmarks.images import photograph
 from upsample_cli import upsample
+from upsample_cli.kernels.kernel import NETWORKS
 from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.quality.compare import kernels_for
@@ -62,14 +63,22 @@ PEERS: dict[str, Callable[[Pixels, int], Pixels]] = {
 
 
 def scores(factor: int) -> dict[str, tuple[float, float]]:
-    """Mean PSNR in dB and SSIM by contender; "fitted" on each photograph by a kernel fitted to the others."""
+    """Mean PSNR in dB and SSIM by contender; "fitted" on each photograph by a kernel fitted to the others.
+
+    Networks are not scored: those that come with the package have seen the photographs.
+    """
     found: dict[str, list[Errors]] = {}
     for part, kernels in zip(parts(factor), held_out(factor, (SUPPORT,)), strict=True):
-        own = kernels_for(None, factor, 1) | {FITTED: kernels[f"fitted {SUPPORT}x{SUPPORT}"]}
+        own = linear_kernels(factor) | {FITTED: kernels[f"fitted {SUPPORT}x{SUPPORT}"]}
         for name, error in errors_on(part, factor, own).items():
             found.setdefault(name, []).append(error)
     means = {name: mean_score(on_photographs) for name, on_photographs in found.items()}
     return {name: (round(mean.psnr_db, 2), round(mean.ssim, 4)) for name, mean in means.items()}
+
+
+def linear_kernels(factor: int) -> dict[str, AnyKernel]:
+    """All kernels that are not networks."""
+    return {name: kernel for name, kernel in kernels_for(None, factor, 1).items() if name not in NETWORKS}
 
 
 def errors_on(part: Part, factor: int, kernels: dict[str, AnyKernel]) -> dict[str, Errors]:
@@ -104,11 +113,11 @@ def table(figures: dict[str, Any]) -> str:
     heads = [head for factor in FACTORS for head in (f"x{factor}: PSNR / SSIM", "ms per MP")]
     best = {factor: max(psnr_db for psnr_db, _ in figures["scores"][str(factor)].values()) for factor in FACTORS}
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name in figures["scores"][str(FACTORS[0])]:
+    for name in figures["times"][str(FACTORS[0])]:
         cells = []
         for factor in FACTORS:
-            psnr_db, ssim = figures["scores"][str(factor)][name]
-            score = f"{psnr_db:.2f} / {ssim:.4f}"
+            psnr_db, ssim = figures["scores"][str(factor)].get(name, (0.0, 0.0))
+            score = f"{psnr_db:.2f} / {ssim:.4f}" if psnr_db else "[model card](model-card.md)"
             cells += [
                 f"**{score}**" if psnr_db == best[factor] else score,
                 f"{figures['times'][str(factor)][name]:.1f}",
