@@ -11,7 +11,7 @@ from support.hash_inputs import input_files
 OUTPUTS = ("jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "pnm")
 KERNELS = (
     "bilinear", "nearest", "bicubic", "bicubic-0.75", "mitchell", "catmull-rom", "lanczos2", "lanczos3", "bspline",
-    "gaussian", "fitted",
+    "gaussian", "fitted", "net",
 )  # fmt: skip
 FRAMEWORKS = ("keras", "tensorflow", "onnx", "caffe", "paddle", "mxnet")
 ONE_OF_EACH = ("rgb.png", "rgba.png", "png-16.png", "rgba16.png", "grey.png", "float32.tif", "jpeg-cmyk.jpg")
@@ -156,7 +156,7 @@ def _tconv():
         "kernel --factor 3 --channels 21",
         "kernel --factor 4 --axes 1",
         "kernel --factor 2,3,3",
-        *(f"kernel --factor 2 --kernel {name}" for name in KERNELS if name != "fitted"),
+        *(f"kernel --factor 2 --kernel {name}" for name in KERNELS if name not in ("fitted", "net")),
         "explain",
         "explain --stride 2",
         'explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1',
