@@ -207,7 +207,7 @@ class Options:
         factor = self.output_size.factor
         if self.linear_light and is_network(self.kernel):
             raise UsageError(
-                (Setting("kernel", self.kernel), " is a network for pixels as they are stored, not for light"),
+                (Setting("kernel", self.kernel), " is a network for pixels as they are stored, not for linear light"),
                 ("leave out ", Setting("linear_light"), ", or choose another ", Setting("kernel")),
             )
         try:

@@ -99,7 +99,7 @@ class Network:
             made: torch.Tensor = self._descriptor(image.to(self.device))
         expected = (1, self.channels, *(side * self.factor for side in image.shape[-2:]))
         if made.shape != expected:
-            raise ValueError(f"it makes {tuple(made.shape)} of {tuple(image.shape)}")
+            raise ValueError(f"its output for {tuple(image.shape)} is {tuple(made.shape)}")
         return made
 
     def _look_at(self, _module: Any, _given: Any, made: Any) -> None:
@@ -165,9 +165,9 @@ def _check(file: ModelFile, descriptor: Any) -> None:
     if purpose not in ("SR", "Restoration"):
         cause = f"{name} is for {purpose}, not for enlarging any image"
     elif channels not in ((3, 3), (1, 1)):
-        cause = f"{name} makes {channels[1]} channels of {channels[0]}, and images are RGB (3) or grey (1)"
+        cause = f"{name} has {channels[0]} input and {channels[1]} output channels, and images are RGB (3) or grey (1)"
     elif not 1 <= factor <= MAX_FACTOR:
-        cause = f"{name} enlarges {factor} times, and 1 to {MAX_FACTOR} are possible"
+        cause = f"{name} enlarges {factor} times, and only 1 to {MAX_FACTOR} times are supported"
     else:
         return
     raise ImageError(file.path, cause, "give another network", kind="no-model")
