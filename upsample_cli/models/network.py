@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from upsample_cli.engine.devices import device_support
-from upsample_cli.errors import STOPS, ImageError, UsageError
+from upsample_cli.errors import STOPS, ImageError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.models.meter import Meter
 from upsample_cli.models.state import ModelFile
@@ -144,8 +144,9 @@ def built_network(file: ModelFile, device: str = "cpu") -> Network:
             raise ImageError(path, f"spandrel cannot build {what}: {cause}", kind="no-model") from error
         _check(file, descriptor)
         return Network(descriptor, device)
-    next_step = "give a super-resolution network of an architecture in docs/models.md"
-    raise ImageError(path, "is not a network of an architecture that spandrel knows", next_step, kind="no-model")
+    known = "give a super-resolution network of an architecture in docs/models.md"
+    step = (known, ", or use ", Setting("kernel"), " for a file of tconv fit")
+    raise ImageError(path, "is not a network of an architecture that spandrel knows", step, kind="no-model")
 
 
 def _registry() -> Any:
