@@ -53,9 +53,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MADE = {
-    "README.md": {"photo_x2.jpg", "large.png", "shots_x2", "big", "page_x2.webp", "ball.webp", "bricks_x4.png"},
+    "README.md": {"photo_x2.jpg", "large.png", "shots_x2", "big", "page_x2.webp", "net.png", "bricks_x4.png"},
     "docs/guide.md": {
-        *("photo_x2.jpg", "photo_x1.5.jpg", "bricks_x4.png", "fitted.png", "pixels.png", "kernels.png", "ball.webp"),
+        *(
+            "photo_x2.jpg",
+            "photo_x1.5.jpg",
+            "bricks_x4.png",
+            "fitted.png",
+            "net.png",
+            "pixels.png",
+            "kernels.png",
+            "ball.webp",
+        ),
     },
     "docs/faq.md": {"rim.png", "seamless.png", "sharper.png"},
     "docs/batch.md": {"shots_x2", "big", "run.jsonl", "look.html"},

@@ -51,7 +51,7 @@ def test_files_that_are_not_networks(tmp_path):
     (tmp_path / "text.safetensors").write_text("not a network at all", encoding="ascii")
     refused(tmp_path / "text.safetensors", "is damaged, or not what its name says")
     (tmp_path / "a.png").write_bytes(b"")
-    refused(tmp_path / "a.png", "no network ends in '.png'; use one of .safetensors, .pth, .pt")
+    refused(tmp_path / "a.png", "'.png' is not an extension of a network; use one of .safetensors, .pth, .pt")
     torch.save({"weight": torch.zeros(1, 1, 4, 4)}, tmp_path / "kernel.pth")
     refused(tmp_path / "kernel.pth", "is not a network of an architecture that spandrel knows")
     torch.save({}, tmp_path / "empty.pth")
@@ -60,7 +60,7 @@ def test_files_that_are_not_networks(tmp_path):
 
 def test_other_channels_are_refused(tmp_path):
     write_network(tmp_path / "four.pth", lambda: networks.compact(channels=4))
-    refused(tmp_path / "four.pth", "makes 4 channels of 4, and images are RGB")
+    refused(tmp_path / "four.pth", "has 4 input and 4 output channels, and images are RGB")
 
 
 def state_of(make):
@@ -82,7 +82,7 @@ def test_a_weight_of_another_shape_and_infinite_weights_are_refused(tmp_path):
 def test_names_and_shapes_that_would_make_a_huge_network_are_refused(tmp_path):
     state = state_of(networks.compact)
     save_file(state | {"body.123456789.weight": torch.zeros(4)}, tmp_path / "index.safetensors")
-    refused(tmp_path / "index.safetensors", "a name in it counts above 9999")
+    refused(tmp_path / "index.safetensors", "a name in it has a number above 9999")
     torch.save({"body.0.weight": torch.zeros(1).expand(2**30)}, tmp_path / "expanded.pth")
     refused(tmp_path / "expanded.pth", "it has 1073741824 numbers in 1 tensors")
 

@@ -58,10 +58,10 @@ def test_the_network_enlarges_an_image(tconv, folder, tmp_path):
     ("arguments", "problem"),
     [
         (["--net"], "give --output NAME.safetensors"),
-        (["--net", "--steps", "3", "-o", "new.safetensors"], "3 steps train nothing; give --steps 10 or more"),
+        (["--net", "--steps", "3", "-o", "new.safetensors"], "3 steps are too few; give --steps 10 or more"),
         (["--net", "--noise", "99", "-o", "new.safetensors"], "noise of 99 levels is not possible"),
         (["--net", "--factor", "5", "-o", "new.safetensors"], "give --factor 2, 3 or 4"),
-        (["--net", "--support", "7", "-o", "new.safetensors"], "a network has no support; leave out --support"),
+        (["--net", "--support", "7", "-o", "new.safetensors"], "--support is for kernels, not for networks"),
         (["--net", "--degrade", "bicubic,foo", "-o", "new.safetensors"], "there is no degradation 'foo'"),
         (["--steps", "100"], "without steps; give --net, or leave it out"),
     ],

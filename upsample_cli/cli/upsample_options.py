@@ -154,7 +154,7 @@ Model = Annotated[
     _pixels_option(
         metavar="FILE",
         help="A super-resolution network of your own (.safetensors, .pth) in place of the kernel; needs the extra "
-        "models. Its factor is used. Seam-free, not exact.",
+        "models. Its factor is used. Its pixels are not exact: tiles are seam-free (measured), or it is not tileable.",
     ),
 ]
 Border = Annotated[
@@ -217,7 +217,8 @@ MemoryBytes = Annotated[
 Tile = Annotated[
     int | None,
     _speed_option(
-        metavar="N", help="Size of the tiles in input pixels, instead of --memory. It never changes a pixel."
+        metavar="N",
+        help="Size of the tiles in input pixels, instead of --memory. With a kernel it never changes a pixel.",
     ),
 ]
 MaxPixels = Annotated[

@@ -29,7 +29,7 @@ OutputDepth = Literal["keep", "8", "16"]
 DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
 DEFAULT_FACTOR = 2
 _WITHOUT_MODEL = ("size", "width", "height", "fit", "print", "kernel", "border", "linear_light", "engine")
-"""Options that do not go with a network: it has one factor, its own border, and sees pixels as they are encoded."""
+"""Options that do not go with a network: it has one factor and its own border, and gets pixels as they are encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Options:
         factor = self.output_size.factor
         if self.linear_light and is_network(self.kernel):
             raise UsageError(
-                (Setting("kernel", self.kernel), " is a network for pixels as they are stored, not for light"),
+                (Setting("kernel", self.kernel), " is a network for pixels as they are stored, not for linear light"),
                 ("leave out ", Setting("linear_light"), ", or choose another ", Setting("kernel")),
             )
         try:

@@ -1,4 +1,4 @@
-"""Transparency with a network: colours that it can see, and alpha from the bilinear layer."""
+"""Transparency with a network: the colours that the network gets, and alpha from the bilinear layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.engine.bands import Settings, enlarge
 from upsample_cli.engine.exact import exact_form
 
 FILL_REACH = 8
-"""Colour of fully transparent pixels comes from visible ones at most so far away."""
+"""Fully transparent pixels take their colour from visible ones at most this many pixels away."""
 
 
 def visible_colour(rows: NDArray[Any]) -> NDArray[Any]:

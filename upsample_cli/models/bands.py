@@ -88,9 +88,9 @@ class NetworkRun:
         return out
 
     def _tile(self, pixels: Pixels) -> Pixels:
-        """What the network makes of pixels: 0 to the largest level are 0 to 1, rounded to the nearest level.
+        """Run the network on pixels, scaled from 0 to 1, and round its output to the nearest level.
 
-        A grey image is shown to an RGB network three times, and its three channels are averaged.
+        An RGB network gets a grey image as three equal channels, and its three output channels are averaged.
         """
         largest = np.iinfo(pixels.dtype).max
         image = torch.from_numpy(np.ascontiguousarray(pixels).astype(np.float32) / np.float32(largest))

@@ -1,4 +1,4 @@
-"""Choose a network by the file of its weights, and know what it does before the first pixel.
+"""Choose a network by the file of its weights, and measure it before the first pixel.
 
 Torch and spandrel are imported with the first network. A file is read again when it has changed.
 """
@@ -55,7 +55,7 @@ class Model:
         kind = "window grid, " if found.kind == "window grid" else ""
         return (
             f"{kind}seam-free (measured){grid}: reach {found.reach} pixels, "
-            f"tiles and whole differ by {found.difference:.1g} of the largest output at the most"
+            f"tiles and whole differ by at most {found.difference:.1g} of the largest output"
         )
 
     def whole_bytes(self, height: int, width: int) -> int:

@@ -109,7 +109,7 @@ class _Strips:
         return torch.rand((1, self._network.channels, self._thickness, length), generator=random)
 
     def _of(self, strip: torch.Tensor) -> torch.Tensor:
-        """What the network makes of a strip, wide too."""
+        """The output of the network for a strip; it is wide too."""
         if self._is_across:
             return self._network.unclamped(strip)
         return self._network.unclamped(strip.transpose(2, 3).contiguous()).transpose(2, 3)
@@ -135,11 +135,11 @@ class _Strips:
     def grid(self, halo: int) -> int | None:
         """The first grid by which a strip can be shifted, and its outputs with it; None if there is none.
 
-        The strip has a line of NaN. Where they spread to shows the windows of a network, even with weights so small
-        that no value does.
+        The strip has a line of NaN. The outputs that are NaN show the windows of a network, even if its weights are so
+        small that no value shows them.
 
         Args:
-            halo: outputs so close to an end of the strip are not compared.
+            halo: outputs at most this many input pixels from an end of the strip are not compared.
         """
         network = self._network
         length = 4 * halo + 2 * _BLOCK

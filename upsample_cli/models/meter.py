@@ -1,4 +1,4 @@
-"""Follows the memory of torch's tensors, to measure what a network needs and to stop one that grows without bounds."""
+"""Counts the memory of torch's tensors, to measure what a network needs and to stop one that needs too much."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from upsample_cli.engine.devices import device_support
-from upsample_cli.errors import STOPS, ImageError, UsageError
+from upsample_cli.errors import STOPS, ImageError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.models.meter import Meter
 from upsample_cli.models.state import ModelFile
@@ -99,7 +99,7 @@ class Network:
             made: torch.Tensor = self._descriptor(image.to(self.device))
         expected = (1, self.channels, *(side * self.factor for side in image.shape[-2:]))
         if made.shape != expected:
-            raise ValueError(f"it makes {tuple(made.shape)} of {tuple(image.shape)}")
+            raise ValueError(f"its output for {tuple(image.shape)} is {tuple(made.shape)}")
         return made
 
     def _look_at(self, _module: Any, _given: Any, made: Any) -> None:
@@ -144,8 +144,9 @@ def built_network(file: ModelFile, device: str = "cpu") -> Network:
             raise ImageError(path, f"spandrel cannot build {what}: {cause}", kind="no-model") from error
         _check(file, descriptor)
         return Network(descriptor, device)
-    next_step = "give a super-resolution network of an architecture in docs/models.md"
-    raise ImageError(path, "is not a network of an architecture that spandrel knows", next_step, kind="no-model")
+    known = "give a super-resolution network of an architecture in docs/models.md"
+    step = (known, ", or use ", Setting("kernel"), " for a file of tconv fit")
+    raise ImageError(path, "is not a network of an architecture that spandrel knows", step, kind="no-model")
 
 
 def _registry() -> Any:
@@ -165,9 +166,9 @@ def _check(file: ModelFile, descriptor: Any) -> None:
     if purpose not in ("SR", "Restoration"):
         cause = f"{name} is for {purpose}, not for enlarging any image"
     elif channels not in ((3, 3), (1, 1)):
-        cause = f"{name} makes {channels[1]} channels of {channels[0]}, and images are RGB (3) or grey (1)"
+        cause = f"{name} has {channels[0]} input and {channels[1]} output channels, and images are RGB (3) or grey (1)"
     elif not 1 <= factor <= MAX_FACTOR:
-        cause = f"{name} enlarges {factor} times, and 1 to {MAX_FACTOR} are possible"
+        cause = f"{name} enlarges {factor} times, and only 1 to {MAX_FACTOR} times are supported"
     else:
         return
     raise ImageError(file.path, cause, "give another network", kind="no-model")

@@ -66,7 +66,8 @@ def read_model_file(path: Path) -> ModelFile:
         UsageError: if its extension is another one.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: no network ends in {path.suffix!r}", f"use one of {', '.join(SUFFIXES)}")
+        cause = f"{path}: {path.suffix!r} is not an extension of a network"
+        raise UsageError(cause, f"use one of {', '.join(SUFFIXES)}")
     with faults_named(path):
         _, state = read_state(path)
         _check_shapes(path, state.shapes)
@@ -89,7 +90,7 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         )
     for key in shapes:
         if any(len(part) > len(str(_LARGEST_INDEX)) for part in key.split(".") if part.isdigit()):
-            raise ImageError(path, f"a name in it counts above {_LARGEST_INDEX}", kind="unsupported")
+            raise ImageError(path, f"a name in it has a number above {_LARGEST_INDEX}", kind="unsupported")
 
 
 def _tensor(path: Path, key: str, value: Any) -> Any:

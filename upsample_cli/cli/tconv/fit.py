@@ -22,7 +22,7 @@ _SUPPORT = 5
 Photos = Annotated[
     list[str], typer.Argument(metavar="PHOTOS...", help="Photographs, folders or patterns such as '*.jpg'.")
 ]
-Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 2 to 16.")]
+Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 2 to 16; with --net, 2 to 4.")]
 Support = Annotated[
     int, options.number_option(help="Input pixels along each axis that an output pixel depends on: 3, 5 or 7.")
 ]
@@ -31,7 +31,7 @@ Degrade = Annotated[
     typer.Option(
         metavar="NAME",
         help="How to make the small images: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90. "
-        "With --net also several, with commas; the first one is scored.",
+        "With --net, several with commas; the first one is scored.",
     ),
 ]
 Symmetric = Annotated[
@@ -42,12 +42,17 @@ Symmetric = Annotated[
     ),
 ]
 Net = Annotated[
-    bool, typer.Option("--net", help="Train a small network of whole numbers instead. It takes half an hour or so.")
+    bool,
+    typer.Option(
+        "--net",
+        help="Train a small network of whole numbers instead. It takes about half an hour. Repeat an interrupted "
+        "command to continue.",
+    ),
 ]
 Steps = Annotated[
     int | None,
     options.number_option(
-        help="With --net: training batches. A fifth of them trains the whole numbers. Default: 25000."
+        help="With --net: training batches. The last fifth trains the whole numbers. Default: 25000."
     ),
 ]
 Noise = Annotated[
@@ -56,7 +61,11 @@ Noise = Annotated[
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also use the photographs in subfolders.")]
 Output = Annotated[
-    Path | None, options.output_option(help="Write the kernel to this .safetensors file. Default: do not write it.")
+    Path | None,
+    options.output_option(
+        help="Write the kernel or the network to this .safetensors file. With --net it is required. Default: do not "
+        "write the kernel."
+    ),
 ]
 
 
@@ -75,7 +84,7 @@ def fit_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """Fit a kernel to your photographs, and compare it with bilinear, bicubic and Lanczos.
+    """Fit a kernel to your photographs, or train a network, and compare it with bilinear, bicubic and Lanczos.
 
     \b
     Examples:
@@ -92,7 +101,7 @@ def fit_command(
     if net:
         if support != _SUPPORT or not symmetric:
             name = "support" if support != _SUPPORT else "asymmetric"
-            raise UsageError(f"a network has no {name}", ("leave out ", Setting(name)))
+            raise UsageError((Setting(name), " is for kernels, not for networks"), "leave it out")
         fit_net(settings, _paths(photos, recursive=recursive), output, overwrite=overwrite, as_document=as_document)
         return
     settings.check_unused()

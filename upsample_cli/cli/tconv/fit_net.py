@@ -62,7 +62,7 @@ def fit_net(
 
     plan = _plan(settings)
     if output is None:
-        raise UsageError("a training takes long and has no output", ("give ", Setting("output", "NAME.safetensors")))
+        raise UsageError("a network must be written to a file", ("give ", Setting("output", "NAME.safetensors")))
     check_output(output, overwrite=overwrite, what="networks")
     check_inputs_stay(output, paths)
     with progress_shown(f"{len(paths)} photographs, read twice", total=2 * len(paths)) as advanced:
@@ -111,7 +111,7 @@ def _plan(settings: NetSettings) -> Plan:
         )
     steps = _STEPS if settings.steps is None else settings.steps
     if steps < _LEAST_STEPS:
-        raise UsageError(f"{steps} steps train nothing", ("give ", Setting("steps", f"{_LEAST_STEPS} or more")))
+        raise UsageError(f"{steps} steps are too few", ("give ", Setting("steps", f"{_LEAST_STEPS} or more")))
     noise = settings.noise or 0.0
     if not 0 <= noise <= _MOST_NOISE:
         raise UsageError(

@@ -30,7 +30,7 @@ template <int count, class Function> __attribute__((always_inline)) inline void 
 template <int Lists, int Length, int Step, int Outputs> struct Product {
     static constexpr int vectors = (Outputs + lanes<int32_t> - 1) / lanes<int32_t>, outputs = vectors * lanes<int32_t>;
     static constexpr int packed_words = Lists * Length * outputs;
-    // That are computed together. The sums, the weights of a word, the word and a product need 16 registers.
+    // Pixels computed together: the sums, the weights of a word, the word and a product need 16 registers.
     static constexpr int pixels = std::max(1, std::min(8, (14 - vectors) / vectors));
 
     // The sums of `pixels` pixels, whose words begin at `starts`, `Step` apart.

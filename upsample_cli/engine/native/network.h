@@ -1,4 +1,4 @@
-// A network of whole numbers on a part of an image, and what an instruction set has to compute it.
+// A network of whole numbers on a part of an image, as the code for each instruction set gets it.
 
 #pragma once
 

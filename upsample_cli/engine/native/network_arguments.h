@@ -113,7 +113,7 @@ template <class Kernel, class Settings> PyObject *run_network(Kernel kernel, con
     Py_RETURN_NONE;
 }
 
-// A reference to a Python object, given up at the end of the scope.
+// A reference to a Python object, released at the end of the scope.
 struct Owned {
     PyObject *object;
     ~Owned() { Py_XDECREF(object); }

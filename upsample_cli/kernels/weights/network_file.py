@@ -74,7 +74,7 @@ def _description(metadata: Mapping[str, str]) -> Mapping[str, Any]:
 def _settings(path: Path, about: Mapping[str, Any]) -> tuple[int, int]:
     version, factor, bits = (about.get(key) for key in ("version", "factor", "bits"))
     if version != VERSION:
-        raise _fault(path, f"is a network of version {version!r:.20}, and {VERSION} is known")
+        raise _fault(path, f"is a network of version {version!r:.20}, and only version {VERSION} is supported")
     if type(factor) is not int or factor not in FACTORS:
         raise _fault(path, f"is a network for factor {factor!r:.20}, not for 2, 3 or 4")
     if type(bits) is not int or not 1 <= bits <= _MOST_BITS:
@@ -104,7 +104,7 @@ def _check_shapes(path: Path, found: Shapes, factor: int) -> int:
         if key not in found:
             raise _fault(path, f"lacks the tensor {key}")
         if key not in wanted:
-            raise _fault(path, f"has the tensor {key!r:.60}, which its form does not have")
+            raise _fault(path, f"has the tensor {key!r:.60}, which does not belong to a network")
         if found[key] != wanted[key]:
             kind, shape = wanted[key]
             raise _fault(path, f"{key} is {found[key][0]} {found[key][1]}, not {kind} {shape}")

@@ -1,4 +1,4 @@
-"""Train a network on photographs, and score it on photographs that it never sees."""
+"""Train a network on photographs, and score it on photographs that are held out."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from upsample_cli.quality.pieces import Part, pieces
 from upsample_cli.quality.score import Errors, errors
 
 _SCALES = (1, 0.75, 0.5)
-"""Photographs are also learned from in smaller versions, which have more detail per pixel."""
+"""Scales of each photograph in training. Smaller versions have more detail per pixel."""
 
 _MOST_PIXELS = 2**27
-"""The most luma pixels in memory. Of more photographs, a random part is learned from."""
+"""The most luma pixels in memory. Of more, a random part is used."""
 
 _HELD_EVERY = 5
-"""Of so many groups of photographs, one is held out."""
+"""One of this many groups of photographs is held out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Shape:
 
     @property
     def reach(self) -> int:
-        """How many input pixels on each side of its own an output pixel depends on."""
+        """How many input pixels an output pixel depends on, on each side of its own input pixel."""
         return max(self.layers + 1, LINEAR_REACH)
 
     @property
@@ -144,7 +144,7 @@ class Network(nn.Module):
         return _passed(shifted, torch.floor).clamp(0, LARGEST_ACTIVATION)
 
     def detail_of(self, seen: Tensor) -> Tensor:
-        """What the trunk adds by phases, in levels, before that of a flat area is subtracted."""
+        """The detail by phases, in levels, before the detail of a flat area is subtracted."""
         sums = functional.conv2d(self.activations(seen)[-1], self.detail_weight())
         return sums if self.grid is None else sums * 2.0**-self.grid.bits
 

@@ -1,4 +1,4 @@
-"""Save an unfinished training beside its output, and continue from it."""
+"""Save an unfinished training next to its output, and continue from it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _LONGEST_PERIOD, _MOST_SIZES = 4096, 20_000
 
 
 def fitting_sizes(graph: PreparedGraph, shapes: Shapes, main: str) -> tuple[AxisFit, ...] | None:
-    """What fits along each axis of an input, the other axes given sizes that fit.
+    """The sizes that fit along each axis of an input, if the other axes have sizes that fit.
 
     Args:
         graph: the graph.
