@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -132,3 +132,8 @@ class Graph:
 def shortened(name: str) -> str:
     """A name of a file for messages."""
     return name if len(name) <= _LONGEST_LABEL else f"{name[:_LONGEST_LABEL]}..."
+
+
+def list_text(numbers: Sequence[Number]) -> str:
+    """Numbers of a file for messages."""
+    return shortened(str(list(numbers[:_LONGEST_LABEL])))

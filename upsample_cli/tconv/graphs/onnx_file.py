@@ -21,7 +21,7 @@ from upsample_cli.tconv.graphs.protobuf import DamagedError, FieldValue, Message
 _LONGEST_TEXT, MOST_NUMBERS = 2**16, 4096
 """Limits of a name, in bytes, and of the tensors whose numbers are read with the graph, in numbers."""
 _OWN_DOMAINS = ("", "ai.onnx")
-_MOST_DIMENSIONS, _MOST_NODES = 16, 100_000
+MOST_DIMENSIONS, _MOST_NODES = 16, 100_000
 FORMATS = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "?", 10: "e", 11: "d", 12: "I", 13: "Q"}
 """Data types of ONNX, and their codes in the module `struct`."""
 _BOOL, _HALF = 9, 10
@@ -90,8 +90,18 @@ def _graph(path: Path, message: Message, opset: int) -> Graph:
         elif number == 15:
             raise UsageError(f"{path}: it has sparse constants, which are not supported", "export it without them")
     given = tuple(one for one in inputs if one.name not in constants)
+    _check_names(path, [*constants, *(one.name for one in given), *(name for node in nodes for name in node.outputs)])
     ordered = _in_order(path, nodes, {"", *constants, *(one.name for one in given)})
     return Graph(path, ordered, constants, given, tuple(outputs), opset)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse values with the same name: the sizes of one would be used for another."""
+    seen = set[str]()
+    for name in filter(None, names):
+        if name in seen:
+            raise UsageError(f"{path}: two values are called '{shortened(name)}'", "export the model again")
+        seen.add(name)
 
 
 def _in_order(path: Path, nodes: Sequence[Node], known: set[str]) -> tuple[Node, ...]:
@@ -190,8 +200,8 @@ def _tensor(message: Message) -> tuple[str, Tensor]:
             found.append((number, value))
         elif number == 14:
             outside = _int(value) == 1
-        if len(shape) > _MOST_DIMENSIONS:
-            raise DamagedError(f"a constant has more than {_MOST_DIMENSIONS} dimensions")
+        if len(shape) > MOST_DIMENSIONS:
+            raise DamagedError(f"a constant has more than {MOST_DIMENSIONS} dimensions")
     if any(size < 0 for size in shape):
         raise DamagedError(f"the constant '{shortened(name)}' has a negative size")
     count = prod(shape)
@@ -199,7 +209,7 @@ def _tensor(message: Message) -> tuple[str, Tensor]:
         return name, Tensor(tuple(shape))
     numbers = None
     if count <= MOST_NUMBERS:
-        read = _raw(kind, found, count) if raw else [one for field, value in found for one in _listed(field, value)]
+        read = _raw(kind, found, count) if raw else _all_listed(found, count)
         if len(read) != count:
             raise DamagedError(f"the constant '{shortened(name)}' has {len(read)} of {count} numbers")
         numbers = tuple(read)
@@ -210,6 +220,16 @@ def _raw(kind: int, found: Sequence[tuple[int, FieldValue]], count: int) -> list
     code = f"<{count}{FORMATS[kind]}"
     content = _message(found[0][1]).content(struct.calcsize(code))
     return [int(one) if kind == _BOOL else one for one in struct.unpack(code, content)]
+
+
+def _all_listed(found: Sequence[tuple[int, FieldValue]], count: int) -> list[Number]:
+    """The numbers of all fields, up to the field in which there are more than `count`."""
+    numbers = list[Number]()
+    for field, value in found:
+        numbers += _listed(field, value)
+        if len(numbers) > count:
+            break
+    return numbers
 
 
 def _listed(field: int, value: FieldValue) -> Sequence[Number]:
@@ -255,8 +275,8 @@ def _shape(tensor: Message) -> tuple[int | str | None, ...] | None:
                 elif inner == 2:
                     size = _text(found) or None
             sizes.append(size if isinstance(size, str) or (size is not None and size > 0) else None)
-        if len(sizes) > _MOST_DIMENSIONS:
-            raise DamagedError(f"an input has more than {_MOST_DIMENSIONS} dimensions")
+        if len(sizes) > MOST_DIMENSIONS:
+            raise DamagedError(f"an input has more than {MOST_DIMENSIONS} dimensions")
     return tuple(sizes)
 
 

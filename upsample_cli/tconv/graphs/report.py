@@ -60,7 +60,7 @@ def graph_report(path: str | Path, size: Sequence[int] | None = None) -> GraphRe
             raise _with_padding(error, fitting_sizes(prepared, shapes, main.name)) from error
         found = joins(steps)
         fits = fitting_sizes(prepared, shapes, main.name) if found else None
-        values = {name: value for step in steps for name, value in zip(step.node.outputs, step.outputs, strict=False)}
+        values = {name: value for step in steps for name, value in step.named_outputs.items()}
         outputs = {name: values[name].shape for name in graph.outputs if name in values}
         shown = tuple(step for step in steps if step.outputs and step.outputs[0].numbers is None)
         return GraphReport(shapes, outputs, shown, graph.opset, len(found), fits)

@@ -8,12 +8,15 @@ from difflib import get_close_matches
 
 from upsample_cli.errors import GeometryError, UsageError, joined
 from upsample_cli.tconv.graphs.graph import Graph, Node, shortened
+from upsample_cli.tconv.graphs.onnx_file import MOST_DIMENSIONS
 from upsample_cli.tconv.graphs.operators import OPERATORS
 from upsample_cli.tconv.graphs.operators.arithmetic import value_of
 from upsample_cli.tconv.graphs.values import MismatchError, Value, dimension_name
 
-MOST_WORK, _NUMBERS_PER_NODE = 500_000, 16
-"""The most nodes to compute, and how many numbers take as long as a node: ten seconds."""
+MOST_WORK, _PER_NODE = 500_000, 16
+"""The most nodes to compute, and how many numbers, inputs or outputs take as long as a node: ten seconds."""
+_OF_DAMAGED_NODES = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What an operator raises for settings and numbers that no exporter writes, such as an empty list or an infinity."""
 
 
 class TooMuchWorkError(UsageError):
@@ -33,6 +36,11 @@ class GraphStep:
     node: Node
     inputs: tuple[Value | None, ...]
     outputs: tuple[Value, ...]
+
+    @property
+    def named_outputs(self) -> dict[str, Value]:
+        """What it gives by name, without optional outputs that are left out."""
+        return {name: value for name, value in zip(self.node.outputs, self.outputs, strict=False) if name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class PreparedGraph:
         for node in graph.nodes:
             if all(name in self._constants for name in node.inputs):
                 step = self._step(node, self._constants)
-                self._constants |= dict(zip(node.outputs, step.outputs, strict=False))
+                self._constants |= step.named_outputs
             else:
                 rest.append(node)
         self._rest = tuple(rest)
@@ -108,7 +116,7 @@ class PreparedGraph:
         steps = []
         for node in self._rest:
             step = self._step(node, values)
-            values |= dict(zip(node.outputs, step.outputs, strict=False))
+            values |= step.named_outputs
             steps.append(step)
         return tuple(steps)
 
@@ -117,6 +125,8 @@ class PreparedGraph:
             raise TooMuchWorkError(
                 f"{self.graph.path}: its sizes take too long to compute", "give a part of the network"
             )
+        many = 1 + len(node.inputs) // _PER_NODE
+        self.work_left -= many + len(node.outputs) // _PER_NODE
         inputs = tuple(values.get(name) for name in node.inputs)
         try:
             outputs = tuple(OPERATORS[node.operator](node, inputs, self.graph.opset))
@@ -124,7 +134,11 @@ class PreparedGraph:
             raise self._not_meeting(node, inputs, error) from error
         except GeometryError as error:
             raise GeometryError(joined(f"{node}: ", error.cause), error.next_step) from error
-        self.work_left -= 1 + sum(len(value.numbers or ()) for value in outputs) // _NUMBERS_PER_NODE
+        except _OF_DAMAGED_NODES as error:
+            raise GeometryError(f"{node}: its inputs and settings do not fit", "export the model again") from error
+        if any(len(value.shape) > MOST_DIMENSIONS for value in outputs):
+            raise GeometryError(f"{node}: it gives more than {MOST_DIMENSIONS} dimensions", "export the model again")
+        self.work_left -= many * sum(len(value.numbers or ()) for value in outputs) // _PER_NODE
         return GraphStep(node, inputs, outputs)
 
     def _not_meeting(self, node: Node, inputs: Sequence[Value | None], error: MismatchError) -> NotMeetingError:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.graphs.graph import Node, Number
+from upsample_cli.tconv.graphs.onnx_file import MOST_DIMENSIONS
 
+_Number = TypeVar("_Number", int, float)
 MOST_KNOWN = 4096
 """The most numbers of a value that are computed."""
 
@@ -64,17 +67,35 @@ def optional(inputs: Inputs, place: int) -> Value | None:
     return inputs[place] if place < len(inputs) else None
 
 
-def known_ints(value: Value, what: str) -> tuple[int, ...]:
-    """The numbers of a value as whole numbers."""
+def known_ints(value: Value, what: str, most: int = 2 * MOST_DIMENSIONS) -> tuple[int, ...]:
+    """The numbers of a value as whole numbers, of which there are at most two for each dimension, or `most`."""
     if value.numbers is None:
         raise GeometryError(f"{what} depends on the data, not on sizes alone", "export the model with a fixed size")
-    return tuple(int(number) for number in value.numbers)
+    return tuple(map(whole, _few(value.numbers, what, most)))
 
 
-def setting(node: Node, inputs: Inputs, name: str, place: int) -> tuple[int, ...] | None:
+def whole(number: Number) -> int:
+    """A number without its fraction."""
+    if not math.isfinite(number):
+        raise GeometryError("a number from which sizes are computed is not finite", "export the model again")
+    return int(number)
+
+
+def setting(
+    node: Node, inputs: Inputs, name: str, place: int, most: int = 2 * MOST_DIMENSIONS
+) -> tuple[int, ...] | None:
     """A list of whole numbers that is an attribute in old versions and an input in new ones; None if left out."""
     value = optional(inputs, place)
-    return node.ints(name) if value is None else known_ints(value, name)
+    if value is not None:
+        return known_ints(value, name, most)
+    numbers = node.ints(name)
+    return None if numbers is None else _few(numbers, name, most)
+
+
+def _few(numbers: tuple[_Number, ...], what: str, most: int) -> tuple[_Number, ...]:
+    if len(numbers) > most:
+        raise GeometryError(f"{what} has {len(numbers)} numbers", "export the model again")
+    return numbers
 
 
 def place_of(axis: int, rank: int) -> int:

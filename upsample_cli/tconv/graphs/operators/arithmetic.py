@@ -18,6 +18,7 @@ from upsample_cli.tconv.graphs.values import (
     known_ints,
     optional,
     required,
+    whole,
 )
 
 _FLOAT_TYPES = (1, 10, 11, 16)
@@ -35,7 +36,9 @@ def _constant(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noq
         if name in ("value_int", "value_float") and isinstance(value, int | float):
             return [Value((), (value,))]
         if name in ("value_ints", "value_floats") and isinstance(value, tuple):
-            return [Value((len(value),), value)]  # type: ignore[arg-type]
+            numbers = tuple(number for number in value if isinstance(number, int | float))
+            if len(numbers) == len(value):
+                return [Value((len(numbers),), numbers)]
     raise GeometryError("its value is of a kind that is not supported", "export the model again")
 
 
@@ -72,13 +75,7 @@ def _cast(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: A
         is_float = node.int("to", 1) in _FLOAT_TYPES
     if is_float:
         return [Value(given.shape, tuple(as_float32(number) for number in given.numbers))]
-    return [Value(given.shape, tuple(_whole(number) for number in given.numbers))]
-
-
-def _whole(number: Number) -> int:
-    if not math.isfinite(number):
-        raise GeometryError("a number from which sizes are computed is not finite", "export the model again")
-    return int(number)
+    return [Value(given.shape, tuple(map(whole, given.numbers)))]
 
 
 def _half_even(number: Number) -> Number:

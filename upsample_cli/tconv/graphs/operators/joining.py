@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import reduce
 from math import prod
 from typing import Any
 
@@ -122,7 +121,15 @@ def _arithmetic(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
     if function is None or prod(shape) > MOST_KNOWN or any(value.numbers is None for value in values):
         return [Value(shape)]
     columns = [broadcast_to(value, shape).numbers or () for value in values]
-    return [Value(shape, tuple(_plain(reduce(function, row)) for row in zip(*columns, strict=True)))]
+    return [Value(shape, tuple(_joined(function, row) for row in zip(*columns, strict=True)))]
+
+
+def _joined(function: Callable[[Any, Any], Number], row: Sequence[Number]) -> Number:
+    """One number of several. Each result is limited, so that many factors stay short."""
+    first, *rest = row
+    for other in rest[:-1]:
+        first = _plain(function(first, other))
+    return _plain(function(first, rest[-1]) if rest else first)
 
 
 def _plain(number: Any) -> Number:
@@ -141,6 +148,8 @@ def _old_broadcast(node: Node, first: Value, second: Value) -> Value:
     after = len(first.shape) - len(second.shape) - axis
     if not node.int("broadcast", 0) or after <= 0:
         return second
+    if axis < 0:
+        raise GeometryError(f"there is no axis {axis}", "export the model again")
     return Value((*second.shape, *(1,) * after), second.numbers)
 
 
@@ -161,7 +170,7 @@ def _product(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa
     left, right = (1, *one) if rows else one, (*other, 1) if columns else other
     if left[-1] != right[-2]:
         raise MismatchError(-1, (0, 1), (left[-1], right[-2]))
-    before = broadcast_shape([Value(left[:-2]), Value(right[:-2])])
+    before = broadcast_shape([Value((*left[:-2], 1, 1)), Value((*right[:-2], 1, 1))])[:-2]
     return [Value(checked((*before, *(() if rows else left[-2:-1]), *(() if columns else right[-1:]))))]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.graphs.graph import Node
+from upsample_cli.tconv.graphs.graph import Node, list_text, shortened
 from upsample_cli.tconv.graphs.values import (
     Inputs,
     Operator,
@@ -22,7 +22,7 @@ from upsample_cli.tconv.graphs.values import (
 
 def _reshaped(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
     given = required(inputs, 0)
-    wanted = node.ints("shape") if opset < 5 else known_ints(required(inputs, 1), "its shape")
+    wanted = setting(node, inputs, "shape", 1) if opset < 5 else known_ints(required(inputs, 1), "its shape")
     if wanted is None:
         raise GeometryError("its shape is missing", "export the model again")
     keeps = not node.int("allowzero", 0)
@@ -34,7 +34,8 @@ def _reshaped(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
     if prod(shape) != count or min(shape, default=0) < 0:
         sizes = "x".join(map(str, given.shape))
         raise GeometryError(
-            f"{sizes} cannot become {'x'.join(map(str, wanted))}", "use the size for which the model was exported"
+            f"{sizes} cannot become {shortened('x'.join(map(str, wanted)))}",
+            "use the size for which the model was exported",
         )
     return [Value(checked(shape), given.numbers)]
 
@@ -52,7 +53,9 @@ def _transposed(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # n
     given = required(inputs, 0)
     order = node.ints("perm") or tuple(reversed(range(len(given.shape))))
     if sorted(order) != list(range(len(given.shape))):
-        raise GeometryError(f"perm {list(order)} does not fit {len(given.shape)} dimensions", "export the model again")
+        raise GeometryError(
+            f"perm {list_text(order)} does not fit {len(given.shape)} dimensions", "export the model again"
+        )
     back = [order.index(place) for place in range(len(order))]
     shape = tuple(given.shape[place] for place in order)
     return [rearranged(given, shape, lambda place: [place[one] for one in back])]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.graphs.graph import Node
+from upsample_cli.tconv.graphs.graph import Node, list_text
 from upsample_cli.tconv.graphs.values import (
     MOST_KNOWN,
     Inputs,
@@ -68,15 +68,15 @@ def _split(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: 
     given = required(inputs, 0)
     axis, count = place_of(node.int("axis", 0), len(given.shape)), len(node.outputs)
     size = given.shape[axis]
-    sizes = setting(node, inputs, "split", 1)
+    sizes = setting(node, inputs, "split", 1, MOST_KNOWN)
     if sizes is None:
         count = node.int("num_outputs", count)
-        if count < 1:
-            raise GeometryError("it has no outputs", "export the model again")
+        if not 1 <= count <= MOST_KNOWN:
+            raise GeometryError(f"it has {count} outputs", "export the model again")
         one = -(-size // count)
         sizes = (*(one,) * (count - 1), size - one * (count - 1))
     if sum(sizes) != size or min(sizes) < 0:
-        raise GeometryError(f"{size} is not the sum of {list(sizes)}", "use the size for which it was exported")
+        raise GeometryError(f"{size} is not the sum of {list_text(sizes)}", "use the size for which it was exported")
     results, start = [], 0
     for length in sizes[: len(node.outputs)]:
         shape = (*given.shape[:axis], length, *given.shape[axis + 1 :])

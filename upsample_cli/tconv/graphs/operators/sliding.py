@@ -8,8 +8,17 @@ from dataclasses import replace
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names, located
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.graphs.graph import Node
-from upsample_cli.tconv.graphs.values import Inputs, MismatchError, Operator, Value, checked, required
+from upsample_cli.tconv.graphs.graph import Node, list_text
+from upsample_cli.tconv.graphs.values import (
+    Inputs,
+    MismatchError,
+    Operator,
+    Value,
+    checked,
+    known_ints,
+    optional,
+    required,
+)
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 WEIGHT_PLACES = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
@@ -33,7 +42,7 @@ def along_axes(node: Node, sizes: Sequence[int], kernel: Sequence[int] | None) -
     if shape is None:
         raise GeometryError("kernel_shape is missing", "export the model again")
     if kernel is not None and tuple(shape) != tuple(kernel):
-        raise GeometryError(f"kernel_shape is {list(shape)}, but the weight has {list(kernel)}", "export it again")
+        raise GeometryError(f"kernel_shape is {list_text(shape)}, but the weight has {list(kernel)}", "export it again")
     columns = {
         "kernel_size": shape,
         "stride": node.ints("strides") or (1,) * axes,
@@ -154,8 +163,9 @@ def _max_unpool(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # n
     if given.shape != indices.shape:
         place = next((n for n, pair in enumerate(zip(given.shape, indices.shape, strict=False)) if len({*pair}) > 1), 0)
         raise MismatchError(place, (0, 1), (given.shape[place], indices.shape[place]))
-    if len(inputs) > 2 and inputs[2] is not None and inputs[2].numbers is not None:
-        return [Value(checked(int(size) for size in inputs[2].numbers))]
+    wanted = optional(inputs, 2)
+    if wanted is not None and wanted.numbers is not None:
+        return [Value(checked(known_ints(wanted, "its shape")))]
     axes = along_axes(node, given.shape[2:], None)
     back = [replace(axis, transposed=True, output_padding=-axis.output_padding) for axis in axes]
     return [Value((*given.shape[:2], *_sizes_after(back, given.shape[2:])))]
