@@ -23,7 +23,8 @@ TORCH_AT_ONCE = {
         )
     ),
     *(f"upsample_cli.models.{name}" for name in ("bands", "measuring", "meter", "network")),
-    "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check", "upsample_cli.transforms",
+    "upsample_cli.quality.network", "upsample_cli.tconv.run.apply", "upsample_cli.tconv.overlap_check",
+    "upsample_cli.transforms",
 }  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
 
@@ -41,7 +42,7 @@ HOMES = {
     **{name: {"upsample_cli.images"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.images", "upsample_cli.tconv.run.signals"},
     "onnx": {"upsample_cli.tconv"},
-    "safetensors": {"upsample_cli.tconv", "upsample_cli.kernels.weights", "upsample_cli.quality.file"},
+    "safetensors": {"upsample_cli.tconv", "upsample_cli.kernels.weights", "upsample_cli.quality"},
     "torch": TORCH_AT_ONCE
     | {f"upsample_cli.{name}" for name in ("engine.devices", "enlarge.computing")}
     | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "models.state", "tconv")},

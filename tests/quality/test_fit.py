@@ -182,5 +182,5 @@ def test_pixels_with_a_shipped_kernel_are_exact_with_any_tiles(factor, dtype):
 
 def test_the_file_of_shipped_kernels_has_their_recipe():
     about = json.loads(FITTED_FILE.read_text(encoding="utf-8"))
-    assert (about["support"], about["degradation"], len(about["photographs"])) == (7, "bicubic", 15)
+    assert (about["support"], about["degradation"], len(about["photographs"])) == (7, "bicubic", 13)
     assert FITTED_FILE.stat().st_size < 10_000

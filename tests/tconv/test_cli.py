@@ -333,7 +333,7 @@ def test_every_advised_setting_is_an_option_of_upsample_or_of_its_tconv_command(
     }
     flags = {flag for one in get_command(upsample_app).params for flag in (*one.opts, *one.secondary_opts)}
     only_of_tconv = {"axes", "channels", "conv", "crop", "cure", "depthwise", "kernel_size"}
-    only_of_tconv |= {"in_order", "let", "measure", "part", "stride", "support", "weights"}
+    only_of_tconv |= {"in_order", "let", "measure", "net", "noise", "part", "steps", "stride", "support", "weights"}
     assert {name for name in named if option(Setting(name)) not in flags} == only_of_tconv
 
 

@@ -221,9 +221,9 @@ def test_progress_adds_up_to_one(colour):
 def test_each_kernel_is_compared_once_and_fitted_only_if_available():
     assert list(kernels_for(None, 2, 3)) == [
         "bilinear", "nearest", "bicubic", "bicubic-0.75", "mitchell", "lanczos2", "lanczos3", "bspline", "gaussian",
-        "fitted",
+        "fitted", "net", "net-photo",
     ]  # fmt: skip
-    assert "fitted" not in kernels_for(None, 6, 1)
+    assert not {"fitted", "net"} & kernels_for(None, 6, 1).keys()
     assert list(kernels_for(["bicubic", "catmull-rom"], 2, 1)) == ["bicubic", "catmull-rom"]
     with pytest.raises(UsageError, match="no fitted kernel for factor 6"):
         kernels_for(["fitted"], 6, 1)

@@ -53,8 +53,8 @@ def upsample_file(
             its name. It is called in this thread, after each band. If it raises an exception before that, the image is
             given up, no file is left, and the exception is passed on.
         options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, print,
-            dpi, keep_times, kernel, border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict,
-            max_pixels, metadata, depth, linear_light, frame, name, engine.
+            dpi, keep_times, kernel, model, border, alpha, device, memory_bytes, tile, format, quality, overwrite,
+            strict, max_pixels, metadata, depth, linear_light, frame, name, engine.
 
     Returns:
         The result, with a warning for everything that the output cannot hold.

@@ -56,6 +56,11 @@ def degradation_named(name: str) -> Degradation:
     return Degradation("bicubic", int(quality[1]))
 
 
+def scaled(high: Luma, height: int, width: int) -> Luma:
+    """Make luma smaller by a factor that need not be whole, as a photograph of its own to learn from."""
+    return np.asarray(Image.fromarray(high).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def degraded(high: Luma, factor: int, degradation: Degradation, rows: tuple[int, int] | None = None) -> Luma:
     """Reduce luma or colour by a whole factor.
 

@@ -46,7 +46,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
         conditions: include the settings that decide whether an image succeeds, such as the device.
 
     >>> settings_text(Options(format="JPG", overwrite=True))
-    '{"algorithm":2,"factor":2,"format":"jpeg","kernel":"bilinear"}'
+    '{"algorithm":3,"factor":2,"format":"jpeg","kernel":"bilinear"}'
     """
     chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
     for field in fields(options):
@@ -92,10 +92,10 @@ def settings_differences(before: str, now: str) -> Text:
     """The settings of `before` that differ from `now`; empty if the two texts are equal.
 
     >>> from upsample_cli.errors import spelled
-    >>> spelled(settings_differences('{"algorithm":2,"factor":2,"kernel":"bilinear","quality":90}',
-    ...                              '{"algorithm":2,"factor":3,"kernel":"bilinear"}'))
+    >>> spelled(settings_differences('{"algorithm":3,"factor":2,"kernel":"bilinear","quality":90}',
+    ...                              '{"algorithm":3,"factor":3,"kernel":"bilinear"}'))
     'factor=2 and quality=90'
-    >>> spelled(settings_differences('{"algorithm":2}', '{"algorithm":2,"border":"zeros","linear_light":true}'))
+    >>> spelled(settings_differences('{"algorithm":3}', '{"algorithm":3,"border":"zeros","linear_light":true}'))
     'border=replicate and no linear_light'
     """
     usual = {field.name: field.default for field in fields(Options)}

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.kernels.kernel import kernel_named
-from upsample_cli.quality.degrade import Degradation, Luma, degraded
+from upsample_cli.quality.degrade import Degradation, Luma, degraded, scaled
 from upsample_cli.quality.equations import Equations, no_equations, phases_of_kernel, solved
 from upsample_cli.quality.fit import NOISE, PEERS, POWERS_OF_TWO, Score, fitted_kernel, mean_score
 from upsample_cli.quality.fit import enlarged as enlarged_by_kernel
@@ -124,12 +123,11 @@ def _pairs(parts: Sequence[Part], plan: Plan, network: Network, advanced: Callab
 
 
 def _smaller(high: Luma, shape: Shape) -> Iterator[Luma]:
-    image, factor = Image.fromarray(high), shape.factor
     for scale in _SCALES:
-        width, height = (int(size * scale) // factor for size in image.size)
+        height, width = (int(size * scale) // shape.factor for size in high.shape)
         if min(width, height) >= SIDE + 2 * shape.reach:
-            size = (width * factor, height * factor)
-            yield high if size == image.size else np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+            size = (height * shape.factor, width * shape.factor)
+            yield high if size == high.shape else scaled(high, *size)
 
 
 @torch.no_grad()
