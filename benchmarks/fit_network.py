@@ -5,8 +5,8 @@
     python -m benchmarks.fit_network FOLDER --factor 3 --begin FOLDER/x2-all.training
 
 Each command trains one network, writes it and its training to FOLDER, and prints the scores of each held-out
-photograph. Repeat an interrupted command to continue it. `--begin` starts from the trunk of another network, which
-takes a fifth of the time: it must not have seen the held-out photographs.
+photograph. Repeat an interrupted command to continue it. `--begin` starts from the trunk of another network,
+which takes a fifth of the time. That network must not have seen the held-out photographs.
 """
 
 from __future__ import annotations

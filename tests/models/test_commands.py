@@ -18,13 +18,13 @@ from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.models.choice import chosen_model
 
 
-def test_the_class_is_said_before_the_first_pixel_and_the_network_is_the_engine(tmp_path):
+def test_the_class_is_named_before_the_first_pixel_and_the_network_is_the_engine(tmp_path):
     write_network(tmp_path / "n.pth", networks.compact)
     save(tmp_path / "a.png")
     done = upsample(tmp_path / "a.png", "--model", tmp_path / "n.pth", "-v")
     assert done.status == 0, done.err
-    said = "RealESRGAN Compact, 2 times, seam-free (measured): reach 4 pixels, tiles and whole differ by "
-    assert f"note: {tmp_path / 'n.pth'}: {said}" in done.err
+    named = "RealESRGAN Compact, 2 times, seam-free (measured): reach 4 pixels, tiles and whole differ by "
+    assert f"note: {tmp_path / 'n.pth'}: {named}" in done.err
     assert "exact" not in done.err
     assert "network RealESRGAN Compact" in done.out
     planned = upsample(tmp_path / "a.png", "--model", tmp_path / "n.pth", "-n", "--json", "-o", tmp_path / "c.png")

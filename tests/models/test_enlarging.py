@@ -63,14 +63,14 @@ def test_the_memory_limits_the_tiles(tmp_path):
 
 
 @pytest.mark.parametrize("make", [networks.compact, networks.grey])
-def test_grey_images_are_shown_to_either_kind_of_network(make, tmp_path):
+def test_grey_images_are_enlarged_by_either_kind_of_network(make, tmp_path):
     oracle = write_network(tmp_path / "n.pth", make)
     pixels = random_pixels((30, 20, 1))
     _, found = enlarged(tmp_path, pixels[..., 0], tmp_path / "n.pth")
     assert_within_rounding(found, whole(oracle, pixels))
 
 
-def test_8_bits_become_16_without_a_detour(tmp_path):
+def test_8_bits_become_16_without_rounding_to_8(tmp_path):
     oracle = write_network(tmp_path / "n.pth", networks.compact)
     pixels = random_pixels((30, 20, 3))
     _, found = enlarged(tmp_path, pixels, tmp_path / "n.pth", depth="16")

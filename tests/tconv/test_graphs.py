@@ -280,7 +280,7 @@ def test_an_unknown_operator_is_named(tmp_path):
         graph_report(path)
 
 
-def test_an_open_size_is_asked_for_and_an_open_batch_is_one(tmp_path):
+def test_an_open_size_must_be_given_and_an_open_batch_is_one(tmp_path):
     node = helper.make_node("Relu", ["x"], ["y"])
     path = model_of([node], {"x": ["batch", 3, "height", 8]}, tmp_path / "n.onnx")
     with pytest.raises(UpsampleError, match="the height of 'x' is not fixed in the file; give a size"):

@@ -1,4 +1,4 @@
-"""A network in place of the kernel: whether it can enlarge an image, and its run. Torch is imported with the first."""
+"""A network in place of the kernel: whether it can enlarge an image, and its run. The first one imports torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from upsample_cli.models.bands import NetworkRun
 
 _UNKNOWN_BYTES = 2**33
-"""Taken to be available if the system does not say how much is."""
+"""The available memory to assume if the system does not report it."""
 
 _MORE_MEMORY: Text = ("give a larger ", Setting("memory_bytes"), ", or enlarge it on a machine with more memory")
 

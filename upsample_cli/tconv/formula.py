@@ -24,7 +24,7 @@ class LayerFormula:
     Args:
         number: its position in the chain, from 1.
         layer: the layer.
-        letters: the values of k, s, p, d and op, as far as it has them; one number, or one per axis ("3x5").
+        letters: the values of k, s, p, d and op that it has; one number, or one per axis ("3x5").
         after: for each axis, the size after an input of `in`.
     """
 

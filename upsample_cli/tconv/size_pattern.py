@@ -56,7 +56,7 @@ class Pattern:
         if len(self.remainders) == 1:
             extra = f" plus {remainders}" if remainders != "0" else ""
             return f"a multiple of {self.period}{extra}: {listed}, ..."
-        return f"a number with a remainder of {remainders} by {self.period}: {listed}, ..."
+        return f"a number whose remainder is {remainders} when divided by {self.period}: {listed}, ..."
 
 
 def find_pattern(fits: Callable[[int], bool], period: int, most: int) -> Pattern | None:
