@@ -1,5 +1,7 @@
 """The network in training: its file against an oracle in whole numbers, and training that can be resumed."""
 
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +164,53 @@ def test_another_training_is_not_continued(folder, tmp_path):
     (tmp_path / "state").write_bytes(b"not a training")
     with pytest.raises(ImageError, match="damaged"):
         Saved(tmp_path / "state", split, plan).restore(training)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step", "4"), ("step", -(10**9)), ("step", 10**9), ("average", {}), ("average", None), ("grid", [[], [], 3])],
+)
+def test_a_replaced_state_is_refused(name, value, folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    for _ in range(7):
+        training.advance()
+    saved = Saved(tmp_path / "state", split, plan)
+    saved.save(training)
+    content = torch.load(tmp_path / "state", weights_only=True)
+    torch.save(content, tmp_path / "state")
+    saved.restore(training)  # control: the same state
+    content["state"][name] = value
+    torch.save(content, tmp_path / "state")
+    with pytest.raises(ImageError, match="is not an unfinished training, or is damaged; remove it"):
+        saved.restore(training)
+
+
+def test_a_state_of_weights_that_are_not_finite_is_refused(folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    saved = Saved(tmp_path / "state", split, plan)
+    next(iter(training.network.parameters())).data.fill_(torch.nan)
+    saved.save(training)
+    with pytest.raises(ImageError, match="damaged"):
+        saved.restore(training)
+
+
+def test_a_pipe_or_a_small_file_of_many_bytes_is_not_an_unfinished_training(folder, tmp_path, monkeypatch):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    os.mkfifo(tmp_path / "pipe")
+    saved = Saved(tmp_path / "pipe", split, plan)
+    with pytest.raises(ImageError, match="pipe: is not an unfinished training"):
+        saved.restore(training)
+    monkeypatch.setattr("upsample_cli.kernels.weights.torch_archives.MOST_UNPACKED", 2**16)
+    plain = tmp_path / "plain"
+    torch.save({"mark": saved._mark, "state": training.state(), "zeros": torch.zeros(2**20)}, plain)
+    with zipfile.ZipFile(plain) as read, zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as packed:
+        for record in read.infolist():
+            packed.writestr(record.filename, read.read(record))
+    with pytest.raises(ImageError, match="bomb: is not an unfinished training"):
+        Saved(tmp_path / "bomb", split, plan).restore(training)
 
 
 def test_small_images_are_refused(tmp_path):

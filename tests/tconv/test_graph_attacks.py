@@ -51,7 +51,7 @@ def problem(nodes, tmp_path, opset=18):
         [node("Range", ["zero", "far", "step"], ["p"]), USED],
         [node("Pow", ["many", "power"], ["p"]), USED],
         [node("ReduceProd", ["large"], ["q"], keepdims=0), node("Floor", ["q"], ["p"]), USED],
-        [node("Constant", [], ["p"], value_ints=["a", "b"]), USED],
+        [node("Reshape", ["x", "p"], ["y"]), node("Constant", [], ["p"], value_ints=["a", "b"])],
         [node("Split", ["empty"], ["p"], axis=0), node("Split", ["empty", "empty"], ["q"]), USED],
     ],
 )

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.kernels.weights.torch_archives import check_torch_file
+from upsample_cli.quality.network.file import whole_tensors
 from upsample_cli.quality.network.fit import Plan, Split
 from upsample_cli.quality.network.train import Training
+from upsample_cli.special_files import refuse_special
 
 _SAVE_EVERY_S = 60.0
 _MOST_BYTES = 64 * 2**20
@@ -54,12 +57,16 @@ class Saved:
             UsageError: if it belongs to other photographs or settings.
         """
         try:
+            refuse_special(self._path)
             if self._path.stat().st_size > _MOST_BYTES:
                 raise ValueError
+            check_torch_file(self._path)
             found = torch.load(io.BytesIO(self._path.read_bytes()), weights_only=True)
             mark, state = found["mark"], found["state"]
             if mark == self._mark:
                 training.restore(state)
+                if training.network.grid is not None:
+                    whole_tensors(training.averaged())  # raises an error for numbers that no training has
         except FileNotFoundError:
             return
         except Exception:  # torch raises various errors for damaged files

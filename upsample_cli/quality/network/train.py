@@ -116,10 +116,21 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a `state`.
+
+        Raises:
+            ValueError: or another exception, if it is not the state of such a training.
+        """
         self.step = state["step"]
+        earliest = 0 if state["grid"] is None else self.schedule.steps
+        latest = self.schedule.steps if state["grid"] is None else self.schedule.total
+        if type(self.step) is not int or not earliest <= self.step <= latest:
+            raise ValueError(f"step {self.step} is not one of this training")
+        self.network.load_state_dict(state["average"])
+        self._average = {name: value.detach().clone() for name, value in self.network.named_parameters()}
         self.network.load_state_dict(state["network"])
-        self._average = state["average"]
+        if not all(value.isfinite().all() for value in (*self._average.values(), *self.network.parameters())):
+            raise ValueError("its weights are not finite")
         self._optimizer.load_state_dict(state["optimizer"])
         self._random.bit_generator.state = ast.literal_eval(state["random"])
         self.network.grid = None if state["grid"] is None else Grid(*state["grid"])
