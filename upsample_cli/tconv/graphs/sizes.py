@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from upsample_cli.errors import GeometryError, UsageError, joined
 from upsample_cli.tconv.graphs.graph import Graph, Node, shortened
-from upsample_cli.tconv.graphs.onnx_file import MOST_DIMENSIONS
+from upsample_cli.tconv.graphs.onnx_tensors import MOST_DIMENSIONS
 from upsample_cli.tconv.graphs.operators import OPERATORS
 from upsample_cli.tconv.graphs.operators.arithmetic import value_of
 from upsample_cli.tconv.graphs.values import MismatchError, Value, dimension_name

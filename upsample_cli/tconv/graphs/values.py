@@ -14,7 +14,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.graphs.graph import Node, Number
-from upsample_cli.tconv.graphs.onnx_file import MOST_DIMENSIONS
+from upsample_cli.tconv.graphs.onnx_tensors import MOST_DIMENSIONS
 
 _Number = TypeVar("_Number", int, float)
 MOST_KNOWN = 4096
