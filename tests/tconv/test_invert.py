@@ -15,7 +15,8 @@ from torch import nn
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse, sizes_given_back
+from upsample_cli.tconv.given_back import sizes_given_back
+from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse
 from upsample_cli.tconv.layers.constructors import parse_layer
 
 

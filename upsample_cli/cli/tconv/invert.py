@@ -14,6 +14,7 @@ from upsample_cli.cli.tconv.graph_shape import onnx_argument
 from upsample_cli.cli.tconv.layer_options import required_layers
 from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
+from upsample_cli.tconv.given_back import sizes_given_back
 from upsample_cli.tconv.invert import (
     Inversion,
     as_json,
@@ -21,7 +22,6 @@ from upsample_cli.tconv.invert import (
     invert,
     padding_multiple,
     same_settings_reverse,
-    sizes_given_back,
 )
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
