@@ -63,6 +63,7 @@ def test_the_network_enlarges_an_image(tconv, folder, tmp_path):
         (["--net", "--factor", "5", "-o", "new.safetensors"], "give --factor 2, 3 or 4"),
         (["--net", "--support", "7", "-o", "new.safetensors"], "--support is for kernels, not for networks"),
         (["--net", "--degrade", "bicubic,foo", "-o", "new.safetensors"], "there is no degradation 'foo'"),
+        (["--degrade", "bicubic,area"], "a kernel is fitted for one degradation; give one, or add --net"),
         (["--steps", "100"], "without steps; give --net, or leave it out"),
     ],
 )

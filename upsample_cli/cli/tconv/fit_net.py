@@ -43,6 +43,8 @@ class NetSettings:
             raise UsageError(
                 f"a kernel is fitted in closed form, without {name}", ("give ", Setting("net"), ", or leave it out")
             )
+        if "," in self.degrade:
+            raise UsageError("a kernel is fitted for one degradation", ("give one, or add ", Setting("net")))
 
 
 def fit_net(
