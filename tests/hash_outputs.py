@@ -43,7 +43,7 @@ from support.hash_inputs import input_files
 Programs = dict[str, Callable[[], None]]
 GROUPS = ("files", "json", "messages")
 _TIME = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?= (?:s|ms|MP/s|images/s|images/s)\b)")
-_RATES = re.compile(r"( in N s): [^;]*")  # shown only for longer runs
+_RATES = re.compile(r"( in N s): [^;\n]*")  # shown only for longer runs
 _TIME_KEYS = re.compile(r"seconds|.*_m?s|ms(_per_\w+)?|times?|version")
 _EMBEDDED = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 _LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "isal", "rich", "typer")
