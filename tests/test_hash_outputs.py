@@ -78,7 +78,9 @@ def test_allowed_differences_are_listed_and_others_fail(capsys):
 
 def test_times_and_the_folder_are_masked_and_numbers_are_not(tmp_path):
     text = f"{tmp_path}/a.png 37x23  0.12 s\nwritten 1  0.5 MP in 12.5 s: 3 images/s, 1 MP/s; see big/\n3 steps"
-    assert hash_outputs._masked(text, tmp_path) == "FOLDER/a.png 37x23  N s\nwritten 1  0.5 MP in N s; see big/\n3 steps"
+    assert (
+        hash_outputs._masked(text, tmp_path) == "FOLDER/a.png 37x23  N s\nwritten 1  0.5 MP in N s; see big/\n3 steps"
+    )
     document = {"seconds": 1.5, "files": [{"elapsed_s": 2, "width": 37, "error": f"{tmp_path}/b"}]}
     assert json.loads(hash_outputs._masked_json(document, tmp_path)) == {
         "seconds": "masked",
