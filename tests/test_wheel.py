@@ -16,6 +16,7 @@ from support.environment import ENVIRONMENT, TESTS
 pytestmark = [
     pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel and needs a network: set CI=true"),
     pytest.mark.skipif(os.name == "nt", reason="POSIX environment"),
+    pytest.mark.timeout(900),  # the first test compiles for every instruction set: two minutes of processor time
 ]
 
 ROOT = TESTS.parent
@@ -28,7 +29,7 @@ ELSEWHERE = ("engine/test_compiled.py", "engine/test_arrays.py", "cli/test_engin
 def run(*command, more=(), **settings):
     environment = WITHOUT_CHECKOUT | dict(more)
     done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, check=False, env=environment, timeout=250, **settings
+        [*map(str, command)], capture_output=True, text=True, check=False, env=environment, timeout=600, **settings
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

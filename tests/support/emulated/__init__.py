@@ -24,7 +24,7 @@ def built(folder):
     (kernels,) = (TESTS.parent / source for source in module["sources"] if "neon" in source)
     program = folder / "driver"
     flags = [*module["extra-compile-args"], "-static", "-I", kernels.parent, "-DKERNELS=neon_kernels"]
-    subprocess.run([COMPILER, *flags, "-o", program, DRIVER, kernels], check=True, timeout=250)
+    subprocess.run([COMPILER, *flags, "-o", program, DRIVER, kernels], check=True, timeout=600)
     return program
 
 
