@@ -21,7 +21,7 @@ from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.kernels.shipped import FITTED_FILE
 from upsample_cli.quality.degrade import Degradation, degradation_named
 from upsample_cli.quality.equations import Equations, no_equations
-from upsample_cli.quality.fit import errors_of, fitted_kernel, mean_score
+from upsample_cli.quality.fit import errors_of, fitted_kernel, mean_scores
 from upsample_cli.quality.photos import Recipe, equations_of
 from upsample_cli.quality.pieces import Part, whole_part
 from upsample_cli.quality.score import Errors
@@ -103,8 +103,7 @@ def _head(first: str, names: Sequence[str]) -> list[str]:
 
 
 def _means(found: list[dict[str, Errors]]) -> list[str]:
-    means = [mean_score([errors[name] for errors in found]) for name in found[0]]
-    return [f"{mean.psnr_db:.2f} / {mean.ssim:.4f}" for mean in means]
+    return [f"{mean.psnr_db:.2f} / {mean.ssim:.4f}" for mean in mean_scores(found).values()]
 
 
 def tables() -> list[str]:

@@ -21,8 +21,9 @@ import typer
 from benchmarks.fit_kernels import PHOTOGRAPHS, parts
 from upsample_cli.quality.degrade import Degradation, degradation_named
 from upsample_cli.quality.equations import no_equations
+from upsample_cli.quality.fit import mean_scores
 from upsample_cli.quality.network.file import as_json, write_network
-from upsample_cli.quality.network.fit import Plan, Split, mean_scores, scores_of, training_of
+from upsample_cli.quality.network.fit import Plan, Split, scores_of, training_of
 from upsample_cli.quality.network.model import Network, Shape
 from upsample_cli.quality.network.saved import Saved, finish, saved_weights
 from upsample_cli.quality.network.train import Schedule

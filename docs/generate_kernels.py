@@ -11,6 +11,7 @@ import json
 import os
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from upsample_cli.kernels.kernel import NETWORKS
 from upsample_cli.kernels.network import AnyKernel
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.quality.compare import kernels_for
-from upsample_cli.quality.fit import enlarged, mean_score
-from upsample_cli.quality.pieces import Part, pieces
-from upsample_cli.quality.score import Errors, errors
+from upsample_cli.quality.fit import errors_by, kernel_enlargers, mean_scores
+from upsample_cli.quality.pieces import Part
+from upsample_cli.quality.score import Errors
 
 ROOT = Path(__file__).parent.parent
 PAGE, FIGURES = ROOT / "docs" / "kernels.md", ROOT / "benchmarks" / "results" / "kernels.json"
@@ -67,13 +68,11 @@ def scores(factor: int) -> dict[str, tuple[float, float]]:
 
     Networks are not scored: those that come with the package have seen the photographs.
     """
-    found: dict[str, list[Errors]] = {}
+    found = []
     for part, kernels in zip(parts(factor), held_out(factor, (SUPPORT,)), strict=True):
         own = linear_kernels(factor) | {FITTED: kernels[f"fitted {SUPPORT}x{SUPPORT}"]}
-        for name, error in errors_on(part, factor, own).items():
-            found.setdefault(name, []).append(error)
-    means = {name: mean_score(on_photographs) for name, on_photographs in found.items()}
-    return {name: (round(mean.psnr_db, 2), round(mean.ssim, 4)) for name, mean in means.items()}
+        found.append(errors_on(part, factor, own))
+    return {name: (round(mean.psnr_db, 2), round(mean.ssim, 4)) for name, mean in mean_scores(found).items()}
 
 
 def linear_kernels(factor: int) -> dict[str, AnyKernel]:
@@ -83,13 +82,8 @@ def linear_kernels(factor: int) -> dict[str, AnyKernel]:
 
 def errors_on(part: Part, factor: int, kernels: dict[str, AnyKernel]) -> dict[str, Errors]:
     """The errors of kernels, and of `PEERS`, on a photograph that was made small."""
-    found = dict.fromkeys([*kernels, *PEERS], Errors())
-    for piece in pieces(part, factor=factor, degradation=DEGRADATION):
-        for name, kernel in kernels.items():
-            found[name] += errors(enlarged(piece.low, kernel), piece)
-        for name, peer in PEERS.items():
-            found[name] += errors(peer(piece.low, factor), piece)
-    return found
+    peers = {name: partial(peer, factor=factor) for name, peer in PEERS.items()}
+    return errors_by(part, factor, kernel_enlargers(kernels) | peers, DEGRADATION)
 
 
 def times(factor: int, rounds: int) -> dict[str, float]:

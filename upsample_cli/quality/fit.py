@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ NOISE = 0.1
 by at most 0.01 dB; a larger one blurs clean images."""
 
 _MOST_SCORED = 64
+Enlarger = Callable[[Luma], Luma]
+"""A function that enlarges luma, (height, width), by a fixed factor."""
+
 POWERS_OF_TWO = tuple(2**bits for bits in range(8))
 """Denominators by which every whole number of float32 can be divided without rounding."""
 
@@ -101,7 +105,7 @@ def fit_photos(
         kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
         kernels["fitted"] = fitted_kernel(total - held_out, recipe, POWERS_OF_TWO)
         found.append(errors_of(parts[index], kernels, recipe.degradation, advanced))
-    scores = {name: mean_score([errors[name] for errors in found]) for name in found[0]} if found else {}
+    scores = mean_scores(found)
     kernel = fitted_kernel(total, recipe, POWERS_OF_TWO)
     return Fit(recipe, kernel, photos.images, total.count, photos.skipped, scores, len(found), len(folds))
 
@@ -139,17 +143,38 @@ def enlarged(low: Luma, kernel: AnyKernel) -> Luma:
     return made
 
 
+def kernel_enlargers(kernels: Mapping[str, AnyKernel]) -> dict[str, Enlarger]:
+    """Kernels as functions that enlarge luma."""
+    return {name: functools.partial(enlarged, kernel=kernel) for name, kernel in kernels.items()}
+
+
 def errors_of(
-    part: Part, kernels: Mapping[str, Kernel], degradation: Degradation, advanced: Callable[[float], None] = ignored
+    part: Part, kernels: Mapping[str, AnyKernel], degradation: Degradation, advanced: Callable[[float], None] = ignored
 ) -> dict[str, Errors]:
     """The errors of kernels with the same factor on a part."""
     factor = next(iter(kernels.values())).factor
-    sums = dict.fromkeys(kernels, Errors())
+    return errors_by(part, factor, kernel_enlargers(kernels), degradation, advanced)
+
+
+def errors_by(
+    part: Part,
+    factor: int,
+    enlargers: Mapping[str, Enlarger],
+    degradation: Degradation,
+    advanced: Callable[[float], None] = ignored,
+) -> dict[str, Errors]:
+    """The errors of functions that enlarge luma `factor` times, on a part."""
+    sums = dict.fromkeys(enlargers, Errors())
     for piece in pieces(part, factor=factor, degradation=degradation):
-        for name, kernel in kernels.items():
-            sums[name] += errors(enlarged(piece.low, kernel), piece)
+        for name, enlarge in enlargers.items():
+            sums[name] += errors(enlarge(piece.low), piece)
         advanced((len(piece.low) - piece.above - piece.below) / part.height)
     return sums
+
+
+def mean_scores(found: Sequence[Mapping[str, Errors]]) -> dict[str, Score]:
+    """The mean over parts, by kernel; empty without parts."""
+    return {name: mean_score([errors[name] for errors in found]) for name in found[0]} if found else {}
 
 
 def mean_score(found: list[Errors]) -> Score:

@@ -57,8 +57,9 @@ def fit_net(
     """
     from upsample_cli.atomic.same_file import check_inputs_stay
     from upsample_cli.quality.file import check_output
+    from upsample_cli.quality.fit import mean_scores
     from upsample_cli.quality.network.file import as_json, write_network
-    from upsample_cli.quality.network.fit import mean_scores, scores_of, split_photos, training_of
+    from upsample_cli.quality.network.fit import scores_of, split_photos, training_of
     from upsample_cli.quality.network.saved import Saved, finish, unfinished_path
     from upsample_cli.quality.photos import read_photos
 

@@ -82,7 +82,7 @@ def print_steps(steps: Sequence[Step], notes: Sequence[str], form: Form | None =
 
 
 def layer_table(rows: Sequence[Row], in_all: Row | None, width: int, *, ascii_only: bool = False) -> list[str]:
-    r"""The lines of a table of layers, and a line with the sums of columns for which there is no room.
+    r"""The lines of a table of layers, and a line with the sums of the columns that do not fit.
 
     Args:
         rows: the layers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,13 @@ from upsample_cli.errors import UpsampleError
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma, degraded, scaled
 from upsample_cli.quality.equations import Equations, no_equations, phases_of_kernel, solved
-from upsample_cli.quality.fit import NOISE, PEERS, POWERS_OF_TWO, Score, fitted_kernel, mean_score
-from upsample_cli.quality.fit import enlarged as enlarged_by_kernel
+from upsample_cli.quality.fit import NOISE, PEERS, POWERS_OF_TWO, errors_by, fitted_kernel, kernel_enlargers
 from upsample_cli.quality.network.model import LINEAR_REACH, Network, Shape
 from upsample_cli.quality.network.samples import Pair
 from upsample_cli.quality.network.train import SIDE, Schedule, Training
 from upsample_cli.quality.photos import Photos, Recipe, ignored
 from upsample_cli.quality.pieces import Part, pieces
-from upsample_cli.quality.score import Errors, errors
+from upsample_cli.quality.score import Errors
 
 _SCALES = (1, 0.75, 0.5)
 """Scales of each photograph in training. Smaller versions have more detail per pixel."""
@@ -153,18 +153,5 @@ def scores_of(
     recipe = plan.recipe
     kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
     kernels["fitted"] = fitted_kernel(split.equations, recipe, POWERS_OF_TWO)
-    found = []
-    for part in split.held_out:
-        sums = dict.fromkeys([*kernels, "net"], Errors())
-        for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
-            for name, kernel in kernels.items():
-                sums[name] += errors(enlarged_by_kernel(piece.low, kernel), piece)
-            sums["net"] += errors(enlarged(piece.low, network), piece)
-            advanced((len(piece.low) - piece.above - piece.below) / part.height)
-        found.append(sums)
-    return found
-
-
-def mean_scores(found: Sequence[dict[str, Errors]]) -> dict[str, Score]:
-    """The mean over photographs, by kernel."""
-    return {name: mean_score([sums[name] for sums in found]) for name in found[0]} if found else {}
+    enlargers = kernel_enlargers(kernels) | {"net": functools.partial(enlarged, network=network)}
+    return [errors_by(part, recipe.factor, enlargers, recipe.degradation, advanced) for part in split.held_out]
