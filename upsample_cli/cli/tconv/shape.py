@@ -28,7 +28,7 @@ from upsample_cli.tconv.formula import as_json as formulas_json
 from upsample_cli.tconv.formula import chain_formula
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Symbolic
-from upsample_cli.tconv.shape import shape, size_text, with_output_size
+from upsample_cli.tconv.shape import Step, shape, size_text, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 from upsample_cli.tconv.shape_text import Form, answer
 
@@ -157,15 +157,22 @@ def shape_command(
         chain = with_output_size(sizes, chain, wanted, channels=channels_in, batch=form.batch)
     steps = shape(sizes, chain, channels=channels_in, batch=batch)
     notes = [*chosen.notes, *remarks(steps), *([] if factors is None else factor_remark(factors))]
-    formulas = chain_formula(chain, len(sizes), channels=channels_in) if formula else None
-    if formulas is not None:
+    if formula:
+        formulas = chain_formula(chain, len(sizes), channels=channels_in)
         notes += formula_notes(formulas, chain, len(sizes))
-    elif any(isinstance(one, Symbolic) for one in sizes):
+        if as_document:
+            print_document(as_json(steps, notes, form) | {"formula": formulas_json(formulas)})
+        else:
+            print_formulas(formulas, None if size is None else answer(steps, form), notes, terse=terse)
+        return
+    if any(isinstance(one, Symbolic) for one in sizes):
         notes += letter_notes(sizes, chain, channels_in)
+    _print_sizes(steps, notes, form, terse=terse, as_document=as_document)
+
+
+def _print_sizes(steps: Sequence[Step], notes: Sequence[str], form: Form, *, terse: bool, as_document: bool) -> None:
     if as_document:
-        print_document(as_json(steps, notes, form) | ({} if formulas is None else {"formula": formulas_json(formulas)}))
-    elif formulas is not None:
-        print_formulas(formulas, None if size is None else answer(steps, form), notes, terse=terse)
+        print_document(as_json(steps, notes, form))
     elif terse:
         print(size_text(form.shape(steps[-1].channels, steps[-1].output)))
     else:
