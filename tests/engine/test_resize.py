@@ -14,7 +14,7 @@ from skimage import data
 from support.oracles import CUBICS, assert_same_pixels, hostile_pixels
 from support.resizing import expected, reducing_matrix
 
-from upsample_cli.engine import resize_products
+from upsample_cli.engine import resize, resize_products
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
@@ -26,7 +26,16 @@ from upsample_cli.kernels.profiles import axis_kernel
 
 
 def resized(
-    pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, tile=None, stop=None, by_layer=False
+    pixels,
+    size,
+    kernel="bilinear",
+    border="replicate",
+    *,
+    has_alpha=False,
+    tile=None,
+    stop=None,
+    by_layer=False,
+    engine="auto",
 ):
     """(height, width, channels) at another size, as the command does it; `by_layer`, through the enlarged image."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
@@ -37,7 +46,7 @@ def resized(
         lambda first, last: pixels[first:last],
         pixels.shape,
         size,
-        settings=Settings(fine, border, "cpu", tile_size=tile),
+        settings=Settings(fine, border, "cpu", tile_size=tile, engine=engine),
         arithmetic=arithmetic,
         weigh=filter_for(kernel),
         stop=stop,
@@ -121,14 +130,17 @@ def test_one_matrix_for_both_steps_is_as_small_as_that_of_the_filter():
 @pytest.mark.parametrize(("kernel", "by_product"), [("bilinear", True), ("bicubic", True), ("lanczos3", False)])
 def test_the_layer_runs_if_its_weights_are_not_a_product(kernel, by_product, monkeypatch):
     pixels = hostile_pixels((7, 5, 3), np.uint8)
-    wanted = resized(pixels, (11, 8), kernel)
+    wanted = resized(pixels, (11, 8), kernel, engine="layer")
     calls = []
 
     def watched(*given_, **settings_):
         calls.append(given_)
         return enlarged_bands(*given_, **settings_)
 
-    monkeypatch.setattr(resize_products, "enlarged_bands", watched)
+    resized(pixels, (11, 8), kernel)  # a route is compared with another one only once
+    resized(pixels, (11, 8), kernel, by_layer=True)
+    for module in (resize, resize_products):
+        monkeypatch.setattr(module, "enlarged_bands", watched)
     assert_same_pixels(resized(pixels, (11, 8), kernel), wanted)
     assert len(calls) == (0 if by_product else 1)
     assert_same_pixels(resized(pixels, (11, 8), kernel, by_layer=True), wanted)

@@ -183,6 +183,7 @@ REFUSED = {
     "pixels apart": lambda given: {**given, "out": given["out"].repeat(2, axis=1)[:, ::2]},
     "an input in the output": lambda given: {**given, "rows": given["out"]},
     "alpha with two colours": lambda given: {**given, "has_alpha": True},
+    "pixels given as sums": lambda given: {**given, "is_summed": True},
 }
 
 
@@ -193,7 +194,7 @@ def test_invalid_arguments_are_refused_before_memory_is_accessed(fault):
         "rows": np.full((7, 9, 3), 5, np.uint8), "height": 7, "width": 9, "out": np.full((7, 9, 3), 77, np.uint8),
         "row_taps": 1, "column_taps": 1, "row_firsts": np.arange(7, dtype=np.int32), "row_weights": np.ones((7, 1)),
         "column_firsts": np.arange(9, dtype=np.int32), "column_weights": np.ones((9, 1)), "divisor": 1.0,
-        "error": 1e-3, "colour_error": 1e-3, "has_alpha": False,
+        "error": 1e-3, "colour_error": 1e-3, "has_alpha": False, "is_summed": False,
     }  # fmt: skip
     resample = compiled.native.resample
     if fault is None:  # the control

@@ -33,7 +33,7 @@ def _forget_routes():
     select._chosen.cache_clear()
 
 
-def applied(route, tile, kernel):
+def applied(route, tile, kernel, arithmetic):
     """The enlarged core of a padded tile; fails if anything next to it was written."""
     height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
     around = np.full((height, width + 6, tile.shape[2]), 77, tile.dtype)
@@ -71,9 +71,9 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
             with suppress(RuntimeError, AttributeError, ValueError):
                 routes.append(kind(kernel, arithmetic, channels))
         tiles = list(hostile_tiles(kernel, channels, pixel_type))
-        expected = [applied(plain, tile, kernel) for tile in tiles]
+        expected = [applied(plain, tile, kernel, arithmetic) for tile in tiles]
         for route in routes:
-            found = [applied(route, tile, kernel) for tile in tiles]
+            found = [applied(route, tile, kernel, arithmetic) for tile in tiles]
             assert agrees(route, plain, kernel, arithmetic, channels)
             for pair in zip(found, expected, strict=True):
                 assert_same_pixels(*pair)
@@ -89,8 +89,8 @@ def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(facto
         for height, width in SHAPES:
             shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
             tile = np.random.default_rng(5).random(shape, dtype) + dtype(0.1)
-            expected = applied(PlainRoute(kernel, arithmetic), tile, kernel)
-            found = applied(RowPhaseRoute(kernel, arithmetic, channels), tile, kernel)
+            expected = applied(PlainRoute(kernel, arithmetic), tile, kernel, arithmetic)
+            found = applied(RowPhaseRoute(kernel, arithmetic, channels), tile, kernel, arithmetic)
             # At most nine products of numbers with one sign, summed in another order, for both dividend and divisor.
             np.testing.assert_allclose(found, expected, rtol=20 * np.finfo(dtype).eps, atol=0)
 

@@ -31,8 +31,8 @@ def made_at(
     def rows(first, last):
         return pixels[first:last]
 
+    settings = Settings(chosen, border, "cpu")
     if by_products:
-        settings = Settings(chosen, border, "cpu")
         bands = resize.bands_by_products(rows, pixels.shape, size, settings, arithmetic, filter_for(kernel))
         return np.concatenate(list(bands))
     made = resize._compiled(
@@ -41,4 +41,4 @@ def made_at(
     if error is not None:
         columns, weights, divisor, _, *others = made._settings
         made._settings = (columns, weights, divisor, error, *others)
-    return np.concatenate(list(resize._compiled_bands(made, rows, pixels.shape, size, chosen, border)))
+    return np.concatenate(list(resize._compiled_bands(made, rows, pixels.shape, size, settings, arithmetic)))

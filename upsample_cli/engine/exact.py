@@ -52,6 +52,7 @@ class Arithmetic:
         gain: the largest result as a multiple of the largest pixel: the kernel's reach over its denominator.
         overshoots: whether results can exceed the range of the pixels and must be clipped.
         is_wide: results for float32 pixels are float64, because they are not yet divided and can exceed float32.
+        sums_dtype: the float type of results that are sums of whole pixels, not divided; None if they are pixels.
     """
 
     pixel_dtype: Dtype
@@ -60,6 +61,7 @@ class Arithmetic:
     gain: Fraction = Fraction(1)
     overshoots: bool = False
     is_wide: bool = False
+    sums_dtype: Dtype | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -79,7 +81,7 @@ class Arithmetic:
     @property
     def out_dtype(self) -> Dtype:
         """The type of the results."""
-        return FLOAT64 if self.is_wide else self.pixel_dtype
+        return FLOAT64 if self.is_wide else self.sums_dtype or self.pixel_dtype
 
     @property
     def safe_scale(self) -> float:
@@ -186,8 +188,11 @@ def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
     Args:
         sums: (height, width, channels) of `arithmetic.sum_dtype`, any strides; overwritten.
         arithmetic: the arithmetic of these sums.
-        out: (height, width, channels) of `arithmetic.pixel_dtype`, any strides.
+        out: (height, width, channels) of `arithmetic.out_dtype`, any strides.
     """
+    if arithmetic.sums_dtype is not None:
+        out[...] = sums
+        return
     colour, alpha = (sums[..., :-1], sums[..., -1:]) if arithmetic.has_alpha else (sums, None)
     if alpha is not None:
         _unpremultiply(colour, alpha, arithmetic)

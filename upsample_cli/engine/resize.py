@@ -1,29 +1,34 @@
 """Resize images to any size: enlarge by a whole factor, then reduce with an antialiasing filter, one band at a time.
 
-Compiled sums (`resize_compiled.py`) compute both steps in one, always exactly, where they can be used. Products of
-matrices (`resize_products.py`) are their reference and fallback.
+Compiled sums (`resize_compiled.py`) are always exact. They compute both steps in one if the kernel is separable;
+otherwise they reduce the engine's sums, which are not divided before, or the pixels of a network. Products of matrices
+(`resize_products.py`) are their reference and fallback.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate
 from threading import Event
 
 import numpy as np
 
 from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands
-from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.exact import FLOAT64, Arithmetic
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.resize_axes import Filter, behind_enlargement, reduced_axis
-from upsample_cli.engine.resize_compiled import CompiledResize, taps_of
+from upsample_cli.engine.resize_compiled import CompiledResize, Taps, taps_of
 from upsample_cli.engine.resize_margins import margins_of, with_margins
 from upsample_cli.engine.resize_products import bands_by_products
 from upsample_cli.engine.routes.agreement import hard_tile
 from upsample_cli.engine.routes.select import no_compiled_route
 from upsample_cli.geometry.borders import Border
-from upsample_cli.kernels.kernel import Kernel, axis_of
-from upsample_cli.kernels.network import Network
+from upsample_cli.kernels.kernel import axis_of
+from upsample_cli.kernels.network import AnyKernel, Network
 
 
 def resized_bands(
@@ -53,14 +58,13 @@ def resized_bands(
     if enlarged == size:
         return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
 
-    kernel = settings.kernel
     if settings.engine != "layer":
         try:
-            if isinstance(kernel, Network):
-                raise ValueError("its size is not a whole multiple, and its kernel is a network")
-            compiled = _agreeing(shape, size, kernel, settings.border, arithmetic, weigh)
+            if settings.device != "cpu" and _takes_sums(settings.kernel):
+                raise ValueError("its size is not a whole multiple, and the layer is on another device than the CPU")
+            compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
             on_route("compiled")
-            return _compiled_bands(compiled, read_rows, shape, size, kernel, settings.border, stop)
+            return _compiled_bands(compiled, read_rows, shape, size, settings, arithmetic, stop)
         except ValueError as error:
             if settings.engine == "compiled":
                 raise no_compiled_route(str(error)) from None
@@ -71,7 +75,7 @@ def resized_bands(
 def _agreeing(
     shape: tuple[int, int, int],
     size: tuple[int, int],
-    kernel: Kernel,
+    kernel: AnyKernel,
     border: Border,
     arithmetic: Arithmetic,
     weigh: Filter,
@@ -90,32 +94,40 @@ def _agreeing(
 def _compiled(
     shape: tuple[int, int, int],
     size: tuple[int, int],
-    kernel: Kernel,
+    kernel: AnyKernel,
     border: Border,
     arithmetic: Arithmetic,
     weigh: Filter,
     *,
     instructions: str | None = None,
 ) -> CompiledResize:
-    taps = axis_of(kernel)
     if not arithmetic.is_exact:
         raise ValueError("its pixels are not whole numbers")
-    if taps is None:
-        raise ValueError("its size is not a whole multiple, and its kernel is not a product of whole taps")
+    taps = None if isinstance(kernel, Network) else axis_of(kernel)
     margins = margins_of(shape, size, kernel, border)
-    rows, columns = (
-        taps_of(
-            behind_enlargement(
-                reduced_axis(length * kernel.factor, made, weigh, margin=margin * kernel.factor),
-                length + 2 * margin,
-                taps,
-                "replicate" if border == "wrap" else border,
-            ),
-            length + 2 * margin,
-        )
-        for length, made, margin in zip(shape[:2], size, margins, strict=True)
-    )
+
+    def taps_along(length: int, made: int, margin: int) -> Taps:
+        axis = reduced_axis(length * kernel.factor, made, weigh, margin=margin * kernel.factor)
+        length += 2 * margin
+        if taps is None:
+            return taps_of(axis, length * kernel.factor)
+        return taps_of(behind_enlargement(axis, length, taps, "replicate" if border == "wrap" else border), length)
+
+    rows, columns = map(taps_along, shape[:2], size, margins)
+    if isinstance(kernel, Network):
+        arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
+    elif taps is None:
+        arithmetic = _of_sums(arithmetic)
     return CompiledResize(rows, columns, arithmetic, shape[2], instructions=instructions)
+
+
+def _takes_sums(kernel: AnyKernel) -> bool:
+    """Whether the enlargement is a step of its own, whose sums are reduced."""
+    return not isinstance(kernel, Network) and axis_of(kernel) is None
+
+
+def _of_sums(arithmetic: Arithmetic) -> Arithmetic:
+    return replace(arithmetic, sums_dtype=FLOAT64 if arithmetic.has_alpha else arithmetic.sum_dtype)
 
 
 def _compiled_bands(
@@ -123,17 +135,41 @@ def _compiled_bands(
     read_rows: ReadRows,
     shape: tuple[int, int, int],
     size: tuple[int, int],
-    kernel: Kernel,
-    border: Border,
+    settings: Settings,
+    arithmetic: Arithmetic,
     stop: Event | None = None,
 ) -> Iterator[Array]:
-    if border == "wrap":
-        read_rows, _ = with_margins(read_rows, shape, *margins_of(shape, size, kernel, border))
+    kernel = settings.kernel
+    if settings.border == "wrap":
+        read_rows, shape = with_margins(read_rows, shape, *margins_of(shape, size, kernel, settings.border))
+        settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
+    if isinstance(kernel, Network) or _takes_sums(kernel):
+        large = _of_sums(arithmetic) if _takes_sums(kernel) else arithmetic
+        read_rows = _read_once(enlarged_bands(read_rows, shape, settings=settings, arithmetic=large, stop=stop))
     return compiled.bands(read_rows, stop)
 
 
+def _read_once(bands: Iterator[Array]) -> ReadRows:
+    """Read the rows of bands, each at most once, from top to bottom."""
+    held: deque[Array] = deque()
+    start = end = 0  # the rows that are held
+
+    def read(first: int, last: int) -> Array:
+        nonlocal start, end
+        while end < last:
+            held.append(next(bands))
+            end += len(held[-1])
+        while start + len(held[0]) <= first:
+            start += len(held.popleft())
+        firsts = accumulate(map(len, held), initial=start)
+        parts = [band[max(first - at, 0) : max(last - at, 0)] for at, band in zip(firsts, held, strict=False)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return read
+
+
 @functools.lru_cache(maxsize=64)
-def _agrees(kernel: Kernel, border: Border, arithmetic: Arithmetic, channels: int, weigh: Filter) -> bool:
+def _agrees(kernel: AnyKernel, border: Border, arithmetic: Arithmetic, channels: int, weigh: Filter) -> bool:
     """Whether compiled sums and products of matrices give the same pixels on a hard tile."""
     tile = hard_tile(kernel, arithmetic, channels)
     size = (tile.shape[0] * kernel.factor * 3 // 4, tile.shape[1] * kernel.factor * 5 // 6)
@@ -147,7 +183,7 @@ def _agrees(kernel: Kernel, border: Border, arithmetic: Arithmetic, channels: in
     found, expected = (
         np.concatenate(list(bands))
         for bands in (
-            _compiled_bands(compiled, rows, tile.shape, size, kernel, border),
+            _compiled_bands(compiled, rows, tile.shape, size, settings, arithmetic),
             bands_by_products(rows, tile.shape, size, settings, arithmetic, weigh),
         )
     )

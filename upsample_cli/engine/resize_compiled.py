@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import ReadRows, raise_if_set
 from upsample_cli.engine.cores import core_count
-from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.exact import FLOAT32, FLOAT64, Arithmetic
 from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis
 from upsample_cli.engine.routes import compiled
@@ -99,8 +99,9 @@ class CompiledResize:
     numbers of 64 and 128 bits, which hold all sums.
 
     Args:
-        rows, columns: the weights along both axes, which include the enlargement.
-        arithmetic: of the pixels; its divisor is that of the enlargement.
+        rows, columns: the weights along both axes. They include the enlargement if the inputs are not enlarged.
+        arithmetic: of the pixels; its divisor is that of the enlargement. If it has a `sums_dtype`, inputs are sums of
+            the enlargement, which are not divided, with alpha of colour times alpha.
         channels: of the pixels, including alpha.
         instructions: the instruction set; by default the fastest.
 
@@ -118,28 +119,32 @@ class CompiledResize:
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
         self._rows, self._width, self._channels = rows, columns.length, channels
-        self._dtype = arithmetic.pixel_dtype
-        self._row_bytes = len(columns.firsts) * channels * self._dtype.itemsize
+        self._dtype, self._made_dtype = arithmetic.out_dtype, arithmetic.pixel_dtype
+        self._row_bytes = len(columns.firsts) * channels * self._made_dtype.itemsize
+        is_summed = arithmetic.sums_dtype is not None
+        is_short = self._made_dtype == np.uint8 and not arithmetic.has_alpha
+        if is_summed and self._dtype != (FLOAT32 if is_short else FLOAT64):
+            raise ValueError("its sums are too large")
         if self._most_inputs() * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
             raise ValueError("it is reduced too much")
         divisor, largest = arithmetic.divisor * WEIGHT_SUM**2, arithmetic.largest_pixel
         taps = rows.weights.shape[1] + columns.weights.shape[1]
-        reach = rows.reach * columns.reach
-        is_short = self._dtype == np.uint8 and not arithmetic.has_alpha
+        input_reach = int(arithmetic.gain * arithmetic.divisor) if is_summed else 1
+        reach = rows.reach * columns.reach * input_reach
         error = (taps + 5) * _ROUNDING[is_short] * largest * reach / divisor
         dividend = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
         self.has_small_sums = dividend <= 2**53
         """Whether float64 holds all sums, so that products of matrices are exact too."""
-        is_whole = largest**2 * rows.reach < 2**62 and columns.reach < 2**53 and divisor < 2**62
+        is_whole = rows.reach < 2**53 and columns.reach < 2**53 and divisor < 2**100 and dividend < 2**124
         if not is_whole or error > 1 / 16 or taps > _MOST_TAPS:
             raise ValueError("its weights are too large")
         self._column_taps = columns.weights.shape[1]
         self._make = partial(compiled.native.resample, instructions)
         self._settings = (
-            columns.firsts, columns.weights, divisor, error, 3 * largest * error, arithmetic.has_alpha,
+            columns.firsts, columns.weights, divisor, error, 3 * largest * error, arithmetic.has_alpha, is_summed,
         )  # fmt: skip
         self._without_alpha: CompiledResize | None = None
-        if arithmetic.has_alpha and _is_flat(rows) and _is_flat(columns):
+        if arithmetic.has_alpha and not is_summed and _is_flat(rows) and _is_flat(columns):
             self._without_alpha = CompiledResize(
                 rows, columns, replace(arithmetic, has_alpha=False), channels, instructions=instructions
             )
@@ -181,7 +186,7 @@ class CompiledResize:
             yield _Part(made, start, rows)
 
     def _made(self, part: _Part) -> Array:
-        out = np.empty((part.made.stop - part.made.start, len(self._settings[0]), self._channels), self._dtype)
+        out = np.empty((part.made.stop - part.made.start, len(self._settings[0]), self._channels), self._made_dtype)
         self._resample(part, out)
         return out
 

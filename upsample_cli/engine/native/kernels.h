@@ -27,6 +27,9 @@ constexpr Kernels kernels_named(const char *name)
              {'d', 1, 8, 0x1p53, enlarge_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, enlarge_tile<uint16_t, double>}},
             {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}},
+            {{'f', 1, 4, 0x1p24, sum_tile<uint8_t, float>},
+             {'d', 1, 8, 0x1p53, sum_tile<uint8_t, double>},
+             {'d', 2, 8, 0x1p53, sum_tile<uint16_t, double>}},
             {{1, resample::make_rows<uint8_t>}, {2, resample::make_rows<uint16_t>}},
             net::make_detail,
             {net::combine<uint8_t>, net::combine<uint16_t>}};

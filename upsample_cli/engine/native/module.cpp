@@ -91,7 +91,7 @@ template <int count> const Kind *kind_of(const Kind (&kinds)[count], int sum, Co
 
 // Checks the output and the padded tile against the settings in `work`, and sets both in it. Returns null if they fit,
 // otherwise the fault.
-const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
+const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made, Count pixel_bytes)
 {
     if (made.ndim != 3 || made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
         return "the pixels of a row of the output are not side by side";
@@ -106,7 +106,7 @@ const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
     work.rows = made.shape[0] / work.factor;
     work.width = made.shape[1] / work.factor;
     const Count rim = work.window - 1;
-    if (!holds(padded, product(work.rows + rim, (work.width + rim) * work.channels), made.itemsize))
+    if (!holds(padded, product(work.rows + rim, (work.width + rim) * work.channels), pixel_bytes))
         return "the padded tile does not fit the output";
     if (!is_apart(padded.view, made))
         return "the output overlaps an input";
@@ -114,6 +114,23 @@ const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
     work.out = static_cast<char *>(made.buf);
     work.out_row_bytes = made.strides[0];
     return nullptr;
+}
+
+// Checks the tables of a kernel, and sets them in `work`. Returns whether they fit its settings.
+bool take_tables(Work &work, const Buffer &firsts, const Buffer &weights, Count sum_bytes)
+{
+    const Count axis_weights = work.factor * work.taps;
+    if (!holds(firsts, work.factor, sizeof *work.firsts)
+        || !holds(weights, work.is_direct ? product(axis_weights, axis_weights) : axis_weights, sum_bytes))
+        return false;
+    std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
+    for (Count phase = 0; phase < work.factor; phase++) {
+        const int32_t first = work.firsts[phase], before = phase ? work.firsts[phase - 1] : first;
+        if (first < 0 || first > work.window - work.taps || first < before || first > work.firsts[0] + 1)
+            return false;
+    }
+    work.weights = weights.view.buf;
+    return true;
 }
 
 // Runs a kernel without the GIL.
@@ -148,25 +165,45 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
     const Kind *kind = kind_of(kernels->kinds, sum, out.view.itemsize);
     if (!kind)
         return wrong("there is no such kind of pixels and sums");
-    if (const char *fault = take_tile(work, padded, out.view))
+    if (const char *fault = take_tile(work, padded, out.view, out.view.itemsize))
         return wrong(fault);
     if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
         return wrong("the output overlaps an input");
-    const Count axis_weights = work.factor * work.taps, largest = out.view.itemsize == 1 ? 0xFF : 0xFFFF;
+    const Count largest = out.view.itemsize == 1 ? 0xFF : 0xFFFF;
     if (by.shift < 0 || by.shift > (sum == 'H' ? 15 : 31) || by.multiplier < 0 || by.multiplier >> 32
         || !(1 <= by.divisor && by.divisor <= kind->most)
         || (work.has_alpha && ((work.channels != 2 && work.channels != 4) || kind->most < largest * largest))
         || (sum == 'H' && (work.has_alpha || work.is_direct || by.overshoots))
-        || !holds(firsts, work.factor, sizeof *work.firsts)
-        || !holds(weights, work.is_direct ? product(axis_weights, axis_weights) : axis_weights, kind->sum_bytes))
+        || !take_tables(work, firsts, weights, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
-    std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
-    for (Count phase = 0; phase < work.factor; phase++) {
-        const int32_t first = work.firsts[phase], before = phase ? work.firsts[phase - 1] : first;
-        if (first < 0 || first > work.window - work.taps || first < before || first > work.firsts[0] + 1)
-            return wrong("tables that do not fit the settings");
-    }
-    work.weights = weights.view.buf;
+    return run(*kind, work);
+}
+
+PyObject *enlarge_sums(PyObject *, PyObject *arguments)
+{
+    Buffer padded, out, firsts, weights;
+    PyObject *target;
+    const char *instructions;
+    Work work;
+    Count pixel_bytes;
+    if (!PyArg_ParseTuple(arguments, "sy*Onnnny*y*p:enlarge_sums", &instructions, &padded.view, &target, &pixel_bytes,
+                          &work.factor, &work.taps, &work.window, &firsts.view, &weights.view, &work.has_alpha)
+        || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
+        return nullptr;
+    const Kernels *kernels = kernels_of(instructions);
+    if (!kernels)
+        return nullptr;
+    const Kind *kind = kind_of(kernels->sums, out.view.itemsize == 4 ? 'f' : 'd', pixel_bytes);
+    if (!kind || kind->sum_bytes != out.view.itemsize)
+        return wrong("there is no such kind of pixels and sums");
+    if (const char *fault = take_tile(work, padded, out.view, pixel_bytes))
+        return wrong(fault);
+    if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
+        return wrong("the output overlaps an input");
+    work.is_direct = true;
+    if ((work.has_alpha && ((work.channels != 2 && work.channels != 4) || kind->sum_bytes != 8))
+        || !take_tables(work, firsts, weights, kind->sum_bytes))
+        return wrong("tables that do not fit the settings");
     return run(*kind, work);
 }
 
@@ -187,7 +224,7 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
     const Kind *kind = kind_of(kernels->twofold, '\0', out.view.itemsize);
     if (!kind)
         return wrong("there is no such kind of pixels");
-    if (const char *fault = take_tile(work, padded, out.view))
+    if (const char *fault = take_tile(work, padded, out.view, out.view.itemsize))
         return wrong(fault);
     if (work.channels > 4)
         return wrong("settings that fit nothing");
@@ -212,6 +249,7 @@ PyObject *instruction_sets(PyObject *, PyObject *)
 PyMethodDef functions[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "The names of those that this processor runs, fastest first."},
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; compiled.CompiledRoute has the arguments."},
+    {"enlarge_sums", enlarge_sums, METH_VARARGS, "The sums of one padded tile; compiled.CompiledSums has the arguments."},
     {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
     {"resample", resample, METH_VARARGS, "Make rows of another size; compiled_sizes.CompiledSizes has the arguments."},
     {"net_detail", net_detail, METH_VARARGS, "What a network adds to each output; _kernels.pyi has the arguments."},

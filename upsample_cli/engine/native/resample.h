@@ -39,13 +39,13 @@ struct Span {
 };
 
 // One pixel in whole numbers.
-template <class Pixel> class Exact {
+template <class Pixel, class Number> class Exact {
 public:
     explicit Exact(const Resampling &work) : work(work) {}
 
     Pixel operator()(Count row, Count column, Count channel) const
     {
-        const Wide most = std::numeric_limits<Pixel>::max(), divisor = static_cast<int64_t>(work.divisor);
+        const Wide most = std::numeric_limits<Pixel>::max(), divisor = static_cast<Wide>(work.divisor);
         const Count alpha = work.channels - 1;
         Wide dividend = sum(row, column, channel), by = divisor;
         if (work.has_alpha && channel < alpha) {
@@ -63,22 +63,27 @@ private:
     // With alpha, of colour times alpha.
     Wide sum(Count row, Count column, Count channel) const
     {
-        const Count alpha = work.channels - 1, row_numbers = work.source_width * work.channels;
-        const bool is_colour = work.has_alpha && channel < alpha;
-        const auto *pixels = static_cast<const Pixel *>(work.source) + work.row_firsts[row] * row_numbers
-                             + work.column_firsts[column] * work.channels;
+        const Count row_numbers = work.source_width * work.channels;
+        Count pixel = work.row_firsts[row] * row_numbers + work.column_firsts[column] * work.channels;
         const double *down = work.row_weights + row * work.row_taps;
         const double *along = work.column_weights + column * work.column_taps;
         Wide all = 0;
-        for (Count tap = 0; tap < work.column_taps; tap++, pixels += work.channels) {
-            int64_t added = 0;
-            for (Count above = 0; above < work.row_taps; above++) {
-                const Pixel *pixel = pixels + above * row_numbers;
-                added += static_cast<int64_t>(down[above]) * pixel[channel] * (is_colour ? pixel[alpha] : 1);
-            }
-            all += static_cast<Wide>(added) * static_cast<int64_t>(along[tap]);
+        for (Count tap = 0; tap < work.column_taps; tap++, pixel += work.channels) {
+            Wide added = 0;
+            for (Count above = 0; above < work.row_taps; above++)
+                added += static_cast<Wide>(static_cast<int64_t>(down[above])) * number(pixel + above * row_numbers, channel);
+            all += added * static_cast<int64_t>(along[tap]);
         }
         return all;
+    }
+
+    int64_t number(Count pixel, Count channel) const
+    {
+        if (work.is_summed)
+            return static_cast<int64_t>(static_cast<const Number *>(work.source)[pixel + channel]);
+        const Pixel *channels = static_cast<const Pixel *>(work.source) + pixel;
+        const Count alpha = work.channels - 1;
+        return static_cast<int64_t>(channels[channel]) * (work.has_alpha && channel < alpha ? channels[alpha] : 1);
     }
 
     const Resampling &work;
@@ -322,10 +327,20 @@ private:
         const Span columns = chunk(start), rows = group(row);
         const Count made_rows = std::min<Count>(lines, work.rows - row), made_columns = std::min(most, work.width - start);
         const Count count = length(columns) * channels, made = made_columns * channels;
-        const auto *source = static_cast<const Pixel *>(work.source);
-        for (Count at = rows.first; at < rows.last; at++)
-            prepare<Pixel, Number, Alpha>(source + (at * work.source_width + columns.first) * channels, count,
-                                          prepared + (at - rows.first) * stride);
+        for (Count at = rows.first; at < rows.last; at++) {
+            const Count first_number = (at * work.source_width + columns.first) * channels;
+            Number *line = prepared + (at - rows.first) * stride;
+            if (work.is_summed)
+                std::copy_n(static_cast<const Number *>(work.source) + first_number, count, line);
+            else
+                prepare<Pixel, Number, Alpha>(static_cast<const Pixel *>(work.source) + first_number, count, line);
+        }
+        char *out = work.out + row * work.out_row_bytes + start * channels * sizeof(Pixel);
+        if (Alpha && is_transparent(length(rows), count)) {
+            for (Count line = 0; line < made_rows; line++)
+                std::memset(out + line * work.out_row_bytes, 0, made * sizeof(Pixel));
+            return;
+        }
         for (Count line = 0; line < made_rows; line++)
             add_rows(prepared + (work.row_firsts[row + line] - rows.first) * stride, stride,
                      work.row_weights + (row + line) * work.row_taps, work.row_taps, count, sums + line * stride);
@@ -343,8 +358,17 @@ private:
             if (round_block<Alpha>(local, quotients + at * lines, is_close, pixels + at * lines))
                 decide(is_close, row, start, at, std::min<Count>(together, made - at), made_rows);
         }
-        write_lines(pixels, made, made_rows, work.out + row * work.out_row_bytes + start * channels * sizeof(Pixel),
-                    work.out_row_bytes);
+        write_lines(pixels, made, made_rows, out, work.out_row_bytes);
+    }
+
+    // Whether alpha is zero in the prepared rows. Where its sum is zero, whole numbers would have to decide.
+    bool is_transparent(Count rows, Count count) const
+    {
+        for (const Number *line = prepared; line < prepared + rows * stride; line += stride)
+            for (Count at = Alpha - 1; at < count; at += Alpha)
+                if (line[at] != 0)
+                    return false;
+        return true;
     }
 
     // The sums along the rows of a chunk. Channels is 0 if there are more than four.
@@ -384,7 +408,7 @@ private:
     }
 
     const Resampling &work;
-    const Exact<Pixel> exact;
+    const Exact<Pixel, Number> exact;
     const Rounding<Pixel, Number> rounding;
     const Count channels = work.channels, most = std::max<Count>(1, chunk_numbers / channels);
     Scratch scratch;

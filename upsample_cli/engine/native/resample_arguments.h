@@ -12,10 +12,10 @@ PyObject *resample(PyObject *, PyObject *arguments)
     PyObject *target;
     const char *instructions;
     Resampling work;
-    if (!PyArg_ParseTuple(arguments, "sy*nnOnny*y*y*y*dddp:resample", &instructions, &source.view, &work.source_rows,
+    if (!PyArg_ParseTuple(arguments, "sy*nnOnny*y*y*y*dddpp:resample", &instructions, &source.view, &work.source_rows,
                           &work.source_width, &target, &work.row_taps, &work.column_taps, &row_firsts.view,
                           &row_weights.view, &column_firsts.view, &column_weights.view, &work.divisor, &work.error,
-                          &work.colour_error, &work.has_alpha)
+                          &work.colour_error, &work.has_alpha, &work.is_summed)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
@@ -35,11 +35,13 @@ PyObject *resample(PyObject *, PyObject *arguments)
                                             work.row_taps, work.column_taps});
     if (least < 1 || most > most_side || work.channels > most_setting
         || (work.has_alpha && work.channels != 2 && work.channels != 4)
-        || !(1 <= work.divisor && work.divisor <= 0x1p62))
+        || !(1 <= work.divisor && work.divisor <= 0x1p100))
         return wrong("settings that fit nothing");
     if (!rows_are_apart(made))
         return wrong("the rows of the output do not follow one another");
-    if (!holds(source, product(work.source_rows, product(work.source_width, work.channels)), made.itemsize)
+    const Count sum_bytes = made.itemsize == 1 && !work.has_alpha ? sizeof(float) : sizeof(double);
+    if (!holds(source, product(work.source_rows, product(work.source_width, work.channels)),
+               work.is_summed ? sum_bytes : made.itemsize)
         || !holds(row_firsts, work.rows, sizeof(int32_t)) || !holds(column_firsts, work.width, sizeof(int32_t))
         || !holds(row_weights, product(work.rows, work.row_taps), sizeof(double))
         || !holds(column_weights, product(work.width, work.column_taps), sizeof(double)))

@@ -4,7 +4,7 @@
 
 // The tables of resize_compiled.CompiledResize. Outputs are sums of the inputs from `first` on, times whole weights.
 struct Resampling {
-    const void *source;
+    const void *source;  // pixels; or sums of pixels, with alpha of colour times alpha
     Count source_rows, source_width, channels;
     char *out;
     Count out_row_bytes, rows, width;
@@ -12,7 +12,7 @@ struct Resampling {
     Count row_taps, column_taps;
     const double *row_weights, *column_weights;  // (rows, row_taps) and (width, column_taps)
     double divisor, error, colour_error;         // the largest errors of sums, in levels
-    int has_alpha;
+    int has_alpha, is_summed;
 };
 
 struct Resampler {

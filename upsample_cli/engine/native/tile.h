@@ -12,38 +12,55 @@ template <class Sum> struct TileSums : Sums<Sum, 0> {
 
 constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the L1 cache
 
-// The kept lines of one tile, and the room for one row of outputs.
-template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
+// The kept lines of one tile.
+template <class Pixel, class Sum, int Channels> struct Lines {
     const Work &work;
     const Count width = work.width + work.window - 1, stride = width + line_slack;
     const Count line_numbers = Channels ? Channels * stride : width * work.channels + line_slack;
-    const Count pixel_bytes = work.channels * sizeof(Pixel), step = Channels ? 1 : work.channels;
-    const Count most = std::max<Count>(block, plane_numbers / sizeof(Pixel) / work.factor / work.channels);
-    const Count plane_length = most * work.channels + plane_slack;
-    const Finish<Pixel, Sum, Overshoots> finish{work.division};
+    const Count taps = work.taps * work.taps, step = Channels ? 1 : work.channels;
     Scratch scratch;
     Sum *kept = scratch.room<Sum>(work.window, line_numbers);
     const Sum **lines = scratch.room<const Sum *>(1, work.taps);
-    Pixel *planes = scratch.room<Pixel>(work.factor, plane_length);
-    Interleaving tables = measured(work.factor, pixel_bytes);
+    const Sum **starts = scratch.room<const Sum *>(1, taps);
     Count prepared = 0;
 
-    explicit Tile(const Work &work) : work(work)
-    {
-        tables.masks = scratch.room<Bytes>(tables.period, tables.pieces);
-        tables.from = scratch.room<Count>(tables.period, tables.pieces * halves);
-        if (!scratch.is_full)
-            fill(tables, work.factor, pixel_bytes, plane_length * sizeof(Pixel));
-    }
+    explicit Lines(const Work &work) : work(work) {}
 
     // Prepares the input rows of a row of outputs, and finds the lines that its phase takes.
-    void take_lines(Count row, Count row_phase)
+    void take(Count row, Count row_phase)
     {
         for (; prepared < row + work.window; prepared++)
             prepare<Pixel, Sum, Channels>(work, prepared, 0, width, stride,
                                           kept + prepared % work.window * line_numbers);
         for (Count tap = 0; tap < work.taps; tap++)
             lines[tap] = kept + (row + work.firsts[row_phase] + tap) % work.window * line_numbers;
+    }
+
+    // The sums of a phase of the row whose lines were taken, from the output of its input `done` on.
+    TileSums<Sum> sums_of(Count done, Count row_phase, Count phase)
+    {
+        for (Count tap = 0; tap < taps; tap++)
+            starts[tap] = lines[tap / work.taps] + (done + work.firsts[phase] + tap % work.taps) * step;
+        return {starts, static_cast<const Sum *>(work.weights) + (row_phase * work.factor + phase) * taps, taps};
+    }
+};
+
+// The room for one row of outputs.
+template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile : Lines<Pixel, Sum, Channels> {
+    using Lines<Pixel, Sum, Channels>::work, Lines<Pixel, Sum, Channels>::scratch, Lines<Pixel, Sum, Channels>::stride;
+    const Count pixel_bytes = work.channels * sizeof(Pixel);
+    const Count most = std::max<Count>(block, plane_numbers / sizeof(Pixel) / work.factor / work.channels);
+    const Count plane_length = most * work.channels + plane_slack;
+    const Finish<Pixel, Sum, Overshoots> finish{work.division};
+    Pixel *planes = scratch.template room<Pixel>(work.factor, plane_length);
+    Interleaving tables = measured(work.factor, pixel_bytes);
+
+    explicit Tile(const Work &given) : Lines<Pixel, Sum, Channels>(given)
+    {
+        tables.masks = scratch.template room<Bytes>(tables.period, tables.pieces);
+        tables.from = scratch.template room<Count>(tables.period, tables.pieces * halves);
+        if (!scratch.is_full)
+            fill(tables, work.factor, pixel_bytes, plane_length * sizeof(Pixel));
     }
 
     template <class Sums> void fill_phase(const Sums &sums, Count phase, Count count)
@@ -69,24 +86,68 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> struct Tile {
 
 template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_direct(const Work &work)
 {
-    const Count taps = work.taps * work.taps;
     Tile<Pixel, Sum, Channels, Overshoots> tile(work);
-    const Sum **starts = tile.scratch.template room<const Sum *>(1, taps);
     if (tile.scratch.is_full)
         return false;
     for (Count out_row = 0; out_row < work.rows * work.factor; out_row++) {
-        tile.take_lines(out_row / work.factor, out_row % work.factor);
-        const Sum *row_weights = static_cast<const Sum *>(work.weights) + out_row % work.factor * work.factor * taps;
+        const Count row_phase = out_row % work.factor;
+        tile.take(out_row / work.factor, row_phase);
         tile.write_row(out_row, [&](Count done, Count count) {
-            for (Count phase = 0; phase < work.factor; phase++) {
-                for (Count tap = 0; tap < taps; tap++)
-                    starts[tap] = tile.lines[tap / work.taps]
-                                  + (done + work.firsts[phase] + tap % work.taps) * tile.step;
-                tile.fill_phase(TileSums<Sum>(starts, row_weights + phase * taps, taps), phase, count);
-            }
+            for (Count phase = 0; phase < work.factor; phase++)
+                tile.fill_phase(tile.sums_of(done, row_phase, phase), phase, count);
         });
     }
     return true;
+}
+
+// Writes a row of the sums of one phase. The numbers of an output, one for each channel, stay together.
+template <int Channels, class Pixel, class Sum>
+void write_sums(Lines<Pixel, Sum, Channels> &tile, Count row_phase, Count phase, Sum *out)
+{
+    constexpr int vectors = block / lanes<Sum>;
+    const Work &work = tile.work;
+    const Count channels = work.channels, apart = work.factor * channels;
+    for (Count part = 0; part < std::max(Channels, 1); part++) {
+        const TileSums<Sum> sums = tile.sums_of(0, row_phase, phase);
+        Count column = 0, channel = part;  // of the next sum
+        for (Count done = 0; done < work.width * tile.step; done += block) {
+            Full<Sum> made[vectors];
+            Sum numbers[block];
+            sums.template add<vectors>(part * tile.stride + done, Full<Sum>{}, made);
+            for (int vector = 0; vector < vectors; vector++)
+                store(made[vector], numbers + vector * lanes<Sum>);
+            for (Count at = 0; at < std::min<Count>(block, work.width * tile.step - done); at++) {
+                out[column * apart + channel] = numbers[at];
+                if (Channels || ++channel == channels) {
+                    channel = part;
+                    column++;
+                }
+            }
+        }
+    }
+}
+
+// The sums of a tile, not divided, for a kernel that is not separable. With alpha, of colour times alpha.
+template <class Pixel, class Sum, int Channels> bool sum_direct(const Work &work)
+{
+    Lines<Pixel, Sum, Channels> tile(work);
+    if (tile.scratch.is_full)
+        return false;
+    for (Count out_row = 0; out_row < work.rows * work.factor; out_row++) {
+        tile.take(out_row / work.factor, out_row % work.factor);
+        for (Count phase = 0; phase < work.factor; phase++)
+            write_sums<Channels>(tile, out_row % work.factor, phase,
+                                 reinterpret_cast<Sum *>(work.out + out_row * work.out_row_bytes) + phase * work.channels);
+    }
+    return true;
+}
+
+template <class Pixel, class Sum> bool sum_tile(const Work &work)
+{
+    if constexpr (sizeof(Sum) == 8)
+        if (work.has_alpha)
+            return work.channels == 4 ? sum_direct<Pixel, Sum, 4>(work) : sum_direct<Pixel, Sum, 2>(work);
+    return sum_direct<Pixel, Sum, 0>(work);
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ struct Kind {
 // All that is compiled for one instruction set.
 struct Kernels {
     const char *name;
-    Kind kinds[7], twofold[2];
+    Kind kinds[7], twofold[2], sums[3];
     Resampler resamplers[2];
     bool (*net_detail)(const NetDetail &);  // false if there was not enough memory
     bool (*net_combine[2])(const NetSum &);  // for pixels of 8 and of 16 bits

@@ -10,6 +10,7 @@ import numpy as np
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.network import AnyKernel
 
 
 def agrees(
@@ -31,7 +32,7 @@ def agrees(
         fetch: copies outputs back to the CPU.
     """
     tile = send(hard_tile(kernel, arithmetic, channels))
-    found, expected = (fetch(applied(candidate, tile, kernel)) for candidate in (route, plain))
+    found, expected = (fetch(applied(candidate, tile, kernel, arithmetic)) for candidate in (route, plain))
     if arithmetic.is_exact:
         return np.array_equal(found, expected)
     eps = float(np.finfo(arithmetic.pixel_dtype).eps)
@@ -39,7 +40,7 @@ def agrees(
     return np.allclose(found, expected, rtol=8 * eps, atol=4 * spread_of_sums)
 
 
-def hard_tile(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Pixels:
+def hard_tile(kernel: AnyKernel, arithmetic: Arithmetic, channels: int) -> Pixels:
     """A padded tile: extremes at the left, a flat run at the right, noise between them."""
     height = min(13, max(3, 104 // kernel.factor))  # a large factor has many outputs
     width = min(71, max(17, 560 // kernel.factor)) | 1  # odd: rows end inside a vector wherever any row can
@@ -68,10 +69,10 @@ def _noise(count: int) -> Pixels:
     return (state >> np.uint64(11)) / 2**53
 
 
-def applied(route: Route, tile: Pixels, kernel: Kernel) -> Pixels:
+def applied(route: Route, tile: Pixels, kernel: Kernel, arithmetic: Arithmetic) -> Pixels:
     """The outputs of a route for a padded tile (height + 2*halo, width + 2*halo, channels)."""
     height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
     shape = (height, width, tile.shape[2])
-    out = np.empty(shape, tile.dtype) if isinstance(tile, np.ndarray) else tile.new_empty(shape)
+    out = np.empty(shape, arithmetic.out_dtype) if isinstance(tile, np.ndarray) else tile.new_empty(shape)
     route(tile, out)
     return out

@@ -22,7 +22,7 @@ try:
 except ImportError:  # built without a compiler
     native = None  # type: ignore[assignment]
 
-__all__ = ["CompiledRoute", "instruction_sets", "native"]
+__all__ = ["CompiledRoute", "direct_weights", "instruction_sets", "native", "suitable_instructions"]
 
 Table = NDArray[Any]
 
@@ -90,15 +90,7 @@ class CompiledRoute:
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None):
         axis = axis_of(kernel)
-        instructions = instructions or next(iter(instruction_sets()), None)
-        if instructions is None:
-            raise ValueError("this package was not compiled for this processor")
-        if kernel.channels > 1:
-            raise ValueError("the kernel treats channels differently")
-        if not arithmetic.is_exact:
-            raise ValueError("its pixels are not whole numbers")
-        if arithmetic.has_alpha and channels not in (2, 4):
-            raise ValueError("it has alpha, and neither one nor three colours")
+        instructions = suitable_instructions(kernel, arithmetic, channels, instructions)
         # Several bands wait for a slower encoder, so they are small. Bands of twice the size would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._settings: tuple[Any, ...] = ()
@@ -110,7 +102,7 @@ class CompiledRoute:
         sums, division = _division(kernel, arithmetic, scale**2, is_direct=axis is None)
         phases = phase_taps(kernel.factor, kernel.padding)
         firsts = np.array([first for first, _ in phases], np.int32)
-        weights = _direct_weights(kernel, phases) if axis is None else scale * _axis_weights(axis, phases)
+        weights = direct_weights(kernel, phases) if axis is None else scale * _axis_weights(axis, phases)
         self._settings = (
             sums.code, kernel.factor, len(phases[0][1]), 2 * kernel.halo + 1, firsts, weights.astype(sums.dtype),
             *division, arithmetic.has_alpha, arithmetic.overshoots, axis is None,
@@ -119,6 +111,24 @@ class CompiledRoute:
     def __call__(self, padded: Table, out: Table) -> None:
         """See `plain.Route`."""
         self._enlarge(padded, out, *self._settings)
+
+
+def suitable_instructions(kernel: Kernel, arithmetic: Arithmetic, channels: int, instructions: str | None) -> str:
+    """The instruction set, by default the fastest.
+
+    Raises:
+        ValueError: if nothing compiled can enlarge these pixels with this kernel.
+    """
+    instructions = instructions or next(iter(instruction_sets()), None)
+    if instructions is None:
+        raise ValueError("this package was not compiled for this processor")
+    if kernel.channels > 1:
+        raise ValueError("the kernel treats channels differently")
+    if not arithmetic.is_exact:
+        raise ValueError("its pixels are not whole numbers")
+    if arithmetic.has_alpha and channels not in (2, 4):
+        raise ValueError("it has alpha, and neither one nor three colours")
+    return instructions
 
 
 def _is_twofold(axis: AxisKernel | None, arithmetic: Arithmetic, channels: int) -> bool:
@@ -135,7 +145,7 @@ def _axis_weights(axis: AxisKernel, phases: Phases) -> Table:
     return np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
 
 
-def _direct_weights(kernel: Kernel, phases: Phases) -> Table:
+def direct_weights(kernel: Kernel, phases: Phases) -> Table:
     """The weights of each phase of rows and columns, (factor, factor, taps, taps)."""
     size = kernel.kernel_size
     taps = np.array([[size if tap is None else tap for tap in met] for _, met in phases])

@@ -73,7 +73,7 @@ def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channe
     for route in routes:
         with suppress(RuntimeError):
             tile = torch.zeros(shape, dtype=torch_dtype(arithmetic.pixel_dtype), device=device)
-            run = partial(applied, route, tile, kernel)
+            run = partial(applied, route, tile, kernel, arithmetic)
             run()
             times = [seconds(run, device)]
             if times[0] < 2 * least:

@@ -14,6 +14,7 @@ from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import layer_pool
 from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.compiled import CompiledRoute
+from upsample_cli.engine.routes.compiled_sums import CompiledSums
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
@@ -44,7 +45,7 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: 
 def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
     # In the pool, like the bands: torch's own threads hang after a fork.
     route = layer_pool().submit(_first_agreeing, kernel, arithmetic, channels, engine).result()
-    if not arithmetic.has_alpha or engine == "layer":
+    if not arithmetic.has_alpha or engine == "layer" or arithmetic.sums_dtype is not None:
         return route
     return UniformAlphaRoute(_chosen(kernel, replace(arithmetic, has_alpha=False), channels, engine), route)
 
@@ -52,7 +53,7 @@ def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: Engin
 def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
     if engine == "compiled":
         return _compiled(kernel, arithmetic, channels)
-    for candidate in () if engine == "layer" else _fast_routes():
+    for candidate in () if engine == "layer" else _fast_routes(arithmetic):
         with contextlib.suppress(
             Exception
         ):  # builds of torch and processors without the operators raise various errors
@@ -62,14 +63,14 @@ def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engin
     return PlainRoute(kernel, arithmetic)
 
 
-def _fast_routes() -> Sequence[Callable[[Kernel, Arithmetic, int], Route]]:
+def _fast_routes(arithmetic: Arithmetic) -> Sequence[Callable[[Kernel, Arithmetic, int], Route]]:
     """Candidates, fastest first. Constructing one may fail."""
-    return CompiledRoute, RowPhaseRoute
+    return (CompiledSums,) if arithmetic.sums_dtype is not None else (CompiledRoute, RowPhaseRoute)
 
 
 def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
     try:
-        route = CompiledRoute(kernel, arithmetic, channels)
+        route = _fast_routes(arithmetic)[0](kernel, arithmetic, channels)
     except ValueError as error:
         raise no_compiled_route(str(error)) from None
     if not _passes(route, kernel, arithmetic, channels):
