@@ -24,7 +24,7 @@ from upsample_cli.quality.equations import no_equations
 from upsample_cli.quality.fit import mean_scores
 from upsample_cli.quality.network.file import as_json, write_network
 from upsample_cli.quality.network.fit import Plan, Split, scores_of, training_of
-from upsample_cli.quality.network.model import Network, Shape
+from upsample_cli.quality.network.model import Network, shape_for
 from upsample_cli.quality.network.saved import Saved, finish, saved_weights
 from upsample_cli.quality.network.train import Schedule
 from upsample_cli.quality.photos import equations_of
@@ -81,7 +81,7 @@ def main(
     degradations = MIXTURE if photo else MIXTURE[:1]
     whole = max(steps // 5, 2000)
     rate = 1e-3 if begin is None else 5e-4
-    plan = Plan(Shape(factor), degradations, Schedule(steps - whole, whole, rate), MIXTURE_NOISE if photo else 0.0)
+    plan = Plan(shape_for(factor), degradations, Schedule(steps - whole, whole, rate), MIXTURE_NOISE if photo else 0.0)
     split = split_without(held, plan)
     training = training_of(split, plan)
     name = f"x{factor}-{'photo-' if photo else ''}{'all' if held == 'none' else held}"

@@ -105,7 +105,7 @@ def _protocol(photos: Photos, split: Split) -> str:
 def _plan(settings: NetSettings) -> Plan:
     from upsample_cli.quality.degrade import degradation_named
     from upsample_cli.quality.network.fit import Plan
-    from upsample_cli.quality.network.model import Shape
+    from upsample_cli.quality.network.model import shape_for
     from upsample_cli.quality.network.train import Schedule
 
     if settings.factor not in FACTORS:
@@ -122,4 +122,4 @@ def _plan(settings: NetSettings) -> Plan:
         )
     degradations = tuple(degradation_named(name.strip()) for name in settings.degrade.split(","))
     whole = max(1, steps // _WHOLE_SHARE)
-    return Plan(Shape(settings.factor), degradations, Schedule(steps - whole, whole), noise)
+    return Plan(shape_for(settings.factor), degradations, Schedule(steps - whole, whole), noise)

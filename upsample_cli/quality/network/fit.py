@@ -23,10 +23,13 @@ from upsample_cli.quality.photos import Photos, Recipe, ignored
 from upsample_cli.quality.pieces import Part, pieces
 from upsample_cli.quality.score import Errors
 
-_SCALES = (1, 0.75, 0.5)
+_SCALES = (1, 0.9, 0.81, 0.72, 0.64, 0.57, 0.5)
 """Scales of each photograph in training. Smaller versions have more detail per pixel."""
 
-_MOST_PIXELS = 2**27
+_SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Where the grid of a reduction begins, in halves of its pixels."""
+
+_MOST_PIXELS = 2**29
 """The most luma pixels in memory. Of more, a random part is used."""
 
 _HELD_EVERY = 5
@@ -107,14 +110,14 @@ def _linear(found: Equations) -> Tensor:
 
 def _pairs(parts: Sequence[Part], plan: Plan, network: Network, advanced: Callable[[float], None]) -> Iterator[Pair]:
     factor, chosen = plan.shape.factor, random.Random(plan.seed)
-    copies = len(plan.degradations) * sum(scale**2 for scale in _SCALES)
+    copies = len(plan.degradations) * len(_SHIFTS) * sum(scale**2 for scale in _SCALES)
     pixels = copies * factor**2 * sum(part.pixels for part in parts)
     for part in parts:
         for piece in pieces(part, factor=factor, degradation=plan.degradations[0]):
             advanced((len(piece.low) - piece.above - piece.below) / part.height)
             if chosen.random() * pixels >= _MOST_PIXELS:
                 continue
-            for high in _smaller(piece.high, plan.shape):
+            for high in _versions(piece.high, plan.shape):
                 for degradation in plan.degradations:
                     low = degraded(high, factor, degradation)
                     error = float(np.mean((enlarged(low, network) - high.astype(np.float32)) ** 2))
@@ -122,12 +125,20 @@ def _pairs(parts: Sequence[Part], plan: Plan, network: Network, advanced: Callab
                     yield Pair(low, high, (error + 1) ** -0.5)
 
 
-def _smaller(high: Luma, shape: Shape) -> Iterator[Luma]:
+def _versions(high: Luma, shape: Shape) -> Iterator[Luma]:
+    """The photograph at several scales, each cut off at several places, so that its reductions differ."""
+    factor, least = shape.factor, SIDE + 2 * shape.reach
     for scale in _SCALES:
-        height, width = (int(size * scale) // shape.factor for size in high.shape)
-        if min(width, height) >= SIDE + 2 * shape.reach:
-            size = (height * shape.factor, width * shape.factor)
-            yield high if size == high.shape else scaled(high, *size)
+        height, width = (int(size * scale) // factor for size in high.shape)
+        if min(width, height) < least:
+            return
+        size = (height * factor, width * factor)
+        large = high if size == high.shape else scaled(high, *size)
+        for down, right in _SHIFTS:
+            if min(width - right, height - down) >= least:
+                top, left = down * factor // 2, right * factor // 2
+                rows, columns = (height - down) * factor, (width - right) * factor
+                yield np.ascontiguousarray(large[top : top + rows, left : left + columns])
 
 
 @torch.no_grad()

@@ -57,7 +57,8 @@ class Training:
     def __init__(
         self, network: Network, pairs: list[Pair], schedule: Schedule, *, noise: float = 0, seed: int = 0
     ) -> None:
-        self.network, self.schedule, self.step = network, schedule, 0
+        self.network = network.to(memory_format=torch.channels_last)
+        self.schedule, self.step = schedule, 0
         self._random = np.random.default_rng(seed)
         self.patches = Patches(pairs, network.shape, side=SIDE, count=_COUNT, noise=noise, random=self._random)
         self._optimizer = torch.optim.Adam(network.parameters(), schedule.rate)
