@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,16 @@ from support.emulated import COMPILER, EMULATOR, NOT_EMULATED, EmulatedModule, b
 from support.environment import NOT_COMPILED
 from support.networks import expected_detail, expected_sum, random_network
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
-from support.resizing import expected
+from support.resizing import expected, expected_behind_layer, layer_sums
 from support.whole_weights import fitted_expectation
 
+from upsample_cli.engine import resize
+from upsample_cli.engine.exact import FLOAT32, FLOAT64, exact_form
+from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.engine.routes import compiled
+from upsample_cli.engine.routes.agreement import applied
+from upsample_cli.engine.routes.compiled_sums import CompiledSums
+from upsample_cli.kernels.kernel import kernel_named
 
 X86 = shutil.which("qemu-x86_64-static")
 needs_arm = pytest.mark.skipif(not (COMPILER and EMULATOR), reason=NOT_EMULATED)
@@ -80,6 +87,23 @@ def test_any_size_is_exact_on_arm(pixel_type):
         for has_alpha in {False, channels in (2, 4)}:
             found = made_at(pixels, size, has_alpha=has_alpha, instructions="neon")
             assert_same_pixels(found, expected(pixels, size, has_alpha=has_alpha))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("pixel_type", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("channels", "has_alpha"), [(3, False), (2, True), (4, True)])
+def test_sums_are_exact_on_arm(channels, has_alpha, pixel_type):
+    pixels = hostile_pixels((9, 11, channels), pixel_type)
+    kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), pixels.dtype, has_alpha=has_alpha)
+    given = pixels.shape, (13, 17), kernel, "replicate", arithmetic, filter_for("lanczos3")
+    reduced = resize._compiled(*given, instructions="neon")
+    arithmetic = replace(arithmetic, sums_dtype=FLOAT32 if pixel_type == np.uint8 and not has_alpha else FLOAT64)
+    tile = np.pad(pixels, ((kernel.halo, kernel.halo), (kernel.halo, kernel.halo), (0, 0)), mode="edge")
+    sums = applied(CompiledSums(kernel, arithmetic, channels, instructions="neon"), tile, kernel, arithmetic)
+    assert np.array_equal(sums, np.stack(layer_sums(tile, kernel, has_alpha=has_alpha), axis=2).astype(np.float64))
+    made = np.concatenate(list(reduced.bands(lambda first, last: sums[first:last])))
+    assert_same_pixels(made, expected_behind_layer(pixels, (13, 17), kernel, has_alpha=has_alpha))
 
 
 @needs_arm

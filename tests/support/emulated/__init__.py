@@ -38,16 +38,22 @@ class EmulatedModule:
         head = ord(sums), factor, taps, window, float(divisor), *rest
         self._enlarge("enlarge", out, head, (padded, firsts, weights))
 
+    def enlarge_sums(self, _instructions, padded, out, pixel_bytes, factor, taps, window, firsts, weights, has_alpha):
+        height, width, channels = out.shape
+        tile = (height // factor, width // factor, _row_bytes(out) + GAP, channels, factor, taps, window)
+        head = struct.pack("=10q", pixel_bytes, out.itemsize, *tile, has_alpha)
+        self._run("sums", out, head, (padded, firsts, weights))
+
     def enlarge_twofold(self, _instructions, padded, out):
         none = np.zeros(1, np.int32)  # no table
         self._enlarge("twofold", out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
 
     def resample(self, _instructions, rows, *settings):
         source_rows, source_width, out, row_taps, column_taps, row_firsts, row_weights, *others = settings
-        column_firsts, column_weights, divisor, *errors, has_alpha = others
+        column_firsts, column_weights, divisor, *errors, has_alpha, is_summed = others
         height, width, channels = out.shape
         sizes = (height, width, _row_bytes(out) + GAP, channels, source_rows, source_width, row_taps, column_taps)
-        head = struct.pack("=9q3dq", out.itemsize, *sizes, float(divisor), *errors, has_alpha)
+        head = struct.pack("=9q3d2q", out.itemsize, *sizes, float(divisor), *errors, has_alpha, is_summed)
         self._run("resample", out, head, (rows, row_firsts, row_weights, column_firsts, column_weights))
 
     def net_detail(self, luma, layers, weight, offset, out, _instructions):

@@ -53,6 +53,28 @@ void enlarge(const Kernels &kernels, bool is_twofold)
     std::fwrite(out.data(), 1, out.size(), stdout);
 }
 
+void sum(const Kernels &kernels)
+{
+    static Work work;
+    const Count pixel_bytes = number<int64_t>(), sum_bytes = number<int64_t>();
+    for (Count *setting : {&work.rows, &work.width, &work.out_row_bytes, &work.channels, &work.factor, &work.taps,
+                           &work.window})
+        *setting = number<int64_t>();
+    work.has_alpha = number<int64_t>();
+    std::vector<char> out = bytes();
+    const auto padded = bytes(), firsts = bytes(), weights = bytes();
+    std::memcpy(work.firsts, firsts.data(), firsts.size());
+    work.padded = padded.data();
+    work.out = out.data();
+    work.weights = weights.data();
+    const Kind *kind = kernels.sums;
+    while (kind->sum_bytes != sum_bytes || kind->pixel_bytes != pixel_bytes)
+        kind++;
+    if (!kind->enlarge(work))
+        std::exit(4);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
 void resample(const Kernels &kernels)
 {
     Resampling work = {};
@@ -63,6 +85,7 @@ void resample(const Kernels &kernels)
     for (double *setting : {&work.divisor, &work.error, &work.colour_error})
         *setting = number<double>();
     work.has_alpha = number<int64_t>();
+    work.is_summed = number<int64_t>();
     std::vector<char> out = bytes();
     const auto source = bytes(), row_firsts = bytes(), row_weights = bytes(), column_firsts = bytes(),
                column_weights = bytes();
@@ -131,6 +154,8 @@ int main(int, char **arguments)
     const std::string function = arguments[1];
     if (function == "resample")
         resample(KERNELS);
+    else if (function == "sums")
+        sum(KERNELS);
     else if (function == "net_detail")
         make_detail(KERNELS);
     else if (function == "net_combine")
