@@ -66,7 +66,7 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
     plain = PlainRoute(kernel, arithmetic)
     for channels in (1, 2, 3, 4, 5):
         routes = []
-        for kind in select._fast_routes():
+        for kind in select._fast_routes(arithmetic):
             # no compiled module, or channels that are not colours with alpha
             with suppress(RuntimeError, AttributeError, ValueError):
                 routes.append(kind(kernel, arithmetic, channels))
@@ -98,7 +98,7 @@ def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(facto
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_plain_route_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
-    monkeypatch.setattr(select, "_fast_routes", lambda: [])
+    monkeypatch.setattr(select, "_fast_routes", lambda _arithmetic: [])
     pixels = hostile_pixels((17, 11, 4), pixel_type)
     for has_alpha in (False, True):
         expected = expected_pixels(pixels, factor, has_alpha=has_alpha)
@@ -172,20 +172,20 @@ BROKEN = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_route_is_skipped_and_the_pixels_are_correct(fault, monkeypatch):
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((17, 11, 3), np.uint8)
-    monkeypatch.setattr(select, "_fast_routes", lambda: [BROKEN[fault]])
+    monkeypatch.setattr(select, "_fast_routes", lambda _arithmetic: [BROKEN[fault]])
     assert type(chosen_route(kernel, Arithmetic(UINT8, 16), 3)) is PlainRoute
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_next_fastest_route_is_tried(fault, monkeypatch):
-    monkeypatch.setattr(select, "_fast_routes", lambda: [BROKEN[fault], RowPhaseRoute])
+    monkeypatch.setattr(select, "_fast_routes", lambda _arithmetic: [BROKEN[fault], RowPhaseRoute])
     assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)) is RowPhaseRoute
 
 
 @pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
 def test_without_the_check_wrong_pixels_are_returned(fault, monkeypatch):
-    monkeypatch.setattr(select, "_fast_routes", lambda: [BROKEN[fault]])
+    monkeypatch.setattr(select, "_fast_routes", lambda _arithmetic: [BROKEN[fault]])
     monkeypatch.setattr(select, "agrees", lambda *_: True)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     with pytest.raises(AssertionError):
@@ -256,7 +256,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.engine.routes import select
 from upsample_cli import upsample
 fast = select._fast_routes
-select._fast_routes = lambda: [route for route in fast() if route is not select.CompiledRoute]
+select._fast_routes = lambda arithmetic: [route for route in fast(arithmetic) if route is not select.CompiledRoute]
 for factor in (2, 3, 4, 6, 11):
     for channels in (1, 3, 4):
         pixels = hostile_pixels((17, 41, channels), np.uint8)
