@@ -15,11 +15,11 @@ OTHERS = {
 }
 
 
-def status(ci, *sources):
+def status(ci, *sources, options=()):
     """The exit status and output of pytest for a module with each of these sources and one that passes."""
     Path("test_it.py").write_text("import pytest\n" + "".join(sources), encoding="utf-8")
     Path("test_passing.py").write_text("def test_none(): pass\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "support.skips", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "support.skips", "-p", "no:cacheprovider", *options]
     environment = ENVIRONMENT | FINDS_SUPPORT | {"CI": ci}
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
     return ran.returncode, ran.stdout
@@ -34,6 +34,14 @@ def test_another_skip_fails_the_run_only_in_ci(other):
     assert "CUDA" not in line
     assert "not allowed in CI" in out
     assert status("", ALLOWED, OTHERS[other])[0] == 0
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+@pytest.mark.parametrize("other", ["a mark", "a whole module"])
+def test_the_processes_of_xdist_report_their_skips(other):
+    found, out = status("true", ALLOWED, OTHERS[other], options=("-n", "2"))
+    assert (found, "not allowed in CI" in out) == (1, True)
+    assert status("true", ALLOWED, options=("-n", "2"))[0] == 0
 
 
 @pytest.mark.usefixtures("in_tmp_path")
