@@ -164,9 +164,9 @@ READABLE_WITH_DAMAGE = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_is_one_line_in_bounded_time_and_memory(name):
-    before_bytes, start_s = peak_bytes(), time.perf_counter()
+    before_bytes, begun_s = peak_bytes(), time.process_time()
     assert isinstance(read(BAD[name]), str)
-    assert time.perf_counter() - start_s < LONGEST_S
+    assert time.process_time() - begun_s < LONGEST_S
     assert peak_bytes() - before_bytes < MOST_BYTES
 
 

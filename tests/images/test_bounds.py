@@ -479,9 +479,9 @@ def test_the_exif_block_of_a_jpeg_is_joined_from_pieces_in_linear_time():
     file = io.BytesIO()
     Image.new("RGB", (17, 11)).save(file, "JPEG")
     piece = b"\xff\xe1" + struct.pack(">H", 30) + b"Exif\0\0" + bytes(22)
-    start_s = time.perf_counter()
+    begun_s = time.process_time()
     info = probe(io.BytesIO(b"\xff\xd8" + piece * 30_000 + file.getvalue()[2:]))
-    assert time.perf_counter() - start_s < 3
+    assert time.process_time() - begun_s < 3
     assert [loss.text for loss in info.losses] == ["the EXIF block is damaged and is left out"]
 
 

@@ -306,10 +306,10 @@ SLOW = {
 
 @pytest.mark.parametrize("attack", SLOW.values(), ids=list(SLOW))
 def test_attacks_and_damage_are_refused_quickly(attack):
-    start_s = time.perf_counter()
+    begun_s = time.process_time()
     with pytest.raises(ValueError, match=r"."):
         Packet(attack)
-    assert time.perf_counter() - start_s < 5
+    assert time.process_time() - begun_s < 5
 
 
 @pytest.mark.parametrize("number", ["1e999999999", "9" * 5000, "1/0", "-1", "0x10", "inf"])
