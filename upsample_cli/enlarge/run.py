@@ -18,8 +18,9 @@ from upsample_cli.enlarge.computing import engine_settings
 from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
+from upsample_cli.enlarge.prepared import prepared_file
 from upsample_cli.enlarge.resolve import check_strict
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows, sink_image
+from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.formats import format_named
@@ -27,7 +28,6 @@ from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.open import open_image
-from upsample_cli.images.save import open_sink
 from upsample_cli.images.streams import piped_file
 
 OnProgress = Callable[[float], object]
@@ -126,20 +126,19 @@ def enlarge_image(
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
         with _output_file(job, options, token, input_file) as file:
-            fmt, frames = format_named(job.format), job.resolved.frames
-            sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
-            run = FileRun(job, options, fmt, settings, stop)
+            frames, run = job.resolved.frames, FileRun(job, options, settings, stop)
             if frames is not None:
                 from upsample_cli.enlarge.frames import enlarge_frames, images_of
                 from upsample_cli.images.save_frames import open_frame_writer
 
-                sink_settings["factor"] = job.resolved.kernel.factor
-                writer = open_frame_writer(file, fmt, frames, **sink_settings)
+                writer = open_frame_writer(
+                    file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
+                    info=info, executor=compute_pool(),
+                )  # fmt: skip
                 more = enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
             else:
-                image = sink_image(run, info, metadata, job.resolved)
-                sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
-                more = enlarge_rows(run, source, sink, info, metadata, job.resolved, on_rows)
+                made, open_sink = prepared_file(job, info, metadata, options, settings)
+                more = enlarge_rows(run, source, open_sink(file, executor=compute_pool()), made, on_rows)
             losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, input_file, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
