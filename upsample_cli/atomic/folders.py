@@ -139,9 +139,7 @@ def folder_kept_open() -> Iterator[None]:
             _Kept.stack = _Kept.key = _Kept.folder = None
 
 
-def opened_folder(
-    path: Path, place: Place | None = None, image: Path | None = None
-) -> AbstractContextManager[Folder]:
+def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> AbstractContextManager[Folder]:
     """Open the folder of an output.
 
     Args:

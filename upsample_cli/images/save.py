@@ -113,7 +113,9 @@ def sink_opener(
     if fmt.name == "jpeg":
         from upsample_cli.images.codecs.jpeg import JpegSink, segments_before_tables
 
-        return partial(JpegSink, **size, **settings, head=segments_before_tables(layout, _metadata_settings(metadata, fmt)))
+        return partial(
+            JpegSink, **size, **settings, head=segments_before_tables(layout, _metadata_settings(metadata, fmt))
+        )
     return _alone(partial(_CollectingSink, fmt=fmt, **size, metadata=metadata, settings=settings))
 
 
