@@ -12,6 +12,7 @@ from upsample_cli.enlarge import prepared as module
 from upsample_cli.enlarge import run
 from upsample_cli.enlarge.known import ByHeader
 from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.input_file import in_memory, regular_file
 from upsample_cli.images.codecs.jpeg import _head_places, _places_in
 
@@ -97,8 +98,8 @@ def test_an_image_read_from_memory_is_the_one_read_from_its_file(largest, monkey
     upsample_file("a.jpg", "a.png")
     with Image.open("a.png") as made, Image.open("a.jpg") as image:
         assert np.array_equal(np.asarray(made), twofold(np.asarray(image, int)))
-    with pytest.raises(Exception, match=r"^b\.jpg: "):  # its name, in memory too
-        Path("b.jpg").write_bytes(Path("a.jpg").read_bytes()[:300])
+    Path("b.jpg").write_bytes(Path("a.jpg").read_bytes()[:300])
+    with pytest.raises(ImageError, match=r"^b\.jpg: "):  # its name, in memory too
         upsample_file("b.jpg", "b.png")
 
 
