@@ -9,6 +9,7 @@ import pytest
 
 from upsample_cli.enlarge import decided as module
 from upsample_cli.enlarge.decided import decided
+from upsample_cli.enlarge.known import ByHeader
 from upsample_cli.enlarge.options import Options
 from upsample_cli.images.formats import format_of_path
 from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
@@ -19,8 +20,8 @@ LARGE = bytes(1 << 20)
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
-    monkeypatch.setattr(module, "_known", {})
-    return lambda: len(module._known)
+    monkeypatch.setattr(module, "_known", ByHeader())
+    return lambda: len(module._known._known)
 
 
 def decide(metadata=Metadata(), *, info=INFO):  # noqa: B008  it is frozen
@@ -50,8 +51,8 @@ def test_another_thread_may_forget_all_decisions_at_any_moment(monkeypatch):
     decide()
 
     def trace(frame, _event, _argument):
-        if frame.f_code is decided.__code__:
-            module._known.clear()
+        if frame.f_code is ByHeader.get.__code__:
+            module._known._known.clear()
         return trace
 
     before = sys.gettrace()

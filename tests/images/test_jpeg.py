@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs import jpeg, jpeg_decoder
-from upsample_cli.images.codecs.jpeg import JpegSink
+from upsample_cli.images.codecs.jpeg import JpegSink, segments_before_tables
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_image
@@ -50,7 +50,7 @@ def in_strips(rows, colour="rgb", *, runs=None, quality=90, subsampling="4:4:4",
         layout=Layout(colour),
         quality=quality,
         subsampling=subsampling,
-        settings=settings_,
+        head=segments_before_tables(Layout(colour), settings_),
         executor=executor,
     )
     top = 0

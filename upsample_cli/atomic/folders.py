@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class Folder:
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
         self.descriptor = descriptor
+        self._opened = None if descriptor is None else os.fstat(descriptor)
 
     def status(self, name: str, *, follow: bool = False) -> os.stat_result:
         """The status of a file in the folder; of the link itself if it is one and `follow` is False."""
@@ -99,10 +100,12 @@ class Folder:
 
     def is_there(self) -> bool:
         """Whether the path still leads to this folder."""
-        if self.descriptor is None:
-            return self.path.is_dir()
+        return self.path.is_dir() if self._opened is None else self.is_at(self.path)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a path leads to this folder, which is open."""
         try:
-            return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))  # noqa: PTH116
+            return self._opened is not None and os.path.samestat(self._opened, os.stat(path))  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -136,8 +139,7 @@ def folder_kept_open() -> Iterator[None]:
             _Kept.stack = _Kept.key = _Kept.folder = None
 
 
-@contextmanager
-def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> Iterator[Folder]:
+def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> AbstractContextManager[Folder]:
     """Open the folder of an output.
 
     Args:
@@ -149,13 +151,18 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
         WritingError: the path contains a link that the user did not name.
         OSError: the folder cannot be opened or made.
     """
+    if place is not None and image is not None and _Kept.stack is not None:
+        return nullcontext(_kept_folder(_Kept.stack, path, place, image))
+    return _opened_once(path, place, image)
+
+
+@contextmanager
+def _opened_once(path: Path, place: Place | None, image: Path | None) -> Iterator[Folder]:
     with ExitStack() as open_folders:
         if place is None or image is None:
             yield _opened(path, open_folders)
-        elif _Kept.stack is None:
-            yield _opened_place(path, place, image, open_folders)
         else:
-            yield _kept_folder(_Kept.stack, path, place, image)
+            yield _opened_place(path, place, image, open_folders)
 
 
 def _kept_folder(stack: ExitStack, path: Path, place: Place, image: Path) -> Folder:
@@ -172,10 +179,9 @@ def _leads_to(path: Path, folder: Folder) -> bool:
     """Whether the path, as the run named it, leads to the kept folder, and through no link below `Place.named`."""
     if folder.descriptor is None or any(map(os.path.islink, _Kept.below)):  # a path would follow a new link
         return False
-    try:
-        return os.path.samestat(os.fstat(folder.descriptor), os.stat(path))  # noqa: PTH116
-    except OSError:  # opening it again reports that
-        return False
+    with suppress(OSError):  # opening it again reports that
+        return folder.is_at(path)
+    return False
 
 
 def _opened_place(path: Path, place: Place, image: Path, open_folders: ExitStack) -> Folder:

@@ -86,6 +86,10 @@ def enlarged_bands(
     on_route(run.route.name)
     plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
+    if plan.is_one_tile and run.is_compiled and out is None and not plan.wraps:  # there is nothing to compute ahead
+        raise_if_set(stop)
+        yield run.compute_whole(read_rows(0, height))
+        return
 
     def read(first: int, last: int) -> Pixels:
         return run.device.taken(read_rows(first, last))
@@ -100,12 +104,7 @@ def enlarged_bands(
             rows = read_band(span.first, span.last)
             yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
-    made_bands: Iterator[Pixels]
-    if plan.is_one_band and run.is_compiled:
-        made_bands = map(run.compute_band, taken())  # a single band: there is nothing to compute ahead
-    else:
-        made_bands = computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1)
-    for made in made_bands:
+    for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
         yield run.device.array(made) if out is None else made
 
@@ -128,7 +127,7 @@ def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arit
         return
     plan = run.plan(height, width)
     if plan.is_one_tile:
-        run.compute_tile(whole_image(height, width, settings.kernel.halo), pixels, 0, out)
+        run.compute_whole(pixels, out)
         return
     factor = settings.kernel.factor
 
@@ -181,7 +180,8 @@ class _Run:
 
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
-        share, halo = self.device.bands_in_flight, settings.kernel.halo
+        halo = settings.kernel.halo
+        share = self.device.bands_in_flight if settings.budget_bytes else 1
         budget = settings.budget_bytes // share if settings.budget_bytes else None
         bytes_per_value = self.route.bytes_per_value
         bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
@@ -204,6 +204,15 @@ class _Run:
             least_rows=_ROWS_PER_HALO * halo if isinstance(settings.kernel, Network) else LEAST_ROWS,
         )
         return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
+
+    def compute_whole(self, pixels: Pixels, out: Pixels | None = None) -> Pixels:
+        """Enlarge an image as one tile, on the CPU."""
+        height, width, channels = pixels.shape
+        factor, halo = self._settings.kernel.factor, self._settings.kernel.halo
+        if out is None:
+            out = self.device.empty((height * factor, width * factor, channels), self._arithmetic.out_dtype)
+        self.compute_tile(whole_image(height, width, halo), pixels, 0, out)
+        return out
 
     def compute_band(self, taken: _Taken) -> Pixels:
         """Enlarge one band."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.prepared import prepared
 from upsample_cli.enlarge.resolve import check_strict, resolve
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows, sink_image
+from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import ImageError, Loss, Setting, joined
+from upsample_cli.images.formats import format_named
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, Source
 from upsample_cli.images.open import open_animation, open_pages
@@ -25,7 +27,7 @@ def enlarge_frames(
     A page that cannot be read is a loss, unless no page can be read. `on_rows` gets the rows of all frames divided by
     the number of frames, so that the file counts as one image.
     """
-    job, options = run.job, run.options
+    job, options, fmt = run.job, run.options, format_named(run.job.format)
     done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
 
     def on_frame_rows(rows: int) -> None:
@@ -43,12 +45,13 @@ def enlarge_frames(
         source, duration_ms = image
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata, dpi=options.dpi)
-            resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
+            resolved = resolve(job.input, info, metadata, fmt, options, job.output)
             found = dict.fromkeys(resolved.losses)
             check_strict(job.input, (*losses, *found), options)
-            sink = writer.frame(**sink_image(run, info, metadata, resolved), duration_ms=duration_ms)
             try:
-                found |= dict.fromkeys(enlarge_rows(run, source, sink, info, metadata, resolved, on_frame_rows))
+                made = prepared(job.input, info, metadata, resolved, options, run.settings)
+                sink = writer.frame(**made.image, duration_ms=duration_ms)
+                found |= dict.fromkeys(enlarge_rows(run, source, sink, made, on_frame_rows))
             except ImageError as error:
                 if frames.kind != "pages":
                     raise

@@ -40,6 +40,13 @@ class Job:
     place: Place | None = None
     accessed_ns: int | None = None
 
+    def __reduce__(self) -> tuple[type[Job], tuple[object, ...]]:
+        """Pickled by its fields in order, which takes half as long as by name."""
+        return Job, (
+            self.input, self.output, self.header, self.resolved, self.source_stream, self.target_stream,
+            self.least_bytes, self.place, self.accessed_ns,
+        )  # fmt: skip
+
     @property
     def format(self) -> str:
         """Name of the output's format."""

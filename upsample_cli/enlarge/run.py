@@ -12,23 +12,26 @@ from threading import Event
 from typing import Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
-from upsample_cli.atomic.opened import opened
+from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.atomic.permissions import follow
 from upsample_cli.enlarge.computing import engine_settings
 from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
+from upsample_cli.enlarge.prepared import prepared_file
 from upsample_cli.enlarge.resolve import check_strict
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows, sink_image
+from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
-from upsample_cli.images.codecs.input_file import regular_file
+from upsample_cli.images.codecs.input_file import in_memory, regular_file
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.open import open_image
-from upsample_cli.images.save import open_sink
 from upsample_cli.images.streams import piped_file
+
+_SMALL_BYTES = 1 << 18
+"""Files up to this size are read into memory before they are opened as images."""
 
 OnProgress = Callable[[float], object]
 """Called with the share of the work that is done, above 0 and rising. 1.0 comes once, at the end."""
@@ -108,7 +111,7 @@ def enlarge_image(
     """
     start_s = time.perf_counter()
     with (
-        _input_file(job) as input_file,
+        _input_file(job) as (input_file, was),
         open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
     ):
         from upsample_cli.engine import aten
@@ -125,22 +128,21 @@ def enlarge_image(
         settings = engine_settings(options, job.resolved.kernel)  # a missing device is found before a file is created
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
-        with _output_file(job, options, token, input_file) as file:
-            fmt, frames = format_named(job.format), job.resolved.frames
-            sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
-            run = FileRun(job, options, fmt, settings, stop)
+        with _output_file(job, options, token, was) as file:
+            frames, run = job.resolved.frames, FileRun(job, options, settings, stop)
             if frames is not None:
                 from upsample_cli.enlarge.frames import enlarge_frames, images_of
                 from upsample_cli.images.save_frames import open_frame_writer
 
-                sink_settings["factor"] = job.resolved.kernel.factor
-                writer = open_frame_writer(file, fmt, frames, **sink_settings)
+                writer = open_frame_writer(
+                    file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
+                    info=info, executor=compute_pool(),
+                )  # fmt: skip
                 more = enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
             else:
-                image = sink_image(run, info, metadata, job.resolved)
-                sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
-                more = enlarge_rows(run, source, sink, info, metadata, job.resolved, on_rows)
-            losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, input_file, file))))
+                made, open_sink = prepared_file(job, info, metadata, options, settings)
+                more = enlarge_rows(run, source, open_sink(file, executor=compute_pool()), made, on_rows)
+            losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, was, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     outcome = Outcome(
@@ -150,12 +152,12 @@ def enlarge_image(
     return Result.of(job, outcome)
 
 
-def _followed(job: Job, options: Options, input_file: BinaryIO, file: BinaryIO) -> tuple[Loss, ...]:
+def _followed(job: Job, options: Options, was: OpenedFile | None, file: BinaryIO) -> tuple[Loss, ...]:
     """Give the finished output the times and the owner of its input if the user wants it; the loss if that fails."""
-    if not options.keep_times or job.source_stream is not None or job.target_stream is not None:
+    if not options.keep_times or was is None or job.target_stream is not None:
         return ()
     file.flush()
-    cause = follow(file.fileno(), opened(job.input, input_file), job.accessed_ns)
+    cause = follow(file.fileno(), was, job.accessed_ns)
     return () if cause is None else (Loss("times", f"the output could not get the times of its input: {cause}"),)
 
 
@@ -173,17 +175,19 @@ def _check_header(job: Job, info: ImageInfo) -> None:
 
 
 @contextmanager
-def _input_file(job: Job) -> Iterator[BinaryIO]:
-    """The input, opened once, because another file may replace it while its pages are read."""
+def _input_file(job: Job) -> Iterator[tuple[BinaryIO, OpenedFile | None]]:
+    """The input and its status, None for a stream. Opened once: another file may replace it while pages are read."""
     if job.source_stream is not None:
-        yield job.source_stream
+        yield job.source_stream, None
         return
     with regular_file(job.input) as file:
-        yield file
+        was = opened(job.input, file)
+        size_bytes = was.status.st_size
+        yield in_memory(file, size_bytes) if size_bytes <= _SMALL_BYTES else file, was
 
 
 def _output_file(
-    job: Job, options: Options, token: str | None, input_file: BinaryIO
+    job: Job, options: Options, token: str | None, was: OpenedFile | None
 ) -> AbstractContextManager[BinaryIO]:
     if job.target_stream is not None:
         return piped_file(job.target_stream, format_named(job.format))
@@ -194,5 +198,5 @@ def _output_file(
             pass  # a file has this name; `new_file` raises the error
         except OSError as error:
             raise writing_error(job.output, error) from error
-    sources = () if job.source_stream is not None else (opened(job.input, input_file),)
+    sources = () if was is None else (was,)
     return new_file(job.output, overwrite=options.overwrite, token=token, place=job.place, sources=sources)

@@ -111,14 +111,9 @@ class Plan:
     wraps: bool = False
 
     @property
-    def is_one_band(self) -> bool:
-        """Whether a single band is the whole image."""
-        return self.tile_height >= self.height
-
-    @property
     def is_one_tile(self) -> bool:
         """Whether a single tile is the whole image."""
-        return self.is_one_band and self.tile_width >= self.width
+        return self.tile_height >= self.height and self.tile_width >= self.width
 
     def bands(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles of each band from left to right, bands from top to bottom. Every pixel is in exactly one core."""

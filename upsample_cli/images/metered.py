@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import ImageError, Setting
@@ -29,11 +28,11 @@ def timeout_error(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
 
 def header_read(file: BinaryIO) -> AbstractContextManager[None]:
     """Limit the reads of a `MeteredFile` inside the `with` block. More reads raise `ImageError`."""
-    return cast("MeteredFile", file).counting()
+    return cast("AbstractContextManager[None]", file)
 
 
 class MeteredFile:
-    """A seekable binary file that refuses too many reads for a header.
+    """A seekable binary file. In a `with` block it refuses too many reads for a header; the block does not close it.
 
     Args:
         file: the file to read; its other methods are unchanged.
@@ -47,15 +46,13 @@ class MeteredFile:
         self._bytes_left = self._calls_left = 0
         self._is_counting = self._is_measured = False
 
-    @contextmanager
-    def counting(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Count the reads inside the `with` block, starting at zero."""
         self._bytes_left, self._calls_left = _BASE_BYTES, _BASE_CALLS
         self._is_counting, self._is_measured = True, False
-        try:
-            yield
-        finally:
-            self._is_counting = False
+
+    def __exit__(self, *_raised: object) -> None:
+        self._is_counting = False
 
     def read(self, size: int = -1) -> bytes:
         """Read bytes.

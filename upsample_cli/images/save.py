@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -35,8 +36,24 @@ _AVIF_SPEED, _WEBP_METHOD, _WEBP_LOSSLESS_METHOD = 9, 2, 1
 _SAMPLE_PIXELS = 1 << 16
 
 
-def open_sink(
-    file: BinaryIO,
+def open_sink(file: BinaryIO, fmt: Format, *, executor: Executor | None = None, **image: Any) -> Sink:
+    """Open a sink that writes an image to `file`.
+
+    Args:
+        file: a binary file, at its start.
+        fmt: an entry of `formats.FORMATS`.
+        executor: threads that also encode PNG, TIFF and JPEG; None to encode in the calling thread only.
+        image: see `sink_opener`.
+
+    Raises:
+        UsageError: `quality` is outside the range of the format.
+        OSError: here, in `write_rows` or in `finish`, if writing or encoding fails. `files.new_file` turns it into an
+            `ImageError`.
+    """
+    return sink_opener(fmt, **image)(file, executor=executor)
+
+
+def sink_opener(
     fmt: Format,
     *,
     height: int,
@@ -45,10 +62,9 @@ def open_sink(
     metadata: Metadata,
     quality: int | None = None,
     info: ImageInfo | None = None,
-    executor: Executor | None = None,
     suffix: str = "",
-) -> Sink:
-    """Open a sink that writes an image to `file`.
+) -> Callable[..., Sink]:
+    """A function that opens sinks for images of one kind. Its arguments are the file, and `executor`.
 
     PNG, TIFF, PNM and JPEG are written as rows come. The other formats are collected as a whole, with 1 byte (grey) or
     4 bytes per pixel, and encoded by `finish`.
@@ -64,7 +80,6 @@ def open_sink(
     - GIF: at most 256 colours. An image with no more keeps its colours; others are reduced to 256 colours and dithered.
 
     Args:
-        file: a binary file, at its start.
         fmt: an entry of `formats.FORMATS`.
         height: number of rows.
         width: pixels of a row.
@@ -72,37 +87,41 @@ def open_sink(
         metadata: the result of `output_form.nearest_form` and `metadata.metadata_for_output`.
         quality: see above; None for the default of the format.
         info: header of the input.
-        executor: threads that also encode PNG, TIFF and JPEG; None to encode in the calling thread only.
         suffix: the extension of the file name, which selects the kind of PNM.
 
     Raises:
-        UsageError: `quality` is outside the range of the format.
-        OSError: here, in `write_rows` or in `finish`, if writing or encoding fails. `files.new_file` turns it into an
-            `ImageError`.
+        UsageError, OSError: see `open_sink`.
     """
     check_quality(fmt, quality)
     if layout not in fmt.layouts:
         raise ValueError(f"{fmt.title} is not written from {layout}")
+    size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
     if (streaming := _streaming_sink(fmt)) is not None:
         more: dict[str, Any] = {} if quality is None else {"level": quality}
         if fmt.name == "pnm":
             more["suffix"] = suffix
-        return streaming(file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **more)
+        return partial(streaming, **size, metadata=metadata, **more)
     lossless = is_lossless(fmt, quality, info)
     settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
     if layout.colour == "grey":  # grey has no chroma to subsample, and AVIF would store a chroma plane
         settings.pop("subsampling", None)
-    size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
     if fmt.name == "jxl":
         from upsample_cli.images.codecs.jxl.writer import JxlSink
 
         used = None if lossless else settings["quality"]
-        return JxlSink(file, **size, metadata=metadata, quality=used)
+        return _alone(partial(JxlSink, **size, metadata=metadata, quality=used))
     if fmt.name == "jpeg":
-        from upsample_cli.images.codecs.jpeg import JpegSink
+        from upsample_cli.images.codecs.jpeg import JpegSink, segments_before_tables
 
-        return JpegSink(file, **size, **settings, settings=_metadata_settings(metadata, fmt), executor=executor)
-    return _CollectingSink(file, fmt, **size, metadata=metadata, settings=settings)
+        return partial(
+            JpegSink, **size, **settings, head=segments_before_tables(layout, _metadata_settings(metadata, fmt))
+        )
+    return _alone(partial(_CollectingSink, fmt=fmt, **size, metadata=metadata, settings=settings))
+
+
+def _alone(encoder: Callable[[BinaryIO], Sink]) -> Callable[..., Sink]:
+    """The opener of a sink that encodes in the calling thread only."""
+    return lambda file, executor=None: encoder(file)  # noqa: ARG005
 
 
 def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:

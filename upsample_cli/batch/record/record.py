@@ -140,14 +140,13 @@ class Record:
         Raises:
             RecordError: if it cannot be written.
         """
-        planned = Result.planned(job)
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(
             "INSERT OR REPLACE INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
             *(self._key(job.output), stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
-            *(planned.output_height, planned.output_width),
+            *job.size,
             *(*(stamp_of(job.output) or (None, None)), self.token),
         )
 

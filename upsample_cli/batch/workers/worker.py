@@ -128,9 +128,9 @@ def _memory_meter() -> Iterator[Callable[[], int]]:
         yield lambda: 0
         return
     with file:
+        page_bytes = os.sysconf("SC_PAGE_SIZE")
 
         def held_bytes() -> int:
-            file.seek(0)
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return int(os.pread(file.fileno(), 256, 0).split()[1]) * page_bytes
 
         yield held_bytes

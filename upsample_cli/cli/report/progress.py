@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -49,7 +49,7 @@ class Bars:
         self._pixels = self._total.add_task("", total=0)  # of outputs
         self._images = self._total.add_task("", total=0)
         self._in_flight = _progress(console)
-        self._tasks: dict[Job, TaskID] = {}
+        self._rows: dict[Job, int] = {}  # of the images in flight, in the order in which they started
         self._settled = self._ended = self._ended_pixels = 0
         self._failed: set[Path] = set()
         self._lock = Lock()
@@ -81,25 +81,23 @@ class Bars:
     def started(self, job: Job) -> None:
         """See `Watcher`."""
         with self._lock:
-            if not self._ended and not self._tasks:  # do not count the import of torch
+            if not self._ended and not self._rows:  # do not count the import of torch
                 self._total.reset(self._pixels)
                 self._total.reset(self._images)
                 self._measure()
-            name, pixels = one_line(job.input.name), math.prod(job.size)
-            self._tasks[job] = self._in_flight.add_task("", total=job.height, name=name, pixels=pixels)
+            self._rows[job] = 0
 
     def advanced(self, job: Job, rows: int) -> None:
         """See `Watcher`."""
         with self._lock:
-            if (task := self._tasks.get(job)) is not None:  # a worker's message may arrive after its result
-                self._in_flight.advance(task, rows)
+            if job in self._rows:  # a worker's message may arrive after its result
+                self._rows[job] += rows
         self._say_line()
 
     def ended(self, job: Job) -> None:
         """See `Watcher`."""
         with self._lock:
-            if (task := self._tasks.pop(job, None)) is not None:
-                self._in_flight.remove_task(task)
+            self._rows.pop(job, None)
             self._ended += 1
             self._ended_pixels += math.prod(job.size)  # a failed image is also done
 
@@ -118,20 +116,22 @@ class Bars:
 
     def _lines(self, *, is_narrow: bool) -> Iterator[RenderableType]:
         with self._lock:
-            in_flight = self._in_flight.tasks
+            in_flight = list(self._rows.items())
             self._measure()
         if is_narrow:
             yield Text(self._title(), no_wrap=True, overflow="ellipsis")
         self._total.update(self._pixels, description="" if is_narrow else self._title())
         yield self._total.make_tasks_table(self._total.tasks[:1])
         yield self._facts(len(in_flight))
-        for task in in_flight[:_SHOWN_IN_FLIGHT]:
-            self._in_flight.update(task.id, description=_shortened(task.fields["name"], 18 if is_narrow else 40))
-            yield self._in_flight.make_tasks_table([task])
+        for job, rows in in_flight[:_SHOWN_IN_FLIGHT]:
+            name = _shortened(one_line(job.input.name), 18 if is_narrow else 40)
+            bar = self._in_flight.add_task(name, total=job.height, completed=rows)
+            yield self._in_flight.make_tasks_table(self._in_flight.tasks)
+            self._in_flight.remove_task(bar)
 
     def _measure(self) -> tuple[Task, Task]:
         """Update the totals. rich derives the speed from the amounts at these times."""
-        begun = sum(task.percentage / 100 * task.fields["pixels"] for task in self._in_flight.tasks)
+        begun = sum(rows / job.height * math.prod(job.size) for job, rows in self._rows.items())
         pixels, images = self._total.tasks
         self._total.advance(self._pixels, self._ended_pixels + begun - pixels.completed)
         self._total.advance(self._images, self._ended - images.completed)

@@ -17,6 +17,8 @@ from upsample_cli.special_files import refuse_special
 
 Input = str | os.PathLike[str] | BinaryIO
 
+_BUFFER_BYTES = 1 << 16
+
 
 def shown_name(source: Input) -> str:
     """The name of an input in messages."""
@@ -59,7 +61,7 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
     try:
         path = os.fspath(path)
         _check_file(path, os.stat(path, follow_symlinks=follow))  # noqa: PTH116  a Path is slow
-        file = open(path, "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
+        file = open(path, "rb", _BUFFER_BYTES, opener=open_at_once if follow else open_no_link)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
     try:
@@ -68,6 +70,30 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
         file.close()
         raise
     return file
+
+
+class FileInMemory(BytesIO):
+    """A file that was read as a whole.
+
+    Args:
+        data: its bytes.
+        name: its path.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+def in_memory(file: BinaryIO, size_bytes: int) -> BinaryIO:
+    """A file of that size, in memory: reading a small file in pieces takes longer than decoding it.
+
+    Args:
+        file: an open file, at its start.
+        size_bytes: its size, from its status.
+    """
+    data = os.read(file.fileno(), size_bytes + 1)  # a single call if nothing has changed
+    return cast("BinaryIO", FileInMemory(data if len(data) == size_bytes else data + file.read(), file.name))
 
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,7 @@ from upsample_cli.images.model import Colour, Layout, Rows
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not an escaped byte FF, a restart marker or a fill byte
 _FRAMES = {0xC0, 0xC1}
 _START_OF_SCAN, _TABLES, _END = 0xDA, 0xDB, 0xD9
+_SCAN = bytes((0xFF, _START_OF_SCAN))
 _FIRST_RESTART, _RESTARTS = 0xD0, 8
 _MOST_UNITS = 65535  # coded units in a restart interval; each has 1 to 6 blocks of 8x8
 
@@ -53,7 +54,7 @@ class JpegSink(StripWriter[bytes]):
         layout: grey, rgb or cmyk with 8 bits.
         quality: 1 to 100.
         subsampling: subsampling of chroma: "4:4:4", "4:2:2" or "4:2:0".
-        settings: Pillow's settings for the metadata; and "aspect", a resolution without a unit.
+        head: the segments before the tables, see `segments_before_tables`; empty for those of a file without metadata.
         executor: threads that encode strips together with the calling thread; None for the calling thread only.
 
     Raises:
@@ -77,11 +78,10 @@ class JpegSink(StripWriter[bytes]):
         layout: Layout,
         quality: int,
         subsampling: str = "4:4:4",
-        settings: dict[str, Any] | None = None,
+        head: bytes = b"",
         executor: Executor | None = None,
     ) -> None:
-        self._file, self._height, self._written, self._scan_at = file, height, 0, 0
-        self._before_tables = _segments_by_pillow(layout, settings) if settings else b""
+        self._file, self._height, self._before_tables, self._written, self._scan_at = file, height, head, 0, 0
         unit_height, unit_width = _UNITS[subsampling]
         self._units_across = -(-width // unit_width)
         strip_units = max(1, _STRIP_BYTES // (width * layout.channels * unit_height))
@@ -113,23 +113,61 @@ class JpegSink(StripWriter[bytes]):
 
     def _write_head(self, jpeg: bytes) -> int:
         """Write the head, and return the offset of the coded pixels in every strip."""
-        places = dict[int, tuple[int, int]]()
-        for marker, start, end in segments(jpeg):
-            places.setdefault(marker, (start, end))
-            if marker == _START_OF_SCAN:
-                break
-        tables_at, (scan_start, scan_at) = places[_TABLES][0], places[_START_OF_SCAN]
-        head = bytearray(jpeg[:scan_start])
-        height_at = next(start for marker, (start, _) in places.items() if marker in _FRAMES) + 5
-        head[height_at : height_at + 2] = self._height.to_bytes(2, "big")
+        places = _head_places(jpeg)
+        head = bytearray(jpeg[: places.scan_start])
+        head[places.height_at : places.height_at + 2] = self._height.to_bytes(2, "big")
         interval = (self._units_across * self._units_down).to_bytes(2, "big")
-        self._file.write((self._before_tables or head[:tables_at]) + head[tables_at:])
-        self._file.write((b"\xff\xdd\0\4" + interval if self._is_cut else b"") + jpeg[scan_start:scan_at])
-        return scan_at
+        between = b"\xff\xdd\0\4" + interval if self._is_cut else b""
+        before = self._before_tables or head[: places.tables_at]
+        scan = jpeg[places.scan_start : places.scan_at]
+        self._file.write(b"".join((before, head[places.tables_at :], between, scan)))
+        return places.scan_at
 
 
-def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
-    """All segments before the tables: the file's kind and the metadata, as Pillow writes them."""
+class _Places(NamedTuple):
+    """Offsets in a JPEG: of the tables, of the height, and of the scan's segment and of its coded pixels."""
+
+    tables_at: int
+    height_at: int
+    scan_start: int
+    scan_at: int
+
+
+def _head_places(jpeg: bytes) -> _Places:
+    """The places in a JPEG that was encoded here. Heads of images of one size and quality are the same."""
+    at = jpeg.find(_SCAN)  # in most heads this is the scan; in others, the segments before it are incomplete
+    head = jpeg[: at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")]
+    return _known_places(head) or _places_in(jpeg)
+
+
+def _places_in(jpeg: bytes) -> _Places:
+    starts = dict[int, tuple[int, int]]()
+    for marker, start, end in segments(jpeg):
+        starts.setdefault(marker, (start, end))
+        if marker == _START_OF_SCAN:
+            break
+    height_at = next(start for marker, (start, _) in starts.items() if marker in _FRAMES) + 5
+    return _Places(starts[_TABLES][0], height_at, *starts[_START_OF_SCAN])
+
+
+@lru_cache(maxsize=64)
+def _known_places(head: bytes) -> _Places | None:
+    try:
+        found = _places_in(head)
+    except (KeyError, StopIteration):
+        return None
+    return found if found.scan_at == len(head) else None
+
+
+def segments_before_tables(layout: Layout, settings: dict[str, Any]) -> bytes:
+    """All segments before the tables: the file's kind and the metadata, as Pillow writes them. Empty without settings.
+
+    Args:
+        layout: layout of the rows.
+        settings: Pillow's settings for the metadata; and "aspect", a resolution without a unit.
+    """
+    if not settings:
+        return b""
     file = BytesIO()
     aspect, dpi = settings.get("aspect"), settings.get("dpi")
     given = {name: value for name, value in settings.items() if name != "aspect"}

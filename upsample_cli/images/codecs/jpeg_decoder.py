@@ -111,13 +111,13 @@ def _full_range(pixels: Rows, bits: int) -> Rows:
 def _late_losses(data: bytes, found: list[tuple[int, int, int]]) -> Iterator[Loss]:
     """The losses of segments between scans, which the header does not include."""
     scans = next((index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN), len(found))
-    names = Counter(
+    names = [
         segment_name(marker, data[start + 4 : min(end, start + 44)])
         for marker, start, end in found[scans:]
         if marker in APPLICATION or marker == COMMENT_MARKER
-    )
+    ]
     if names:
-        yield unknown_loss(names)
+        yield unknown_loss(Counter(names))
 
 
 def _completed(

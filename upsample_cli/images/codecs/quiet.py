@@ -6,8 +6,8 @@ import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from typing import Any, cast
 
@@ -22,42 +22,47 @@ _LOGGERS = ("PIL", "imagecodecs")
 class _Quiet:
     """The number of threads inside `quiet_pillow`, and the state to restore after the last one."""
 
-    lock = threading.Lock()
-    inside = 0
-    limits: tuple[int | None, int, int] = (None, 0, 0)
-    ignored: Any = None
-    libtiff: Any = None
-    handler = logging.NullHandler()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits: tuple[int | None, int, int] = (None, 0, 0)
+        self._ignored: Any = None
+        self._libtiff: Any = None
+        self._handler = logging.NullHandler()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limits = _set_limits(None, MAX_METADATA_BYTES, MAX_METADATA_BYTES)
+                warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
+                self._ignored = warnings.filters[0]
+                for name in _LOGGERS:
+                    logging.getLogger(name).addHandler(self._handler)
+                self._libtiff = _set_libtiff_handler(None)
+            self._inside += 1
+
+    def __exit__(self, *_raised: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                _set_limits(*self._limits)
+                with suppress(ValueError):  # other code has replaced the filters
+                    cast("list[Any]", warnings.filters).remove(self._ignored)
+                for name in _LOGGERS:
+                    logging.getLogger(name).removeHandler(self._handler)
+                _set_libtiff_handler(self._libtiff)
 
 
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
+_quiet = _Quiet()
+
+
+def quiet_pillow() -> AbstractContextManager[None]:
     """Replace Pillow's limits by ours and silence Pillow, libtiff and tifffile, while a thread is in the `with` block.
 
     The limits and the warning filters are global. The first thread to enter changes them, and the last one to leave
     restores them.
     """
-    with _Quiet.lock:
-        if not _Quiet.inside:
-            _Quiet.limits = _set_limits(None, MAX_METADATA_BYTES, MAX_METADATA_BYTES)
-            warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
-            _Quiet.ignored = warnings.filters[0]
-            for name in _LOGGERS:
-                logging.getLogger(name).addHandler(_Quiet.handler)
-            _Quiet.libtiff = _set_libtiff_handler(None)
-        _Quiet.inside += 1
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.inside -= 1
-            if not _Quiet.inside:
-                _set_limits(*_Quiet.limits)
-                with suppress(ValueError):  # other code has replaced the filters
-                    cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
-                for name in _LOGGERS:
-                    logging.getLogger(name).removeHandler(_Quiet.handler)
-                _set_libtiff_handler(_Quiet.libtiff)
+    return _quiet
 
 
 def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tuple[int | None, int, int]:

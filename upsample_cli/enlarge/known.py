@@ -1,0 +1,53 @@
+"""What follows from an image's header and the options is found once for all images with the same header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from upsample_cli.enlarge.options import Options
+from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.kernels.kernel import KERNEL_NAMES
+
+Found = TypeVar("Found")
+
+_MOST = 256
+_MOST_METADATA = 64 << 10
+"""Bytes of metadata. Images with more are rarely alike, and 256 of them would fill the memory."""
+
+
+class ByHeader(Generic[Found]):
+    """Remembers what was found for the last few headers."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Found] = {}  # changed by atomic operations only: threads share it
+
+    def get(
+        self, find: Callable[[], Found], info: ImageInfo, metadata: Metadata, options: Options, *more: object
+    ) -> Found:
+        """What `find` returns for an image with this header. An exception of `find` is not remembered.
+
+        Args:
+            find: called unless it was called for an image with the same header.
+            info, metadata: from the header.
+            more: what else it depends on.
+        """
+        is_large = metadata.tags is not None or _size(metadata) > _MOST_METADATA
+        if is_large or options.kernel not in KERNEL_NAMES or options.model is not None:  # a file of weights may change
+            return find()
+        key = (info, metadata, options, *more)
+        found = self._known.get(key)
+        if found is None:
+            found = find()
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+
+def _size(metadata: Metadata) -> int:
+    """The bytes of the parts that may be large."""
+    blocks = [metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc]
+    blocks += [data for _, data in metadata.colour.mastering] if metadata.colour is not None else []
+    text = sum(len(keyword) + len(value) for keyword, value in metadata.text)
+    return text + sum(len(block) for block in blocks if block is not None)
