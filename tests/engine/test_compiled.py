@@ -227,7 +227,7 @@ def test_enlargement_by_two_is_exact_at_every_width(channels, pixel_type, instru
     """`twofold.h` takes 3072 numbers of a row at a time, and whole vectors of them, but not five channels."""
     kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(np.dtype(pixel_type), 16)
     route = CompiledRoute(kernel, arithmetic, channels, instructions=instructions)
-    assert (route._settings == ()) == (channels <= 4)
+    assert (route._settings == (False,)) == (channels <= 4)
     edge = 3072 // channels
     for width in (*range(1, 40), edge - 1, edge, edge + 1, 2 * edge + 7):
         pixels = hostile_pixels((3, width, channels), pixel_type, width)
@@ -236,13 +236,29 @@ def test_enlargement_by_two_is_exact_at_every_width(channels, pixel_type, instru
 
 @needs_compiled
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
-@pytest.mark.parametrize("factor", [2, 3, 4, 7])
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+@pytest.mark.parametrize("channels", [2, 4])
+def test_enlargement_by_two_with_alpha_is_exact_at_every_width(channels, pixel_type, instructions):
+    """`twofold_alpha.h` keeps 65536 bytes of two rows at a time, and computes whole vectors of inputs."""
+    arithmetic = Arithmetic(np.dtype(pixel_type), 16, has_alpha=True)
+    assert CompiledRoute(kernel_named("bilinear", 2), arithmetic, channels)._settings == (True,)
+    edge = 65536 // 2 // channels // (4 * np.dtype(pixel_type).itemsize)
+    for width in (*range(1, 40), edge - 1, edge, edge + 1, 2 * edge + 7):
+        pixels = hostile_pixels((3, width, channels), pixel_type, width)
+        expected = expected_pixels(pixels, 2, has_alpha=True)
+        assert_same_pixels(enlarged(pixels, 2, instructions, has_alpha=True), expected)
+    assert not np.array_equal(enlarged(pixels, 2, instructions), expected)  # the control: colour without alpha
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("factor", [3, 4, 7])
 @pytest.mark.parametrize("has_alpha", [False, True])
 def test_rows_are_exact_at_every_width_around_that_of_a_strip(factor, has_alpha, instructions):
     """`separable.h` keeps 163840 bytes of sums at a time, and writes them in blocks of 32 numbers."""
     for pixel_type in PIXEL_TYPES:
         chosen, arithmetic = exact_form(kernel_named("bilinear", factor), np.dtype(pixel_type), has_alpha=has_alpha)
-        kept = CompiledRoute(chosen, arithmetic, 4)._settings or ("H", 2, 2, 3)
+        kept = CompiledRoute(chosen, arithmetic, 4)._settings
         edge = 163840 // (kept[3] * factor * 4 * {"H": 2, "f": 4, "i": 4, "d": 8}[kept[0]])
         for width in (*range(1, 20), edge - 1, edge, edge + 1, 2 * edge + 7):
             pixels = hostile_pixels((2, width, 4), pixel_type, width)
@@ -399,7 +415,7 @@ def test_bytes_by_two_are_exact_for_any_four_pixels(instructions):
             padded[:] = c
             padded[1, 1:-1:2, 0], padded[1, 2:-1:2, 0] = a, b
             padded[2, 1:-1:2, 0], padded[2, 2:-1:2, 0] = c, d
-            compiled.native.enlarge_twofold(instructions, padded, out)
+            compiled.native.enlarge_twofold(instructions, padded, out, False)
             exact = (9 * a.astype(np.int32) + 3 * b + 3 * c + d + 8) >> 4
             assert np.array_equal(out[1, 1::4, 0], exact)
     assert not np.array_equal(out[1, 1::4, 0], (exact * 16 - 8) >> 4)  # the control: rounded down
@@ -442,8 +458,21 @@ def test_invalid_arguments_by_two_are_refused_before_memory_is_accessed(fault):
     given = TWOFOLD_REFUSED[fault](padded, out)
     before = out.copy()
     with pytest.raises((ValueError, BufferError)):
-        route._enlarge(*given)
+        route._enlarge(*given, False)
     assert np.array_equal(out, before)
+
+
+@needs_compiled
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_alpha_by_two_needs_one_or_three_colours(channels):
+    padded, out = np.ones((11, 23, channels), np.uint8), np.full((18, 42, channels), 77, np.uint8)
+    if channels in (2, 4):  # the control
+        compiled.native.enlarge_twofold(INSTRUCTIONS[0], padded, out, True)
+        assert (out == 1).all()
+        return
+    with pytest.raises(ValueError, match="settings that fit nothing"):
+        compiled.native.enlarge_twofold(INSTRUCTIONS[0], padded, out, True)
+    assert (out == 77).all()
 
 
 @needs_compiled
@@ -512,7 +541,7 @@ def test_an_instruction_set_that_is_not_there_is_refused(name):
     padded, out = np.zeros((3, 3, 1), np.uint8), np.full((2, 2, 1), 77, np.uint8)
     for unknown in (name, *absent):
         with pytest.raises(ValueError, match="was not compiled, or this processor does not have it"):
-            compiled.native.enlarge_twofold(unknown, padded, out)
+            compiled.native.enlarge_twofold(unknown, padded, out, False)
     assert (out == 77).all()
 
 

@@ -142,7 +142,7 @@ loader.exec_module(module := module_from_spec(spec_from_loader("_kernels", loade
 print(*module.instruction_sets())
 for name in ("avx2", "sse41", "portable"):
     try:
-        module.enlarge_twofold(name, b"", bytearray())
+        module.enlarge_twofold(name, b"", bytearray(), False)
     except ValueError as error:  # the empty output is refused later
         if "does not have it" in str(error):
             print("without", name)

@@ -44,9 +44,9 @@ class EmulatedModule:
         head = struct.pack("=10q", pixel_bytes, out.itemsize, *tile, has_alpha)
         self._run("sums", out, head, (padded, firsts, weights))
 
-    def enlarge_twofold(self, _instructions, padded, out):
+    def enlarge_twofold(self, _instructions, padded, out, has_alpha):
         none = np.zeros(1, np.int32)  # no table
-        self._enlarge("twofold", out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
+        self._enlarge("twofold", out, (0, 2, 2, 3, 1.0, *[0] * 4, has_alpha, 0, 0), (padded, none, none))
 
     def resample(self, _instructions, rows, *settings):
         source_rows, source_width, out, row_taps, column_taps, row_firsts, row_weights, *others = settings

@@ -4,7 +4,7 @@
 // - start, colour_start: what sums begin with, without alpha or of alpha itself, and of colour,
 // - a call: the pixels of such sums,
 // - opacity: what the colours of a pixel need of its sum of alpha,
-// - colour: colour from its sum and the opacity. Without alpha it is zero.
+// - colour: colour from its sum and the opacity, plus `rest` above the bits of a pixel. Without alpha it is zero.
 //
 // Multiplies says whether colour in floats is multiplied by the inverse of alpha instead of divided by it.
 
@@ -31,6 +31,7 @@ template <class Pixel, class Sum, bool Overshoots> struct Finish {
     using Numbers = Full<Sum>;
     const Numbers zero = {}, one = zero + Sum(1), unit = zero + float_unit<Sum>;
     const Numbers most = unit + Sum(std::numeric_limits<Pixel>::max());
+    const Quotients<Sum> rest = (Quotients<Sum>)unit;
     Numbers start, colour_start, divisor, inverse;
     bool multiplies;
 
@@ -43,16 +44,18 @@ template <class Pixel, class Sum, bool Overshoots> struct Finish {
         inverse = zero + Sum(1 / by.divisor);
     }
 
+    // Pixels plus `rest`, from numbers to which `unit` was added.
     Quotients<Sum> taken(Numbers rounded) const
     {
         if constexpr (Overshoots && sizeof(Sum) == 8)
             rounded = within(unit, most, rounded);
-        auto bits = (Quotients<Sum>)rounded;
+        const auto bits = (Quotients<Sum>)rounded;
         if constexpr (Overshoots && sizeof(Sum) == 4)  // in the order of the floats, and faster to compare
-            bits = within((Ints)unit, (Ints)most, bits);
-        return sizeof(Sum) == 8 ? bits : bits - (Quotients<Sum>)unit;
+            return within((Ints)unit, (Ints)most, bits);
+        return bits;
     }
 
+    // The same, of numbers that are rounded down.
     Quotients<Sum> rounded_down(Numbers quotients) const
     {
         if constexpr (sizeof(Sum) == 8) {
@@ -60,13 +63,14 @@ template <class Pixel, class Sum, bool Overshoots> struct Finish {
             return taken(nearest - unit > quotients ? nearest - one : nearest);
         } else {
             const Ints whole = __builtin_convertvector(quotients, Ints);
-            return Overshoots ? within(Ints{}, (Ints)most - (Ints)unit, whole) : whole;
+            return (Overshoots ? within(Ints{}, (Ints)most - rest, whole) : whole) + rest;
         }
     }
 
     Quotients<Sum> operator()(Numbers sums) const
     {
-        return multiplies ? taken(sums * inverse + unit) : rounded_down(sums / divisor);
+        const Quotients<Sum> made = multiplies ? taken(sums * inverse + unit) : rounded_down(sums / divisor);
+        return sizeof(Sum) == 8 ? made : made - rest;
     }
 
     struct Opacity {
@@ -114,11 +118,12 @@ template <class Pixel> struct Finish<Pixel, uint16_t, false> {
 // A colour is estimated in float32, a little too low: it is exact or one level below. The rest of the division decides.
 // Proof: the quotient x of both sums is at most 255, and alpha is less than 2**24. Three roundings and the factor
 // 1 - 2**-20 give a float from x * (1 - 2**-19) to x, less than 1/2000 below x. So its nearest whole number is never above
-// x rounded half up, and less than 1 + 1/2000 below it.
+// x rounded half up, and less than 1 + 1/2000 below it. A quotient that overshoots is estimated as one level below the
+// largest pixel, or as 0: what is left is then more than half of alpha, or less.
 template <class Pixel, bool Overshoots> struct Finish<Pixel, int32_t, Overshoots> {
     using Floats = Full<float>;
     static constexpr int largest = std::numeric_limits<Pixel>::max();
-    const Ints zero = {}, one = zero + 1, most = zero + largest, colour_start = {};
+    const Ints zero = {}, one = zero + 1, most = zero + largest, colour_start = {}, rest = {};
     Ints start, multiplier;
     int shift;
 
@@ -137,25 +142,28 @@ template <class Pixel, bool Overshoots> struct Finish<Pixel, int32_t, Overshoots
     }
 
     struct Opacity {
-        Ints alphas, divisors;
+        Ints divisors, halves;  // what is left of a sum is rounded up if it is more than `halves`
         Floats inverses;
     };
 
     template <bool> Opacity opacity(Ints alphas) const
     {
-        const Ints divisors = at_least(one, alphas);
-        const Floats low = Floats{} + (1 - 0x1p-20f);
-        return {at_least(zero, alphas), divisors, low / __builtin_convertvector(divisors, Floats)};
+        const Ints divisors = at_least(one, alphas), halves = (divisors - one) >> 1;
+        const Floats inverses = (Floats{} + (1 - 0x1p-20f)) / __builtin_convertvector(divisors, Floats);
+        if constexpr (!Overshoots)
+            return {divisors, halves, inverses};
+        const Ints positive = alphas > zero;
+        return {divisors, positive ? halves : zero + 0x7FFFFFFF, (Floats)(positive & (Ints)inverses)};
     }
 
     template <bool> Ints colour(Ints sums, const Opacity &by) const
     {
+        const Ints unit = (Ints)(Floats{} + float_unit<float>);
+        Ints estimate = (Ints)(__builtin_convertvector(sums, Floats) * by.inverses + (Floats)unit);
         if constexpr (Overshoots)
-            sums = within(zero, by.alphas * largest, sums);
-        const Floats unit = Floats{} + float_unit<float>;
-        const Ints estimate = (Ints)(__builtin_convertvector(sums, Floats) * by.inverses + unit) - (Ints)unit;
-        const Ints rest = sums - estimate * by.divisors;
-        return estimate + one + (by.divisors > rest + rest);
+            estimate = within(unit, unit + (largest - 1), estimate);
+        estimate -= unit;
+        return estimate - (sums - estimate * by.divisors > by.halves);
     }
 };
 

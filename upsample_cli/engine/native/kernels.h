@@ -13,6 +13,7 @@
 #include "net_combine.h"
 #include "separable.h"
 #include "twofold.h"
+#include "twofold_alpha.h"
 
 namespace {
 
@@ -26,7 +27,7 @@ constexpr Kernels kernels_named(const char *name)
              {'i', 2, 4, 0x7FFFFFFF, enlarge_tile<uint16_t, int32_t>},
              {'d', 1, 8, 0x1p53, enlarge_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, enlarge_tile<uint16_t, double>}},
-            {{'\0', 1, 0, 0, twofold::enlarge<uint8_t>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t>}},
+            {{'\0', 1, 0, 0, twofold::enlarge<uint8_t, float>}, {'\0', 2, 0, 0, twofold::enlarge<uint16_t, double>}},
             {{'f', 1, 4, 0x1p24, sum_tile<uint8_t, float>},
              {'d', 1, 8, 0x1p53, sum_tile<uint8_t, double>},
              {'d', 2, 8, 0x1p53, sum_tile<uint16_t, double>}},

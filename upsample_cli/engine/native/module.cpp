@@ -213,7 +213,7 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
     PyObject *target;
     const char *instructions;
     Work work;
-    if (!PyArg_ParseTuple(arguments, "sy*O:enlarge_twofold", &instructions, &padded.view, &target)
+    if (!PyArg_ParseTuple(arguments, "sy*Op:enlarge_twofold", &instructions, &padded.view, &target, &work.has_alpha)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
@@ -226,7 +226,7 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
         return wrong("there is no such kind of pixels");
     if (const char *fault = take_tile(work, padded, out.view, out.view.itemsize))
         return wrong(fault);
-    if (work.channels > 4)
+    if (work.channels > 4 || (work.has_alpha && work.channels % 2))
         return wrong("settings that fit nothing");
     return run(*kind, work);
 }
@@ -251,7 +251,7 @@ PyMethodDef functions[] = {
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; compiled.CompiledRoute has the arguments."},
     {"enlarge_sums", enlarge_sums, METH_VARARGS, "The sums of one padded tile; compiled.CompiledSums has the arguments."},
     {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
-    {"resample", resample, METH_VARARGS, "Make rows of another size; compiled_sizes.CompiledSizes has the arguments."},
+    {"resample", resample, METH_VARARGS, "Make rows of another size; resize_compiled.CompiledResize has the arguments."},
     {"net_detail", net_detail, METH_VARARGS, "What a network adds to each output; _kernels.pyi has the arguments."},
     {"net_combine", net_combine, METH_VARARGS, "A linear kernel, plus what a network adds; _kernels.pyi has the arguments."},
     {},

@@ -77,21 +77,20 @@ void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, Count stride,
                       Pixel *__restrict plane)
 {
     constexpr int vectors = lanes<int32_t> / lanes<Sum>, bits = 8 * sizeof(Pixel);
-    constexpr int mask = std::numeric_limits<Pixel>::max();
     const Finish<Pixel, Sum, Overshoots> finish = given;
     for (Count done = 0; done < count; done += lanes<int32_t>) {
         Full<Sum> alphas[vectors], made[vectors];
         Quotients<Sum> pixels[vectors];
         sums.template add<vectors>(done + (Channels - 1) * stride, Full<Sum>{}, alphas);
         for (int at = 0; at < vectors; at++)
-            pixels[at] = finish(alphas[at] + finish.start) << (Channels - 1) * bits;
+            pixels[at] = finish(alphas[at] + finish.start) << (Channels - 1) * bits ^ finish.rest;
         typename Finish<Pixel, Sum, Overshoots>::Opacity opacity[vectors];
         for (int at = 0; at < vectors; at++)
             opacity[at] = finish.template opacity<Multiplies>(alphas[at]);
         for (int channel = 0; channel < Channels - 1; channel++) {
             sums.template add<vectors>(done + channel * stride, finish.colour_start, made);
             for (int at = 0; at < vectors; at++)
-                pixels[at] |= (finish.template colour<Multiplies>(made[at], opacity[at]) & mask) << channel * bits;
+                pixels[at] ^= finish.template colour<Multiplies>(made[at], opacity[at]) << channel * bits;
         }
         store_pixels<Channels * sizeof(Pixel)>(pixels, plane + done * Channels);
     }

@@ -126,21 +126,6 @@ void add_rows(const Number *prepared, Count stride, const double *weights, Count
     }
 }
 
-// Alternates the numbers of two vectors, beginning with the number `start` of each.
-template <int start, class Numbers, int... at>
-inline Numbers zipped(Numbers one, Numbers other, std::integer_sequence<int, at...>)
-{
-    constexpr int side = sizeof...(at);
-#if defined(__clang__)
-    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * side)...);
-#else
-    using Places = Vector<std::conditional_t<sizeof(one[0]) == 8, int64_t,
-                          std::conditional_t<sizeof(one[0]) == 4, int32_t,
-                          std::conditional_t<sizeof(one[0]) == 2, int16_t, int8_t>>>, side>;
-    return __builtin_shuffle(one, other, Places{(start + at / 2 + at % 2 * side)...});
-#endif
-}
-
 // Turns a square of numbers around: `from` and `to` are rows, and `step` numbers apart.
 template <int side, class Number> inline void turn(const Number *from, Count from_step, Number *to, Count to_step)
 {

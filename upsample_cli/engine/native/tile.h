@@ -100,23 +100,22 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_di
     return true;
 }
 
-// Writes a row of the sums of one phase. The numbers of an output, one for each channel, stay together.
+// Writes a row of the sums of one phase. The numbers of an output, one for each channel, stay together. (Interleaving
+// planes of such large outputs with `interleave` takes twice the time.)
 template <int Channels, class Pixel, class Sum>
 void write_sums(Lines<Pixel, Sum, Channels> &tile, Count row_phase, Count phase, Sum *out)
 {
     constexpr int vectors = block / lanes<Sum>;
-    const Work &work = tile.work;
-    const Count channels = work.channels, apart = work.factor * channels;
+    const Count channels = tile.work.channels, apart = tile.work.factor * channels, length = tile.work.width * tile.step;
+    const TileSums<Sum> sums = tile.sums_of(0, row_phase, phase);
     for (Count part = 0; part < std::max(Channels, 1); part++) {
-        const TileSums<Sum> sums = tile.sums_of(0, row_phase, phase);
         Count column = 0, channel = part;  // of the next sum
-        for (Count done = 0; done < work.width * tile.step; done += block) {
+        for (Count done = 0; done < length; done += block) {
             Full<Sum> made[vectors];
             Sum numbers[block];
             sums.template add<vectors>(part * tile.stride + done, Full<Sum>{}, made);
-            for (int vector = 0; vector < vectors; vector++)
-                store(made[vector], numbers + vector * lanes<Sum>);
-            for (Count at = 0; at < std::min<Count>(block, work.width * tile.step - done); at++) {
+            std::memcpy(numbers, made, sizeof made);
+            for (Count at = 0; at < std::min<Count>(block, length - done); at++) {
                 out[column * apart + channel] = numbers[at];
                 if (Channels || ++channel == channels) {
                     channel = part;

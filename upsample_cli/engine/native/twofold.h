@@ -92,7 +92,7 @@ template <int bytes> inline void interleave_two(const void *left_pixels, const v
 }
 
 // Enlarges a tile that is padded by one pixel on each side.
-template <class Number> bool enlarge(const Work &work)
+template <class Number> void enlarge_without_alpha(const Work &work)
 {
     constexpr int bytes = sizeof(Number);
     const Count channels = work.channels, width = work.width, stride = (width + 2) * channels;
@@ -114,7 +114,6 @@ template <class Number> bool enlarge(const Work &work)
             }
         }
     }
-    return true;
 }
 
 }  // namespace twofold

@@ -30,6 +30,21 @@ template <class Type, class Number> inline Type loaded(const Number *from)
 
 template <class Type, class Number> inline void store(Type vector, Number *to) { std::memcpy(to, &vector, sizeof vector); }
 
+// Alternates the numbers of two vectors, beginning with the number `start` of each.
+template <int start, class Numbers, int... at>
+inline Numbers zipped(Numbers one, Numbers other, std::integer_sequence<int, at...>)
+{
+    constexpr int side = sizeof...(at);
+#if defined(__clang__)
+    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * side)...);
+#else
+    using Places = Vector<std::conditional_t<sizeof(one[0]) == 8, int64_t,
+                          std::conditional_t<sizeof(one[0]) == 4, int32_t,
+                          std::conditional_t<sizeof(one[0]) == 2, int16_t, int8_t>>>, side>;
+    return __builtin_shuffle(one, other, Places{(start + at / 2 + at % 2 * side)...});
+#endif
+}
+
 inline uint8_t average(uint8_t left, uint8_t right) { return (left + right + 1) >> 1; }
 
 inline uint16_t average(uint16_t left, uint16_t right) { return (left + right + 1) >> 1; }

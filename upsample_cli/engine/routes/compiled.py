@@ -96,6 +96,7 @@ class CompiledRoute:
         self._settings: tuple[Any, ...] = ()
         if _is_twofold(axis, arithmetic, channels):
             self._enlarge = functools.partial(native.enlarge_twofold, instructions)
+            self._settings = (arithmetic.has_alpha,)
             return
         self._enlarge = functools.partial(native.enlarge, instructions)
         scale = 2 if axis is not None and axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
@@ -132,8 +133,8 @@ def suitable_instructions(kernel: Kernel, arithmetic: Arithmetic, channels: int,
 
 
 def _is_twofold(axis: AxisKernel | None, arithmetic: Arithmetic, channels: int) -> bool:
-    """Whether `twofold.h` can be used: bilinear enlargement by two, computed only with rounding averages of pixels."""
-    if axis is None or (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
+    """Whether it is bilinear enlargement by two, for which `twofold.h` and `twofold_alpha.h` have faster code."""
+    if axis is None or (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)):
         return False
     return (
         arithmetic.pixel_dtype in (np.uint8, np.uint16) and arithmetic.divisor == 16 and channels <= _TWOFOLD_CHANNELS
