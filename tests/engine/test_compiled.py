@@ -15,7 +15,7 @@ from support.whole_weights import fitted_expectation
 
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import Arithmetic, exact_form
-from upsample_cli.engine.routes import compiled
+from upsample_cli.engine.routes import compiled, division
 from upsample_cli.engine.routes.compiled import CompiledRoute, instruction_sets
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.geometry.tiles import plan_for_budget
@@ -108,13 +108,13 @@ def test_one_wrong_number_in_a_table_changes_the_pixels():
 
 
 def test_a_multiplication_divides_every_dividend_exactly():
-    found = {divisor: compiled._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
+    found = {divisor: division.short_multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
     exact = {divisor: pair for divisor, pair in found.items() if pair}
     for divisor, (multiplier, shift) in exact.items():
         for dividend in range(256 * divisor - divisor // 2):
             assert (dividend * multiplier >> 16) >> shift == dividend // divisor
     assert {4, 9, 16, 25, 36, 64, 256} <= set(exact)
-    assert compiled._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
+    assert division.short_multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
     # the control: a multiplier that is one too small is wrong for some dividend
     multiplier, shift = exact[9]
     assert any((n * (multiplier - 1) >> 16) >> shift != n // 9 for n in range(9 * 255))
@@ -342,7 +342,7 @@ def test_a_multiplication_without_the_half_is_wrong_for_some_sum():
 
 @pytest.mark.parametrize("divisor", [2, 3, 9, 729, 15625, 16384, 26244, 2**30 + 1, 2**31 - 1])
 def test_a_multiplication_of_32_bits_divides_exactly(divisor):
-    multiplier, shift = compiled._whole_multiplication(divisor)
+    multiplier, shift = division.whole_multiplication(divisor)
     assert multiplier < 2**32
     multiples = np.unique(np.linspace(0, (2**31 - 1) // divisor, 10_000, dtype=np.uint64)) * np.uint64(divisor)
     dividends = np.concatenate([multiples, multiples + np.uint64(divisor - 1), [np.uint64(2**31 - 1)]])

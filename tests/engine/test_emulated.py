@@ -21,7 +21,7 @@ from upsample_cli.engine.exact import FLOAT32, FLOAT64, exact_form
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.engine.routes import compiled
 from upsample_cli.engine.routes.agreement import applied
-from upsample_cli.engine.routes.compiled_sums import CompiledSums
+from upsample_cli.engine.routes.compiled import CompiledSums
 from upsample_cli.kernels.kernel import kernel_named
 
 X86 = shutil.which("qemu-x86_64-static")

@@ -13,8 +13,7 @@ from upsample_cli.engine.exact import FLOAT32, FLOAT64, exact_form, form_for_pix
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.engine.routes import compiled, select
 from upsample_cli.engine.routes.agreement import applied
-from upsample_cli.engine.routes.compiled import instruction_sets
-from upsample_cli.engine.routes.compiled_sums import CompiledSums
+from upsample_cli.engine.routes.compiled import CompiledSums, instruction_sets
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.choice import chosen_kernel
 from upsample_cli.kernels.kernel import kernel_named

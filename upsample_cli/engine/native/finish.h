@@ -1,4 +1,4 @@
-// From sums to whole numbers: one division each, exact for the sums that compiled.py allows.
+// From sums to whole numbers: one division each, exact for the sums that division.py allows.
 //
 // Every finish has
 // - start, colour_start: what sums begin with, without alpha or of alpha itself, and of colour,

@@ -70,7 +70,7 @@ template <class Pixel, class Sum, int Channels> struct AlphaStrip {
     const Work &work;
     const Count most = std::min<Count>(work.width, kept_bytes / 2 / Channels / sizeof(Sum));
     const Count stride = most + 2 + line_slack;
-    // compiled._float_division allows to multiply by the inverses of 16 and of alpha.
+    // division.py allows to multiply by the inverses of 16 and of alpha.
     const Finish<Pixel, Sum, false> finish{Division{16, 0, 0, true, true, false}};
     Scratch scratch;
     Sum *above = scratch.room<Sum>(Channels, stride), *below = scratch.room<Sum>(Channels, stride);

@@ -13,8 +13,7 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import layer_pool
 from upsample_cli.engine.routes.agreement import agrees
-from upsample_cli.engine.routes.compiled import CompiledRoute
-from upsample_cli.engine.routes.compiled_sums import CompiledSums
+from upsample_cli.engine.routes.compiled import CompiledRoute, CompiledSums
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
