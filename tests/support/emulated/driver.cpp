@@ -26,53 +26,53 @@ std::vector<char> bytes()
     return table;
 }
 
-void enlarge(const Kernels &kernels, bool is_twofold)
+void read_sizes(Work &work)
 {
-    static Work work;
-    const Count pixel_bytes = number<int64_t>();
-    const char sum = number<int64_t>();
     for (Count *setting : {&work.rows, &work.width, &work.out_row_bytes, &work.channels, &work.factor, &work.taps,
                            &work.window})
         *setting = number<int64_t>();
-    work.division.divisor = number<double>();
-    work.division.multiplier = number<int64_t>();
-    for (int *setting : {&work.division.shift, &work.division.multiplies, &work.division.alpha_multiplies,
-                         &work.has_alpha, &work.division.overshoots, &work.is_direct})
-        *setting = number<int64_t>();
+}
+
+void run(Work &work, const Kind &kind)
+{
     std::vector<char> out = bytes();
     const auto padded = bytes(), firsts = bytes(), weights = bytes();
     std::memcpy(work.firsts, firsts.data(), firsts.size());
     work.padded = padded.data();
     work.out = out.data();
     work.weights = weights.data();
+    if (!kind.enlarge(work))
+        std::exit(4);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
+void enlarge(const Kernels &kernels, bool is_twofold)
+{
+    static Work work;
+    const Count pixel_bytes = number<int64_t>();
+    const char sum = number<int64_t>();
+    read_sizes(work);
+    work.division.divisor = number<double>();
+    work.division.multiplier = number<int64_t>();
+    for (int *setting : {&work.division.shift, &work.division.multiplies, &work.division.alpha_multiplies,
+                         &work.has_alpha, &work.division.overshoots, &work.is_direct})
+        *setting = number<int64_t>();
     const Kind *kind = is_twofold ? kernels.twofold : kernels.kinds;
     while (kind->sum != sum || kind->pixel_bytes != pixel_bytes)
         kind++;
-    if (!kind->enlarge(work))
-        std::exit(4);
-    std::fwrite(out.data(), 1, out.size(), stdout);
+    run(work, *kind);
 }
 
 void sum(const Kernels &kernels)
 {
     static Work work;
     const Count pixel_bytes = number<int64_t>(), sum_bytes = number<int64_t>();
-    for (Count *setting : {&work.rows, &work.width, &work.out_row_bytes, &work.channels, &work.factor, &work.taps,
-                           &work.window})
-        *setting = number<int64_t>();
+    read_sizes(work);
     work.has_alpha = number<int64_t>();
-    std::vector<char> out = bytes();
-    const auto padded = bytes(), firsts = bytes(), weights = bytes();
-    std::memcpy(work.firsts, firsts.data(), firsts.size());
-    work.padded = padded.data();
-    work.out = out.data();
-    work.weights = weights.data();
     const Kind *kind = kernels.sums;
     while (kind->sum_bytes != sum_bytes || kind->pixel_bytes != pixel_bytes)
         kind++;
-    if (!kind->enlarge(work))
-        std::exit(4);
-    std::fwrite(out.data(), 1, out.size(), stdout);
+    run(work, *kind);
 }
 
 void resample(const Kernels &kernels)
