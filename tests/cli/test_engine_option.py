@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from support.environment import ENVIRONMENT
-from support.running import save, upsample
+from support.running import pixels_of, save, upsample
 
 from upsample_cli.engine.routes.compiled import instruction_sets
 
@@ -52,15 +52,25 @@ def test_only_verbose_names_the_engine():
 
 
 def test_the_compiled_engine_is_refused_for_images_it_cannot_enlarge():
-    save("in.png", (21, 34))
-    ended = upsample("in.png", "--width", "50", "--kernel", "lanczos3", "--engine", "compiled")
-    reason = "its size is not a whole multiple, and its kernel is not a product of whole taps"
+    tifffile.imwrite("in.tif", np.ones((21, 34), np.float32))
+    ended = upsample("in.tif", "--width", "50", "--engine", "compiled")
+    reason = "its pixels are not whole numbers"
     expected = (reason, "this package was not compiled for this processor") if not instruction_sets() else (reason,)
     assert ended.status == 2
     assert any(
         f"cannot enlarge this image: {why}; choose --engine auto or --engine layer" in ended.err for why in expected
     )
-    assert sorted(Path().iterdir()) == [Path("in.png")]
+    assert sorted(Path().iterdir()) == [Path("in.tif")]
+
+
+@is_compiled
+@pytest.mark.parametrize("kernel", ["lanczos3", "fitted", "net"])
+def test_kernels_that_are_not_separable_are_compiled_at_every_size(kernel):
+    save("in.png", (21, 34))
+    given = "in.png", "--width", "50", "--kernel", kernel
+    assert engine_of(*given, "--engine", "compiled", "-o", "compiled.png") == "compiled"
+    assert engine_of(*given, "--engine", "layer", "-o", "layer.png") != "compiled"
+    assert np.array_equal(pixels_of("compiled.png"), pixels_of("layer.png"))
 
 
 @is_compiled
