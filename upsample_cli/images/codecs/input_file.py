@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import BinaryIO, cast
 
@@ -88,12 +88,18 @@ class FileInMemory(BytesIO):
 def in_memory(file: BinaryIO, size_bytes: int) -> BinaryIO:
     """A file of that size, in memory: reading a small file in pieces takes longer than decoding it.
 
+    The file itself is returned if a single call does not read exactly so many bytes: it may have grown without bound.
+
     Args:
         file: an open file, at its start.
         size_bytes: its size, from its status.
     """
-    data = os.read(file.fileno(), size_bytes + 1)  # a single call if nothing has changed
-    return cast("BinaryIO", FileInMemory(data if len(data) == size_bytes else data + file.read(), file.name))
+    with suppress(OSError):  # reading it in pieces reports that
+        data = os.read(file.fileno(), size_bytes + 1)
+        if len(data) == size_bytes:
+            return cast("BinaryIO", FileInMemory(data, file.name))
+        file.seek(0)
+    return file
 
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:
