@@ -17,8 +17,6 @@ from upsample_cli.special_files import refuse_special
 
 Input = str | os.PathLike[str] | BinaryIO
 
-_BUFFER_BYTES = 1 << 16
-
 
 def shown_name(source: Input) -> str:
     """The name of an input in messages."""
@@ -61,7 +59,7 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
     try:
         path = os.fspath(path)
         _check_file(path, os.stat(path, follow_symlinks=follow))  # noqa: PTH116  a Path is slow
-        file = open(path, "rb", _BUFFER_BYTES, opener=open_at_once if follow else open_no_link)  # noqa: SIM115
+        file = open(path, "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
     try:
