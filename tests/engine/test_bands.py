@@ -257,6 +257,19 @@ def test_a_stop_ends_the_bands_at_any_point(taken):
     assert [future.result(timeout=10) for future in futures] == [None] * len(futures)
 
 
+@pytest.mark.parametrize("height", [2, 42])
+def test_a_stop_while_a_band_is_made_ends_the_bands(height):
+    """Also of an image that is one tile."""
+    stop = Event()
+
+    def read_rows(first, last):
+        stop.set()
+        return np.zeros((last - first, 7, 3), np.uint8)
+
+    with pytest.raises(Interrupted):
+        list(enlarged_bands(read_rows, (height, 7, 3), settings=settings_of(), arithmetic=SIXTEEN, stop=stop))
+
+
 @pytest.mark.usefixtures("fresh_pool")
 def test_queued_bands_are_not_computed_after_an_error(monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: 1)

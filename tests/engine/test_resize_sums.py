@@ -16,7 +16,7 @@ from upsample_cli.engine.routes.agreement import applied
 from upsample_cli.engine.routes.compiled import CompiledSums, instruction_sets
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.choice import chosen_kernel
-from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.kernel import Kernel, kernel_named, spread
 
 needs_compiled = pytest.mark.skipif(not instruction_sets(), reason=NOT_COMPILED)
 INSTRUCTIONS = instruction_sets() or [None]  # None: skipped because of `needs_compiled`
@@ -79,7 +79,7 @@ def test_any_border_gives_the_pixels_of_the_matrices(kernel, border):
         rows, *given, settings=settings, arithmetic=arithmetic, weigh=filter_for(kernel), on_route=ways.append
     )
     found = np.concatenate(list(bands))
-    assert ways == ["compiled"]
+    assert set(ways) == {"compiled"}
     products = resize.bands_by_products(rows, *given, settings, arithmetic, filter_for(kernel))
     assert_same_pixels(found, np.concatenate(list(products)))
 
@@ -124,6 +124,42 @@ def test_sums_are_used_only_if_they_agree_with_the_layer(monkeypatch):
         cached.cache_clear()
 
 
+# Not separable, and so small that float32 would hold the sums of 16-bit pixels.
+SMALL = Kernel("small", 2, (0, 1, 1, 0, 1, 6, 6, 1, 1, 6, 6, 1, 0, 1, 1, 0), 8, 1)
+
+
+def made_and_routes(kernel, pixels, size, engine="auto"):
+    """The pixels at another size, the names of the routes, and the arithmetic."""
+    kernel, arithmetic = exact_form(kernel, pixels.dtype)
+    settings, routes = Settings(kernel, "replicate", "cpu", engine=engine), []
+    bands = resize.resized_bands(
+        lambda first, last: pixels[first:last], pixels.shape, size,
+        settings=settings, arithmetic=arithmetic, weigh=filter_for("lanczos3"), on_route=routes.append,
+    )  # fmt: skip
+    return np.concatenate(list(bands)), set(routes), arithmetic
+
+
+@needs_compiled
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+def test_kernels_with_small_weights_are_computed_by_compiled_code(pixel_type):
+    pixels = hostile_pixels((9, 11, 3), pixel_type)
+    found, routes, arithmetic = made_and_routes(SMALL, pixels, (13, 17), "compiled")
+    assert arithmetic.sum_dtype == FLOAT32
+    assert routes == {"compiled"}
+    assert_same_pixels(found, expected_behind_layer(pixels, (13, 17), SMALL))
+
+
+@needs_compiled
+def test_a_layer_whose_sums_are_reduced_is_named():
+    """A kernel for each channel is run by the layer only."""
+    pixels, kernel = hostile_pixels((9, 11, 3), np.uint8), kernel_named("lanczos3", 2)
+    by_layer, routes, _ = made_and_routes(spread(kernel, 3, is_dense=False), pixels, (13, 17))
+    assert routes == {"compiled", "layer"}
+    compiled_only, others, _ = made_and_routes(kernel, pixels, (13, 17))
+    assert others == {"compiled"}  # the control
+    assert_same_pixels(by_layer, compiled_only)
+
+
 def changed(**settings_):
     return lambda given: {**given, **settings_}
 
@@ -142,6 +178,14 @@ REFUSED = {
     "a factor of zero": changed(factor=0),
     "a window larger than memory": changed(window=2**31 - 1),
     "numbers apart": lambda given: {**given, "out": given["out"].repeat(2, axis=1)[:, ::2]},
+    "an output that is not aligned": lambda given: {
+        **given,
+        "out": np.zeros(8 * 10 * 3 * 4 + 1, np.uint8)[1:].view(np.float32).reshape(8, 10, 3),
+    },
+    "rows that are not aligned": lambda given: {
+        **given,
+        "out": np.lib.stride_tricks.as_strided(np.zeros(2000, np.float32), (8, 10, 3), (122, 12, 4)),
+    },
     "an output over its weights": lambda given: {**given, "out": given["weights"].reshape(4, 2, 2, 1)[0, :, :]},
 }
 

@@ -1,5 +1,6 @@
 """What is prepared once for images with the same header: never for images that differ, and the input as it was read."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -70,25 +71,53 @@ def test_an_output_does_not_depend_on_the_images_before_it(case, known, monkeypa
     jpeg(name, 0 if name == "again.jpg" else 1, **stored)
     upsample_file("first.jpg", "first_x2.jpg")
     upsample_file(name, f"after.{extension}", **options)
-    assert len(known._known) == (1 if case in ("again", "other pixels") else 2)
+    assert len(known._known) == (1 if case in ("again", "other pixels", "light") else 2)
     after = Path(f"after.{extension}").read_bytes()
     assert after == alone(name, f"alone.{extension}", monkeypatch, **options)
     assert (after == Path("first_x2.jpg").read_bytes()) == (case == "again")  # the control
 
 
+def test_tables_of_linear_light_are_not_kept(known):
+    """They have megabytes for each colour profile."""
+    jpeg("a.jpg", 0)
+    upsample_file("a.jpg", "light.jpg", linear_light=True)
+    assert not known._known
+    upsample_file("a.jpg", "a_x2.jpg")
+    assert known._known  # the control
+
+
 @pytest.mark.parametrize("limit", [None, 100])
 def test_a_small_file_is_read_in_one_piece(limit, monkeypatch):
-    """A file system may return fewer bytes than are there, and a file may grow after its status was taken."""
+    """A file system may return fewer bytes than are there."""
     content = bytes(range(256)) * 4
     Path("a").write_bytes(content)
     if limit is not None:
         read = os.read
         monkeypatch.setattr(os, "read", lambda file, count: read(file, min(count, limit)))
     with regular_file("a") as file:
-        assert in_memory(file, len(content)).read() == content
+        found = in_memory(file, len(content))
+        assert (found is file) == (limit is not None)
+        assert (found.read(), found.name) == (content, "a")
+
+
+def test_a_file_that_has_grown_is_not_read_whole():
+    """It may have no end. The control is the test above."""
+    Path("a").write_bytes(bytes(2000))
     with regular_file("a") as file:
-        found = in_memory(file, 700)
-    assert (found.read(), found.name) == (content, "a")
+        assert in_memory(file, 1000) is file
+        assert file.read() == bytes(2000)
+
+
+def test_a_small_file_that_cannot_be_read_in_one_piece_is_read_in_pieces(monkeypatch):
+    jpeg("a.jpg", 0)
+
+    def fail(_file, _count):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", fail)
+        upsample_file("a.jpg", "once.jpg")
+    assert Path("once.jpg").read_bytes() == alone("a.jpg", "alone.jpg", monkeypatch)
 
 
 @pytest.mark.parametrize("largest", [0, 1 << 18])

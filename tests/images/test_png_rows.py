@@ -21,6 +21,7 @@ from support.corpus import RGB, RGB16, animated_png, png_chunk, png_of_rows, sav
 from support.environment import NOT_COMPILED
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs import input_file
 from upsample_cli.images.codecs.png import kinds
 from upsample_cli.images.open import open_image, probe
 
@@ -431,3 +432,32 @@ def test_an_interlaced_png_counts_as_decoded_whole():
     data = data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
     assert read(data)[0].tolist() == [[[1]]]
     assert probe(io.BytesIO(data)).decoding_bytes == 1
+
+
+class Counted(io.FileIO):
+    """A file that counts the bytes that are read from it."""
+
+    count = 0
+
+    def readinto(self, buffer):
+        found = super().readinto(buffer)
+        Counted.count += found
+        return found
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_header_is_known_without_reading_the_pixels(monkeypatch):
+    """Pixels are in pieces of 64 KiB, whose heads are read."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)).save("a.png")
+    size_bytes = Path("a.png").stat().st_size
+
+    def counted(path, mode, buffer_bytes=io.DEFAULT_BUFFER_SIZE, *, opener):
+        return io.BufferedReader(Counted(path, mode, opener=opener), buffer_bytes)
+
+    monkeypatch.setattr(input_file, "open", counted, raising=False)
+    monkeypatch.setattr(Counted, "count", 0)
+    probe("a.png")
+    assert 0 < Counted.count < size_bytes / 4
+    with open_image("a.png") as source:
+        source.read_rows(0, 600)
+    assert Counted.count > size_bytes  # the control

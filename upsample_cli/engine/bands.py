@@ -87,8 +87,9 @@ def enlarged_bands(
     plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
     if plan.is_one_tile and run.is_compiled and out is None and not plan.wraps:  # there is nothing to compute ahead
+        whole = run.compute_whole(read_rows(0, height))
         raise_if_set(stop)
-        yield run.compute_whole(read_rows(0, height))
+        yield whole
         return
 
     def read(first: int, last: int) -> Pixels:

@@ -64,7 +64,7 @@ def resized_bands(
                 raise ValueError("its size is not a whole multiple, and the layer is on another device than the CPU")
             compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
             on_route("compiled")
-            return _compiled_bands(compiled, read_rows, shape, size, settings, arithmetic, stop)
+            return _compiled_bands(compiled, read_rows, shape, size, settings, arithmetic, stop, on_route)
         except ValueError as error:
             if settings.engine == "compiled":
                 raise no_compiled_route(str(error)) from None
@@ -127,7 +127,8 @@ def _takes_sums(kernel: AnyKernel) -> bool:
 
 
 def _of_sums(arithmetic: Arithmetic) -> Arithmetic:
-    return replace(arithmetic, sums_dtype=FLOAT64 if arithmetic.has_alpha else arithmetic.sum_dtype)
+    is_short = arithmetic.pixel_dtype == np.uint8 and not arithmetic.has_alpha
+    return replace(arithmetic, sums_dtype=arithmetic.sum_dtype if is_short else FLOAT64)
 
 
 def _compiled_bands(
@@ -138,6 +139,7 @@ def _compiled_bands(
     settings: Settings,
     arithmetic: Arithmetic,
     stop: Event | None = None,
+    on_route: OnRoute = lambda _name: None,
 ) -> Iterator[Array]:
     kernel = settings.kernel
     if settings.border == "wrap":
@@ -145,7 +147,8 @@ def _compiled_bands(
         settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
     if isinstance(kernel, Network) or _takes_sums(kernel):
         large = _of_sums(arithmetic) if _takes_sums(kernel) else arithmetic
-        read_rows = _read_once(enlarged_bands(read_rows, shape, settings=settings, arithmetic=large, stop=stop))
+        bands = enlarged_bands(read_rows, shape, settings=settings, arithmetic=large, stop=stop, on_route=on_route)
+        read_rows = _read_once(bands)
     return compiled.bands(read_rows, stop)
 
 

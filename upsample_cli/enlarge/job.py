@@ -42,10 +42,7 @@ class Job:
 
     def __reduce__(self) -> tuple[type[Job], tuple[object, ...]]:
         """Pickled by its fields in order, which takes half as long as by name."""
-        return Job, (
-            self.input, self.output, self.header, self.resolved, self.source_stream, self.target_stream,
-            self.least_bytes, self.place, self.accessed_ns,
-        )  # fmt: skip
+        return Job, tuple(getattr(self, name) for name in self.__slots__)
 
     @property
     def format(self) -> str:

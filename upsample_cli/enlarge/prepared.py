@@ -85,6 +85,8 @@ def prepared_file(
         fmt = format_named(job.format)
         return made, sink_opener(fmt, **made.image, quality=options.quality, info=info, suffix=job.output.suffix)
 
+    if options.linear_light:  # tables of megabytes, of which `light.py` keeps a few
+        return prepare()
     return _known.get(prepare, info, metadata, options, job.resolved, settings.device, job.output.suffix)
 
 

@@ -198,6 +198,8 @@ PyObject *enlarge_sums(PyObject *, PyObject *arguments)
         return wrong("there is no such kind of pixels and sums");
     if (const char *fault = take_tile(work, padded, out.view, pixel_bytes))
         return wrong(fault);
+    if (reinterpret_cast<uintptr_t>(work.out) % kind->sum_bytes || work.out_row_bytes % kind->sum_bytes)
+        return wrong("the output is not aligned");
     if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
         return wrong("the output overlaps an input");
     work.is_direct = true;

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import BinaryIO, cast
 
@@ -16,8 +16,6 @@ from upsample_cli.images.metered import MeteredFile
 from upsample_cli.special_files import refuse_special
 
 Input = str | os.PathLike[str] | BinaryIO
-
-_BUFFER_BYTES = 1 << 16
 
 
 def shown_name(source: Input) -> str:
@@ -61,7 +59,7 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
     try:
         path = os.fspath(path)
         _check_file(path, os.stat(path, follow_symlinks=follow))  # noqa: PTH116  a Path is slow
-        file = open(path, "rb", _BUFFER_BYTES, opener=open_at_once if follow else open_no_link)  # noqa: SIM115
+        file = open(path, "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
     try:
@@ -88,12 +86,18 @@ class FileInMemory(BytesIO):
 def in_memory(file: BinaryIO, size_bytes: int) -> BinaryIO:
     """A file of that size, in memory: reading a small file in pieces takes longer than decoding it.
 
+    The file itself is returned if a single call does not read exactly so many bytes: it may have grown without bound.
+
     Args:
         file: an open file, at its start.
         size_bytes: its size, from its status.
     """
-    data = os.read(file.fileno(), size_bytes + 1)  # a single call if nothing has changed
-    return cast("BinaryIO", FileInMemory(data if len(data) == size_bytes else data + file.read(), file.name))
+    with suppress(OSError):  # reading it in pieces reports that
+        data = os.read(file.fileno(), size_bytes + 1)
+        if len(data) == size_bytes:
+            return cast("BinaryIO", FileInMemory(data, file.name))
+        file.seek(0)
+    return file
 
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -1,8 +1,8 @@
 """Patches of photographs and of their reductions, drawn at random for training.
 
-A reduction is linear, so a mixture of two photographs and a negative have reductions that are known, too. They keep a
-network from learning single photographs by heart. Source: Zhang, Cisse, Dauphin & Lopez-Paz 2018, mixup; for enlarging
-images: Yoo, Ahn & Sohn 2020, Rethinking Data Augmentation for Image Super-resolution.
+A reduction is linear, so a mixture of two photographs and a negative have reductions that are known, too; nearly, if it
+ends in JPEG. They keep a network from learning single photographs by heart. Sources: Zhang, Cisse, Dauphin & Lopez-Paz
+2018, mixup; for enlarging images: Yoo, Ahn & Sohn 2020, Rethinking Data Augmentation for Image Super-resolution.
 """
 
 from __future__ import annotations
