@@ -25,7 +25,7 @@ PIXEL_TYPES = [np.uint8, np.uint16]
 
 def form_of_sums(kernel, pixel_type, *, has_alpha=False):
     made, arithmetic = exact_form(kernel, np.dtype(pixel_type), has_alpha=has_alpha)
-    return made, resize._of_sums(arithmetic)
+    return made, resize._of_first_step(made, arithmetic)
 
 
 @needs_compiled

@@ -60,7 +60,8 @@ def resized_bands(
 
     if settings.engine != "layer":
         try:
-            if settings.device != "cpu" and _takes_sums(settings.kernel):
+            first_step = _of_first_step(settings.kernel, arithmetic)
+            if settings.device != "cpu" and first_step is not None and first_step.sums_dtype is not None:
                 raise ValueError("its size is not a whole multiple, and the layer is on another device than the CPU")
             compiled = _agreeing(shape, size, settings.kernel, settings.border, arithmetic, weigh)
             on_route("compiled")
@@ -116,17 +117,17 @@ def _compiled(
     rows, columns = map(taps_along, shape[:2], size, margins)
     if isinstance(kernel, Network):
         arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
-    elif taps is None:
-        arithmetic = _of_sums(arithmetic)
+    else:
+        arithmetic = _of_first_step(kernel, arithmetic) or arithmetic
     return CompiledResize(rows, columns, arithmetic, shape[2], instructions=instructions)
 
 
-def _takes_sums(kernel: AnyKernel) -> bool:
-    """Whether the enlargement is a step of its own, whose sums are reduced."""
-    return not isinstance(kernel, Network) and axis_of(kernel) is None
-
-
-def _of_sums(arithmetic: Arithmetic) -> Arithmetic:
+def _of_first_step(kernel: AnyKernel, arithmetic: Arithmetic) -> Arithmetic | None:
+    """The arithmetic of the enlargement: a network's gives pixels, another gives sums. None if both steps are one."""
+    if isinstance(kernel, Network):
+        return arithmetic
+    if axis_of(kernel) is not None:
+        return None
     is_short = arithmetic.pixel_dtype == np.uint8 and not arithmetic.has_alpha
     return replace(arithmetic, sums_dtype=arithmetic.sum_dtype if is_short else FLOAT64)
 
@@ -145,8 +146,7 @@ def _compiled_bands(
     if settings.border == "wrap":
         read_rows, shape = with_margins(read_rows, shape, *margins_of(shape, size, kernel, settings.border))
         settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
-    if isinstance(kernel, Network) or _takes_sums(kernel):
-        large = _of_sums(arithmetic) if _takes_sums(kernel) else arithmetic
+    if (large := _of_first_step(kernel, arithmetic)) is not None:
         bands = enlarged_bands(read_rows, shape, settings=settings, arithmetic=large, stop=stop, on_route=on_route)
         read_rows = _read_once(bands)
     return compiled.bands(read_rows, stop)

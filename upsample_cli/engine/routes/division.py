@@ -77,7 +77,7 @@ def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: 
 
     A division is exact for dividends up to 2**bits, as `exact.finish` proves. For a multiplication, let n be the sum
     and d the divisor. n / d is rounded to the nearest whole number, half up. If d is even, n + 1/2 takes the place of
-    n, so that there is no half: (n + 1/2) / d, or n / d if d is odd, is at least 1 / (2 * d) away from every half, and
+    n, and no quotient is a half: (n + 1/2) / d, or n / d if d is odd, is at least 1 / (2 * d) away from every half, and
     on the same side as n / d or at the half itself below it. A sum of alpha may be even or odd: there n + 1/4 is at
     least 1 / (4 * d) away. Let D be d, or twice the sum of alpha, so that both distances are 1 / (2 * D), and
     e = 2**-bits, the largest relative error of rounding. The inverse is rounded, and without FMA so is the product.
