@@ -37,7 +37,7 @@ class Format(ReadFormat):
         layouts: the layouts that the sink of this package writes.
         holds: the parts of `Metadata` that it keeps. "comments" are all texts with the keyword `COMMENT`, "comment" is
             the last of them.
-        lossless: whether pixels are stored without loss. WebP and JPEG XL can do both: see `save.open_sink`.
+        lossless: whether pixels are stored without loss. WebP and JPEG XL can do both: see `save.sink_opener`.
         streams: whether rows are written as they come, so that the whole image is never in memory.
         max_side: the most rows, and the most columns.
         max_pixels: the most pixels.

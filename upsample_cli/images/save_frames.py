@@ -45,14 +45,14 @@ def open_frame_writer(
     """Open a writer for several images into `file`.
 
     PNG and TIFF are written as rows come. For WebP, GIF and JPEG XL, one frame at a time is collected and encoded as a
-    whole, as `save.open_sink` does for a single image; similarities between frames are not used for compression.
+    whole, as `save.sink_opener` does for a single image; similarities between frames are not used for compression.
 
     Args:
         file: a seekable binary file, at its start.
         fmt: a format whose `frames` include `frames.kind`.
         frames: the images that will be written.
         factor: how many times the sides of the images are enlarged.
-        quality, info, executor: as for `save.open_sink`.
+        quality, info, executor: see `save.sink_opener` and `save.open_sink`.
 
     Raises:
         UsageError: `quality` is outside the range of the format.
