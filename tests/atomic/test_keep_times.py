@@ -171,5 +171,5 @@ def test_a_pipe_has_no_times():
     save("a.png")
     ended = upsample("a.png", "-o", "-", "--keep-times")
     assert (ended.status, ended.err) == (
-        2, "upsample: --keep-times does not go with -; leave it out: a pipe has no times\n"
+        2, "upsample: --keep-times cannot be combined with -; leave it out: a pipe has no times\n"
     )  # fmt: skip

@@ -340,8 +340,8 @@ def test_a_missing_dask_is_one_line(monkeypatch):
     ("arguments", "line"),
     [
         (("a.png", "--cluster", ""), "--cluster has no address"),
-        (("a.png", "--cluster", "tcp://h:1", "--workers", "2"), "--workers does not go with --cluster"),
-        (("-", "--cluster", "tcp://h:1"), "--cluster does not go with -"),
+        (("a.png", "--cluster", "tcp://h:1", "--workers", "2"), "--workers cannot be combined with --cluster"),
+        (("-", "--cluster", "tcp://h:1"), "--cluster cannot be combined with -"),
     ],
 )
 def test_options_that_conflict_with_a_cluster_are_refused(arguments, line):

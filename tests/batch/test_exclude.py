@@ -198,4 +198,4 @@ def test_if_all_is_left_out_the_error_says_so():
     assert upsample_process("in", "--exclude", "").err.splitlines() == [
         "upsample: --exclude '' cannot match anything; give a pattern such as '*.tmp.png', raw/ or /top/only"
     ]
-    assert "does not go with -" in upsample("in/a.png", "-o", "-", "--exclude", "b").err
+    assert "cannot be combined with -" in upsample("in/a.png", "-o", "-", "--exclude", "b").err

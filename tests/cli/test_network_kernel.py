@@ -141,4 +141,4 @@ def test_a_network_that_is_not_there_is_one_line():
     save("in.png", (8, 9))
     ended = upsample("in.png", "--kernel", "net", "-f", "5")
     assert ended.status == 2
-    assert "there is no network for factor 5, only for 2, 3, 4" in ended.err
+    assert "--kernel net exists for factors 2, 3, 4, not for 5" in ended.err

@@ -103,7 +103,7 @@ def test_a_timeout_must_be_positive_and_cannot_be_used_with_a_pipe():
         (("a.png", "--timeout", "0"), "upsample: --timeout 0 leaves no time; give it seconds, more than 0, 1,000,000"),
         (("a.png", "--timeout", "nan"), "upsample: --timeout nan cannot be waited for; give it seconds, more than 0"),
         (("a.png", "--timeout", "1e9"), "upsample: --timeout 1e+09 cannot be waited for; give it seconds"),
-        (("a.png", "-o", "-", "--timeout", "3"), "upsample: --timeout does not go with -; name files, or leave it to "),
+        (("a.png", "-o", "-", "--timeout", "3"), "upsample: --timeout cannot be combined with -; name files"),
     ]:
         done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=False, env=ENVIRONMENT, timeout=60)
         assert done.returncode == 2

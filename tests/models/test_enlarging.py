@@ -135,11 +135,11 @@ def test_infinities_that_spandrel_would_limit_are_noticed(tmp_path):
     ("options", "cause"),
     [
         ({"factor": 3}, "enlarges 2 times, not by factor=3"),
-        ({"kernel": "nearest"}, "kernel does not go with model"),
-        ({"size": (9, 9)}, "size does not go with model"),
-        ({"border": "zeros"}, "border does not go with model"),
-        ({"linear_light": True}, "linear_light does not go with model"),
-        ({"engine": "layer"}, "engine does not go with model"),
+        ({"kernel": "nearest"}, "kernel cannot be combined with model"),
+        ({"size": (9, 9)}, "size cannot be combined with model"),
+        ({"border": "zeros"}, "border cannot be combined with model"),
+        ({"linear_light": True}, "linear_light cannot be combined with model"),
+        ({"engine": "layer"}, "engine cannot be combined with model"),
     ],
 )
 def test_settings_that_contradict_the_network_are_refused(options, cause, tmp_path):

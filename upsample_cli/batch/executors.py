@@ -55,7 +55,7 @@ def executor_for(
     carrier = Carrier(is_alone, debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
     if is_piped and timeout_s is not None:
-        raise UsageError((Setting("timeout_s"), " does not go with -"), "name files, or leave it to timeout(1)")
+        raise UsageError((Setting("timeout_s"), " cannot be combined with -"), "name files, or leave it to timeout(1)")
     count = sys.maxsize if expects_more else len(jobs)
     if cluster is not None and count:
         return _on_cluster(

@@ -74,11 +74,11 @@ class Request:
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose are opposites", "leave one out")
         if self.state is not None and is_streamed(self.inputs, self.output):
-            raise UsageError("--state does not go with -", "leave it out: an image from or to a pipe has no record")
+            raise UsageError("--state cannot be combined with -", "leave it out: a piped image has no record")
         if self.options.keep_times and is_streamed(self.inputs, self.output):
-            raise UsageError("--keep-times does not go with -", "leave it out: a pipe has no times")
+            raise UsageError("--keep-times cannot be combined with -", "leave it out: a pipe has no times")
         if self.exclude and is_streamed(self.inputs, self.output):
-            raise UsageError("--exclude leaves out files, and does not go with -", "leave it out")
+            raise UsageError("--exclude leaves out files, and cannot be combined with -", "leave it out")
         if self.cluster is not None:
             self._check_cluster()
         if self.workers is not None and self.workers < 1:
@@ -107,11 +107,11 @@ class Request:
         if not self.cluster:
             raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
         if self.options.model is not None:
-            raise UsageError("--model does not go with --cluster", "enlarge with a network on this machine")
+            raise UsageError("--model cannot be combined with --cluster", "enlarge with a network on this machine")
         if self.workers is not None:
-            raise UsageError("--workers does not go with --cluster", "leave it out: the cluster has its own workers")
+            raise UsageError("--workers cannot be combined with --cluster", "leave it out: a cluster has its own")
         if is_streamed(self.inputs, self.output):
-            raise UsageError("--cluster does not go with -", "name files that all machines share")
+            raise UsageError("--cluster cannot be combined with -", "name files that all machines share")
 
     def own_files(self, resume: Resume | None) -> dict[str, Path]:
         """Files of the run itself, such as the report, by the name of their setting."""

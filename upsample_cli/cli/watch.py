@@ -132,7 +132,7 @@ def _watched(request: Request, exclusion: Exclusion) -> tuple[Callable[[], Itera
     }
     for option, (is_asked, reason) in refused.items():
         if is_asked:
-            raise UsageError(f"--watch does not go with {option}", reason)
+            raise UsageError(f"--watch cannot be combined with {option}", reason)
     for folder in request.inputs:
         if not is_folder(folder):
             raise UsageError(

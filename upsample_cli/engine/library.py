@@ -30,15 +30,17 @@ class NoOperatorsError(Exception):
     """The operators are not available in this way. The text of the exception is a short reason."""
 
 
-def begin_loading() -> None:
-    """Load the library in a thread, while Python imports the rest of the program.
+def begin_loading() -> threading.Thread:
+    """Load the library in a thread, while Python imports the rest of the program. Returns the thread.
 
     The system loads one library at a time, so Python's own compiled modules are imported first.
     """
     for name in _EXTENSIONS:
         with suppress(ImportError):
             importlib.import_module(name)
-    threading.Thread(target=_load, name="upsample-load", daemon=True).start()
+    loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
+    loading.start()
+    return loading
 
 
 def _load() -> None:

@@ -152,7 +152,7 @@ class Options:
         usual = {field.name: field.default for field in fields(self)}
         for name in _WITHOUT_MODEL:
             if getattr(self, name) != usual[name]:
-                raise UsageError(joined((Setting(name),), " does not go with ", (setting,)), "leave one out")
+                raise UsageError(joined((Setting(name),), " cannot be combined with ", (setting,)), "leave one out")
         factor = model_factor(model)
         if self.factor is not None and parsed_factor(self.factor) != factor:
             asked = Setting("factor", factor_text(parsed_factor(self.factor)))

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import ImageError, Setting
-from upsample_cli.images.codecs.readable import COPY
+from upsample_cli.images.codecs.readable import COPY, unreadable
 
 _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
@@ -58,18 +58,23 @@ class MeteredFile:
         """Read bytes.
 
         Raises:
-            ImageError: a header needs too many reads or too much time.
+            ImageError: a header needs too many reads or too much time, or the system cannot read the file.
         """
-        if not self._is_counting:
-            return self._file.read(size)
-        self._count(0)
-        data = self._file.read(size)
+        if self._is_counting:
+            self._count(0)
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise unreadable(self._name, error) from error
         self._bytes_left -= len(data)
         return data
 
     def readinto(self, buffer: Any) -> int:
         """See `read`."""
-        read: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        try:
+            read: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise unreadable(self._name, error) from error
         if self._is_counting:
             self._count(read)
         return read

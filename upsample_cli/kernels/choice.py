@@ -72,7 +72,7 @@ def is_network(text: str) -> bool:
 def _shipped_network(name: str, factor: int) -> Network:
     if factor not in FACTORS:
         raise UsageError(
-            f"there is no network for factor {factor}, only for {', '.join(map(str, FACTORS))}",
+            (Setting("kernel", name), f" exists for factors {', '.join(map(str, FACTORS))}, not for {factor}"),
             ("use ", Setting("kernel", "lanczos3")),
         )
     from upsample_cli.kernels.weights.network_file import network_of_file  # imports numpy

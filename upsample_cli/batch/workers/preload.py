@@ -8,27 +8,38 @@ import gc
 import importlib
 import os
 import time
+from collections.abc import Iterable
 from multiprocessing import forkserver
 from typing import Any
 
 from upsample_cli.batch.workers.fork_server import RUN
+from upsample_cli.engine.library import begin_loading
 
-_MODULES = (
+_COMPILED = "numpy", "PIL.JpegImagePlugin", "imagecodecs._jpeg8", "upsample_cli.engine.routes.compiled"
+"""Imported first: the system loads one library at a time, so later they would wait for libtorch."""
+
+_OTHERS = (
     "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
-    "upsample_cli.images.codecs.jpeg", "imagecodecs._jpeg8", "PIL.JpegImagePlugin",
+    "upsample_cli.images.codecs.jpeg",
 )  # fmt: skip
 
 _REPARENTED_S = 1.0  # a process that ends closes its files a moment before it has ended
 
 
 def _preload(run: int) -> None:
-    for module in _MODULES:
-        if os.getppid() != run:  # the run has ended: its pipes must not stay open
-            return
-        importlib.import_module(module)
-    from upsample_cli.engine.library import library_path, load_library
+    _import(_COMPILED, run)
+    loading = begin_loading()
+    try:
+        _import(_OTHERS, run)
+    finally:
+        loading.join()  # workers are forked from a process with one thread
 
-    load_library(library_path())
+
+def _import(modules: Iterable[str], run: int) -> None:
+    for module in modules:
+        if os.getppid() != run:
+            raise ProcessLookupError("the run has ended")  # its pipes must not stay open
+        importlib.import_module(module)
 
 
 def _remove_socket(run: int) -> None:

@@ -38,6 +38,11 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def unreadable(name: str, error: OSError) -> ImageError:
+    """The error for a file that the system cannot read."""
+    return ImageError(name, f"cannot be read ({error.strerror})", "check the disk or the network", kind="unreadable")
+
+
 @contextmanager
 def readable(name: str, fmt: ReadFormat) -> Iterator[None]:
     """Turn an exception of a decoder into an `ImageError`. On damaged files Pillow can raise almost any exception.
@@ -56,8 +61,7 @@ def readable(name: str, fmt: ReadFormat) -> Iterator[None]:
         raise ImageError(name, "does not fit into memory", MORE_MEMORY, kind="no-memory") from error
     except OSError as error:
         if error.errno is not None:
-            cause = f"cannot be read ({error.strerror})"
-            raise ImageError(name, cause, "check the disk or the network", kind="unreadable") from error
+            raise unreadable(name, error) from error
         raise _damaged(name, fmt, error) from error
     except Exception as error:
         raise _damaged(name, fmt, error) from error
