@@ -68,6 +68,11 @@ def race(
     ]  # fmt: skip
 
 
+def user_environment() -> dict[str, str]:
+    """The environment for a command that is timed: as for a user, Python keeps the bytecode of modules."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def process(command: Sequence[str]) -> Callable[[], str]:
     """A contender that runs a command to its end. Its note is the peak memory."""
 
@@ -76,7 +81,10 @@ def process(command: Sequence[str]) -> Callable[[], str]:
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
-        ended = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-S", "-c", code, *command],
+            check=True, capture_output=True, text=True, env=user_environment(),
+        )  # fmt: skip
         return f"{int(ended.stdout) / 1024:.0f} MiB peak"
 
     return run
