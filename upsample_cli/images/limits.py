@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from upsample_cli.errors import ImageError, Setting, Text, joined
-from upsample_cli.images.model import Frames
+
+if TYPE_CHECKING:
+    from upsample_cli.images.model import Frames
 
 DEFAULT_MAX_PIXELS = 500_000_000
 """The largest input that is decoded by default (`max_pixels`)."""

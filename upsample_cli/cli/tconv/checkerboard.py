@@ -12,8 +12,7 @@ import typer
 from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.checkerboard_text import print_finding
-from upsample_cli.cli.tconv.graph_checkerboard import print_graph_checkerboard
-from upsample_cli.cli.tconv.graph_shape import onnx_argument
+from upsample_cli.cli.tconv.onnx_argument import onnx_argument
 from upsample_cli.cli.tconv.options import check_picture, settings_given
 from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
@@ -86,6 +85,8 @@ def checkerboard_command(
       tconv checkerboard --weights up.pt --stride 2 --cure icnr -o cured.pt
     """
     if (model := onnx_argument(locals())) is not None:
+        from upsample_cli.cli.tconv.graph_checkerboard import print_graph_checkerboard
+
         print_graph_checkerboard(model, as_document=as_document)
         return
     settings = settings_given(locals())

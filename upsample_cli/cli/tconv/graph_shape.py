@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import option
+from upsample_cli.cli.tconv.onnx_argument import is_onnx
 from upsample_cli.cli.tconv.printing import print_document, print_notes, print_rows, result_console
-from upsample_cli.errors import Setting, UsageError
+from upsample_cli.errors import UsageError
 from upsample_cli.tconv.graphs.graph import shortened
 from upsample_cli.tconv.graphs.input_shapes import Shapes
 from upsample_cli.tconv.graphs.node_layers import node_text
-from upsample_cli.tconv.graphs.onnx_file import is_onnx
 from upsample_cli.tconv.graphs.report import GraphReport, as_json, graph_report, notes
 from upsample_cli.tconv.graphs.sizes import GraphStep, shape_text
 from upsample_cli.tconv.layers.symbolic import parse_size
 
 _ROWS_AT_AN_END = 250
 """The most rows at each end of a table. The middle of a larger graph is left out."""
-
-
-def onnx_argument(options: Mapping[str, Any], *also: str) -> str | None:
-    """The path of an ONNX file among the arguments of a command, in place of a size or of layers, or as --file.
-
-    Args:
-        options: the arguments of the command by parameter name.
-        also: names of other options that are legal with an ONNX file.
-
-    Raises:
-        UsageError: if options that describe or choose layers come with it.
-    """
-    layers = [*(options.get("layers") or []), *([options["layer"]] if options.get("layer") else [])]
-    paths: list[str] = [text for text in (options.get("size"), *layers, options.get("file")) if is_onnx(text)]
-    if not paths:
-        return None
-    described = [text for text in (*layers, options.get("file")) if text is not None and text not in paths]
-    if len(paths) > 1 or described:
-        raise UsageError("an ONNX file and other layers cannot be combined", "give the file alone, and a size")
-    kept = ("layers", "layer", "file", "as_document", *also)
-    given = [name for name, value in options.items() if name not in kept and value not in (None, False, [])]
-    others = [option(Setting(name)) for name in given]
-    if others:
-        raise UsageError(f"{paths[0]}: {' and '.join(others)} cannot be combined with an ONNX file", "leave it out")
-    return paths[0]
 
 
 def print_graph(path: str, size: str | None, *, as_document: bool, terse: bool = False) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upsample_cli.cli.tconv import layer_options, options
-from upsample_cli.cli.tconv.graph_shape import onnx_argument
 from upsample_cli.cli.tconv.layer_options import required_layers
+from upsample_cli.cli.tconv.onnx_argument import onnx_argument
 from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.given_back import sizes_given_back

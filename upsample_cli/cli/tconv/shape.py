@@ -9,8 +9,8 @@ import typer
 
 from upsample_cli.cli.tconv import layer_options, options
 from upsample_cli.cli.tconv.formula_text import formula_notes, letter_notes, print_formulas, print_general
-from upsample_cli.cli.tconv.graph_shape import onnx_argument, print_graph
 from upsample_cli.cli.tconv.layer_options import chosen_layers
+from upsample_cli.cli.tconv.onnx_argument import onnx_argument
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document
 from upsample_cli.cli.tconv.shape_input import (
@@ -132,6 +132,8 @@ def shape_command(
     if terse and as_document:
         raise UsageError("--terse and --json cannot be combined", "leave one out")
     if (model := onnx_argument(locals(), "size", "terse")) is not None:
+        from upsample_cli.cli.tconv.graph_shape import print_graph
+
         print_graph(model, size, as_document=as_document, terse=terse)
         return
     settings = settings_given(locals(), words=True)

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.graph_shape import onnx_argument
-from upsample_cli.cli.tconv.graph_translate import print_graph_translation
+from upsample_cli.cli.tconv.onnx_argument import onnx_argument
 from upsample_cli.cli.tconv.printing import print_document, print_notes, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
@@ -83,6 +82,8 @@ def translate_command(
       tconv translate decoder.onnx --to keras
     """
     if (model := onnx_argument(locals(), "to", "source")) is not None:
+        from upsample_cli.cli.tconv.graph_translate import print_graph_translation
+
         print_graph_translation(model, source, to, as_document=as_document)
         return
     if source is not None:

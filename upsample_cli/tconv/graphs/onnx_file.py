@@ -23,11 +23,6 @@ _OWN_DOMAINS = ("", "ai.onnx")
 _MOST_NODES = 100_000
 
 
-def is_onnx(text: str | None) -> bool:
-    """Whether a text is the path of an ONNX file, by its extension."""
-    return text is not None and "\n" not in text and text.lower().endswith(".onnx")
-
-
 def read_onnx(path: str | Path) -> Graph:
     """Read a graph.
 
