@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+import math
+import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from support import spandrel_networks as networks
 from support.commands import call
 from support.running import names, pixels_of, save, upsample, upsample_process
@@ -15,6 +18,7 @@ from support.spandrel_networks import whole, write_network
 from upsample_cli.batch.record.identity import settings_text
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.kernels.network import shipped_file
 from upsample_cli.models.choice import chosen_model
 
 
@@ -72,6 +76,21 @@ def test_info_describes_a_network(tmp_path, capsys, monkeypatch):
     assert status == 0
     assert "not tileable" in out
     assert "the file does not name one" in out
+
+
+def test_info_describes_a_network_of_whole_numbers(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(shipped_file("net", 3), path)
+    with safe_open(path, "numpy") as file:
+        numbers = sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys() if "shift" not in key)  # noqa: SIM118
+    status, out, _ = call(capsys, monkeypatch, "info", path, "--json")
+    wanted = {"input": str(path), "factor": 3, "class": "exact", "tileable": True, "reach": 5, "parameters": numbers}
+    assert (status, {name: json.loads(out)[name] for name in wanted}) == (0, wanted)
+    assert "parameters    " + f"{numbers:,}" in call(capsys, monkeypatch, "info", path)[1]
+    path.write_bytes(path.read_bytes()[:-1])  # damaged: not taken for a network of another kind
+    status, _, err = call(capsys, monkeypatch, "info", path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "spandrel" not in err
 
 
 @pytest.mark.skipif(

@@ -63,9 +63,16 @@ def is_network(text: str) -> bool:
     Raises:
         UsageError: if the file is not a valid network.
     """
-    if text in KERNEL_NAMES:
-        return text in NETWORKS
-    return text.lower().endswith(".safetensors") and _network_of_file(text, _stamp(Path(text))) is not None
+    return text in NETWORKS if text in KERNEL_NAMES else network_of(text) is not None
+
+
+def network_of(text: str) -> Network | None:
+    """The network of whole numbers in a file; None if the file is another one.
+
+    Raises:
+        UsageError: if the file cannot be read, or its network is not valid.
+    """
+    return _network_of_file(text, _stamp(Path(text))) if text.lower().endswith(".safetensors") else None
 
 
 @functools.lru_cache(maxsize=4)

@@ -70,6 +70,12 @@ class Network:
         return self.linear.denominator.bit_length() - 1
 
     @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        trunk = sum(layer.weight.size + layer.bias.size for layer in self.layers)
+        return len(self.linear.weights) + trunk + self.detail.size + self.offset.size
+
+    @property
     def detail_halo(self) -> int:
         """Luma needed on each side: one pixel for each 3x3 convolution."""
         return len(self.layers) + 1

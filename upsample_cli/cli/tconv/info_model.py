@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.kernels.choice import network_of
+from upsample_cli.kernels.network import Network
 from upsample_cli.models.choice import Model, chosen_model
 
 
 def print_model(path: str, *, as_document: bool) -> None:
     """Print what is known about the network of a file."""
-    _, model = chosen_model(path)
+    network = network_of(path)
+    if network is not None:
+        shown, facts = _network_document(network), _network_facts(network)
+    else:
+        _, model = chosen_model(path)
+        shown, facts = document(model), _model_facts(model)
     if as_document:
-        print_document(document(model))
-        return
+        print_document(shown)
+    else:
+        _print(path, facts)
+
+
+def _print(path: str, facts: Mapping[str, str]) -> None:
     console = result_console()
-    console.print(one_line(model.path), style="bold")
-    facts = {
+    console.print(one_line(path), style="bold")
+    longest = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(f"{name:<{longest}}  ", style="bold", end="")
+        console.print(one_line(value), soft_wrap=True)
+
+
+def _network_facts(network: Network) -> dict[str, str]:
+    return {
+        "architecture": f"network of whole numbers, for --kernel; {len(network.layers) + 1} layers, one transposed",
+        "factor": str(network.factor),
+        "channels": "grey and RGB, with or without alpha",
+        "parameters": f"{network.parameters:,}",
+        "class": f"exact: tiles change no pixel; an output needs {network.halo} input pixels on each side",
+    }
+
+
+def _network_document(network: Network) -> dict[str, Any]:
+    return {
+        "input": network.name,
+        "architecture": "network of whole numbers",
+        "factor": network.factor,
+        "parameters": network.parameters,
+        "class": "exact",
+        "tileable": True,
+        "reach": network.halo,
+    }
+
+
+def _model_facts(model: Model) -> dict[str, str]:
+    return {
         "architecture": model.architecture,
         "factor": str(model.factor),
         "channels": "RGB" if model.channels == 3 else "grey",
@@ -27,14 +68,10 @@ def print_model(path: str, *, as_document: bool) -> None:
         "licence": model.licence or "the file does not name one",
         "sha256": model.sha256,
     }
-    longest = max(map(len, facts))
-    for name, value in facts.items():
-        console.print(f"{name:<{longest}}  ", style="bold", end="")
-        console.print(one_line(value), soft_wrap=True)
 
 
 def document(model: Model) -> dict[str, Any]:
-    """The JSON document."""
+    """The JSON document of a network for `--model`."""
     found = model.measured
     is_tileable = found.kind != "global"
     return {
