@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from io import BytesIO
 from typing import Any, BinaryIO
 
-import numpy as np
-from PIL import Image, ImageChops
-
-from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
-from upsample_cli.images.codecs.quiet import quiet_pillow
-from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.format_table import COMMENT, Format
 from upsample_cli.images.formats import check_quality
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif import without_orientation
-from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows, Sink
+from upsample_cli.images.model import ImageInfo, Layout, Metadata, Sink
 
-_MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-_COLOURS_LOST = Loss("palette", "GIF holds at most 256 colours; this image has more and is reduced")
-_ALPHA_LOST = Loss("alpha", "GIF cannot hold half-transparent pixels; they became opaque or vanished")
 _MOST_DPI = 65535.5  # limit of a JPEG, before rounding
 # Measured on 11 MP. AVIF: 12 s and 0.66 MB at Pillow's default speed 6, 1.2 s and 0.78 MB at speed 9. Lossless WebP:
 # 2.7 s and 4.6 MB at method 1, 0.9 s and 6.2 MB at method 0. Lossy WebP: 0.38 s and 46.6 dB at method 2, 0.83 s and
-# 47.1 dB at method 4. GIF, on frames of 1.2 MP: a palette from all pixels by median cut, not dithered, takes 0.13 to
-# 0.33 s. One from a sample by coverage, dithered, takes 0.04 to 0.12 s, and its squared error, averaged over 3x3
-# pixels, is 0.2 to 0.4 of the former's.
+# 47.1 dB at method 4.
 _AVIF_SPEED, _WEBP_METHOD, _WEBP_LOSSLESS_METHOD = 9, 2, 1
-_SAMPLE_PIXELS = 1 << 16
 
 
 def open_sink(file: BinaryIO, fmt: Format, *, executor: Executor | None = None, **image: Any) -> Sink:
@@ -116,7 +102,10 @@ def sink_opener(
         return partial(
             JpegSink, **size, **settings, head=segments_before_tables(layout, _metadata_settings(metadata, fmt))
         )
-    return _alone(partial(_CollectingSink, fmt=fmt, **size, metadata=metadata, settings=settings))
+    from upsample_cli.images.codecs.collecting import CollectingSink
+
+    settings |= _metadata_settings(metadata, fmt)
+    return _alone(partial(CollectingSink, fmt=fmt, **size, settings=settings, colour=metadata.colour))
 
 
 def _alone(encoder: Callable[[BinaryIO], Sink]) -> Callable[..., Sink]:
@@ -179,55 +168,6 @@ def _subsampling(info: ImageInfo | None) -> str:
     return _SUBSAMPLINGS[info.jpeg_subsampling or 0 if info is not None else 0]
 
 
-class _CollectingSink:
-    """Collects rows in a Pillow image, and encodes it at the end."""
-
-    def __init__(
-        self,
-        file: BinaryIO,
-        fmt: Format,
-        *,
-        height: int,
-        width: int,
-        layout: Layout,
-        metadata: Metadata,
-        settings: dict[str, Any],
-    ) -> None:
-        self._file, self._format, self._layout = file, fmt, layout
-        self._settings = settings | _metadata_settings(metadata, fmt)
-        self._colour = metadata.colour  # used for AVIF only: PNG has it in chunks
-        self.losses: Collection[Loss] = ()
-        # Without a fill colour its memory is not touched, so the system allocates it only as rows come.
-        self._image = Image.new(_MODES[layout.colour, layout.alpha], (width, height), None)
-        self._next_row = 0
-
-    def write_rows(self, rows: Rows) -> None:
-        """Write the next rows."""
-        height, width = self._image.height, self._image.width
-        check_rows(rows, (width, self._layout.channels), self._layout.dtype, height - self._next_row)
-        mode = self._image.mode
-        band = Image.frombuffer(mode, (width, len(rows)), np.ascontiguousarray(rows), "raw", mode, 0, 1)
-        self._image.paste(band, (0, self._next_row))
-        self._next_row += len(rows)
-
-    def finish(self) -> None:
-        """Encode the image."""
-        check_complete(self._image.height - self._next_row)
-        with quiet_pillow(), encoder_errors(self._format.title):
-            image, extra = self._image, dict[str, Any]()
-            if self._format.name == "gif":
-                image, extra, self.losses = _reduced(image)
-            self._image = image
-            if self._colour is None:
-                image.save(self._file, self._format.pillow_name, **(self._settings | extra))
-                return
-            from upsample_cli.images.codecs.avif_items import with_codes
-
-            encoded = BytesIO()
-            image.save(encoded, self._format.pillow_name, **self._settings)
-            self._file.write(with_codes(encoded.getvalue(), self._colour))
-
-
 def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
     exif, dpi = metadata.exif, metadata.dpi
     if exif and fmt.name == "avif":
@@ -259,35 +199,3 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
 def _remark(comment: bytes) -> bytes:
     """A JPEG comment as a segment, for comments after the one that Pillow writes."""
     return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-
-
-def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss]]:
-    """Reduce an image to at most 256 colours; return it with Pillow's settings for transparency and the losses."""
-    if image.mode == "L":
-        return image, {}, []
-    if image.mode == "RGB":
-        return _quantized(image, 256), {}, [_COLOURS_LOST] if image.getcolors(256) is None else []
-    alpha = image.getchannel("A")
-    losses = [_ALPHA_LOST] if sum(alpha.histogram()[1:255]) else []
-    clear = alpha.point([255] * 128 + [0] * 128)
-    image.putalpha(ImageChops.invert(clear))  # before colours are counted, so that alpha does not multiply them
-    image.paste((0, 0, 0, 0), mask=clear)  # invisible colours must not use up the palette
-    colours = image.getcolors(256)
-    seen = [colour for _, colour in colours or () if isinstance(colour, tuple) and colour[3]]
-    if colours is None or len(seen) > 255:
-        losses.insert(0, _COLOURS_LOST)
-    shown = image.convert("RGB")
-    shown.paste(seen[0][:3] if seen else (0, 0, 0), mask=clear)
-    reduced = _quantized(shown, 255)
-    reduced.paste(255, mask=clear)
-    return reduced, {"transparency": 255}, losses
-
-
-def _quantized(image: Image.Image, colours: int) -> Image.Image:
-    """Reduce an image to `colours` colours. If it has more, the palette comes from a sample, and it is dithered."""
-    if image.getcolors(colours) is not None:
-        return image.quantize(colours, Image.Quantize.MEDIANCUT)
-    share = min(1.0, math.sqrt(_SAMPLE_PIXELS / (image.width * image.height)))
-    size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
-    palette = image.resize(size, Image.Resampling.NEAREST).quantize(colours, Image.Quantize.MAXCOVERAGE)
-    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
