@@ -13,8 +13,9 @@ from upsample_cli.enlarge.resolve import check_strict, resolve
 from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import ImageError, Loss, Setting, joined
 from upsample_cli.images.formats import format_named
+from upsample_cli.images.interfaces import FrameWriter, Source
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import Frames, FrameWriter, Source
+from upsample_cli.images.model import Frames
 from upsample_cli.images.open import open_animation, open_pages
 from upsample_cli.images.open_frames import lost_page
 

@@ -14,7 +14,8 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import Prepared
 from upsample_cli.errors import Loss
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.model import Rows, Sink, Source
+from upsample_cli.images.interfaces import Sink, Source
+from upsample_cli.images.model import Rows
 
 if TYPE_CHECKING:
     from upsample_cli.engine.bands import Settings

@@ -11,8 +11,8 @@ from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable_box
 from upsample_cli.images.frame_sources import one_frame, source_of
 from upsample_cli.images.header import Header
+from upsample_cli.images.interfaces import Source
 from upsample_cli.images.limits import check_scans
-from upsample_cli.images.model import Source
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import RegionSource
 

@@ -11,7 +11,8 @@ from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.header import Header
-from upsample_cli.images.model import Frames, Source
+from upsample_cli.images.interfaces import Source
+from upsample_cli.images.model import Frames
 from upsample_cli.images.open_frames import animation_frames
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of

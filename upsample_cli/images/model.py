@@ -1,4 +1,4 @@
-"""The data model of images, and the two interfaces that rows pass through: `Source` and `Sink`.
+"""The data model of images. `interfaces.py` describes what their rows pass through.
 
 Rows are numpy arrays of shape `(rows, width, channels)`. Their type is uint8, uint16 or float32, according to
 `Layout.depth`. Channels are grey; or red, green, blue; or cyan, magenta, yellow, key; or L*, a*, b* (see `lab.py`).
@@ -7,10 +7,8 @@ Alpha, if present, is last, and is straight, not premultiplied. No torch, no Pil
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 from upsample_cli.errors import Loss
@@ -215,63 +213,3 @@ class ImageInfo:
     frames: Frames | None = None
     decoding_bytes: int = 0
     orientation: int = 1
-
-
-class Source(Protocol):
-    """An image to read rows from. It is a context manager; leaving it releases the file and the memory."""
-
-    info: ImageInfo
-    metadata: Metadata
-
-    @property
-    def losses(self) -> Collection[Loss]:
-        """The losses of reading rows so far that the header does not announce."""
-        ...
-
-    def read_rows(self, top: int, bottom: int) -> Rows:
-        """Read rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
-
-        `top` must not decrease from call to call, except once after the first call; consecutive calls may overlap by
-        a few rows (the halo). Sources that decode rows in order start again for it.
-        """
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Sink(Protocol):
-    """An image to write rows to, in order from top to bottom, any number of rows at a time."""
-
-    @property
-    def losses(self) -> Collection[Loss]:
-        """After `finish`: the losses of writing that could not be planned."""
-        ...
-
-    def write_rows(self, rows: Rows) -> None:
-        """Write the next rows, shape `(rows, width, channels)`. The caller must not change the array afterwards."""
-        ...
-
-    def finish(self) -> None:
-        """Write pending rows and the end of the file. Call it once, after the last row."""
-        ...
-
-
-class FrameWriter(Protocol):
-    """A file to write several images to, one after the other."""
-
-    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """The sink for the next image. Finish it before you request the next one.
-
-        Args:
-            height, width, layout, metadata: of this image. In an animation, those of the first frame apply to all.
-            duration_ms: how long the frame is shown; ignored for pages.
-        """
-        ...
-
-    def finish(self) -> None:
-        """Write the end of the file. Call it once, after the last image's sink is finished."""
-        ...

@@ -26,9 +26,10 @@ from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.decode import OpenedByPillow, decoded_source, is_png_by_rows, png_source
 from upsample_cli.images.frame_sources import frame_sources, source_of
 from upsample_cli.images.header import as_frame, header_of, of_frame
+from upsample_cli.images.interfaces import Source
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metered import header_read
-from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
+from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.open_by_rows import open_by_rows
 from upsample_cli.images.open_frames import changed, lost_page
 from upsample_cli.images.regions import ReadBox, RegionSource

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.format_table import COMMENT, Format
 from upsample_cli.images.formats import check_quality
+from upsample_cli.images.interfaces import Sink
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif import without_orientation
-from upsample_cli.images.model import ImageInfo, Layout, Metadata, Sink
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
 
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _MOST_DPI = 65535.5  # limit of a JPEG, before rounding

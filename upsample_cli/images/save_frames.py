@@ -16,7 +16,8 @@ from upsample_cli.images.codecs.tiff.pages_writer import TiffPages
 from upsample_cli.images.codecs.webp import WebpFrames
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import check_quality
-from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Rows, Sink
+from upsample_cli.images.interfaces import FrameWriter, Sink
+from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata, Rows
 from upsample_cli.images.save import is_lossless, open_sink
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.model import Layout, Rows, Source
+from upsample_cli.images.interfaces import Source
+from upsample_cli.images.model import Layout, Rows
 from upsample_cli.images.open import open_image, probe
 from upsample_cli.quality.degrade import FILTER_REACH, JPEG_BLOCK, Degradation, Luma, degraded
 

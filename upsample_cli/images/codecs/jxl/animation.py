@@ -13,7 +13,8 @@ from upsample_cli.images.codecs.jxl.container import write_boxes
 from upsample_cli.images.codecs.jxl.frames import as_frame
 from upsample_cli.images.codecs.jxl.writer import Coded, JxlSink
 from upsample_cli.images.codecs.strips import check_complete
-from upsample_cli.images.model import Frames, Layout, Metadata, Sink
+from upsample_cli.images.interfaces import Sink
+from upsample_cli.images.model import Frames, Layout, Metadata
 
 _MOST_TICKS = _MOST_PLAYS = 2**32 - 1
 

@@ -46,7 +46,7 @@ class Coded(NamedTuple):
 
 
 class JxlSink:
-    """Collects an image, and encodes it at the end: a `model.Sink`.
+    """Collects an image, and encodes it at the end: a `interfaces.Sink`.
 
     Args:
         file: a binary file, at its start.

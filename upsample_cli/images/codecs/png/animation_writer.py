@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks
 from upsample_cli.images.codecs.png.writer import PngSink
-from upsample_cli.images.model import Frames, Layout, Metadata, Sink
+from upsample_cli.images.interfaces import Sink
+from upsample_cli.images.model import Frames, Layout, Metadata
 
 _MOST_PLAYS = 2**31 - 1
 _COUNT_AT = len(SIGNATURE) + 12 + 13

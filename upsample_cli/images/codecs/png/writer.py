@@ -50,7 +50,7 @@ def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
 
 
 class PngSink(StripWriter[_Idat]):
-    """A PNG that takes rows and writes them to `file`, a chunk at a time; a `model.Sink`.
+    """A PNG that takes rows and writes them to `file`, a chunk at a time; a `interfaces.Sink`.
 
     Args:
         file: where the PNG goes, front to back; never seeks, not closed.
