@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from upsample_cli.errors import FAILURES, LOSSES, Failure
+from upsample_cli.errors import Failure
+from upsample_cli.failure_codes import FAILURES, LOSSES
 
 
 def page() -> str:

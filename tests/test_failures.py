@@ -13,8 +13,6 @@ import pytest
 import upsample_cli
 from upsample_cli.cli.spelling import option, sentence
 from upsample_cli.errors import (
-    FAILURES,
-    LOSSES,
     Failure,
     ImageError,
     InputChangedError,
@@ -27,6 +25,7 @@ from upsample_cli.errors import (
     listed,
     spelled,
 )
+from upsample_cli.failure_codes import FAILURES, LOSSES
 
 PACKAGE = Path(upsample_cli.__file__).parent
 GENERATOR = runpy.run_path(str(PACKAGE.parent / "docs" / "generate_failures.py"))

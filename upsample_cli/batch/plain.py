@@ -10,7 +10,8 @@ import json
 from dataclasses import replace
 from typing import Any, cast
 
-from upsample_cli.errors import FAILURES, LOSSES, Failure, Loss, Setting, Text, joined, spelled
+from upsample_cli.errors import Failure, Loss, Setting, Text, joined, spelled
+from upsample_cli.failure_codes import FAILURES, LOSSES
 
 _LONGEST = 1 << 16
 _LONGEST_CAUSE = 5000
