@@ -14,8 +14,9 @@ from torch.nn.utils import parametrizations
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.chain_input import with_flattens
+from upsample_cli.tconv.layers.chosen import Choice
 from upsample_cli.tconv.layers.constructors import parse_layer
-from upsample_cli.tconv.layers.model_text import Choice, choose, parse_model
+from upsample_cli.tconv.layers.model_text import choose, parse_model
 from upsample_cli.tconv.layers.model_tree import MOST_LAYERS
 from upsample_cli.tconv.shape import shape
 from upsample_cli.tconv.shape_report import total

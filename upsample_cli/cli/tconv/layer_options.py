@@ -12,8 +12,7 @@ import typer
 
 from upsample_cli.errors import UsageError
 from upsample_cli.special_files import refuse_special
-from upsample_cli.tconv.layers.model_text import Choice, Chosen, choose, choose_from
-from upsample_cli.tconv.layers.model_tree import LONGEST_MODEL
+from upsample_cli.tconv.layers.chosen import Choice, Chosen
 
 File = Annotated[
     str | None,
@@ -60,10 +59,10 @@ def chosen_layers(
     choice = Choice(part, in_order, dict(map(_value, let or [])))
     if file is not None and texts:
         raise UsageError("layers and --file cannot be combined", "describe the layers in one of these ways")
-    if file is not None:
-        return choose(_read(file), choice)
-    if texts:
-        return choose_from(texts, choice)
+    if file is not None or texts:
+        from upsample_cli.tconv.layers.model_text import choose, choose_from  # the parsers of all layers
+
+        return choose_from(texts, choice) if file is None else choose(_read(file), choice)
     if choice != Choice():
         given = ["--part"] * (part is not None) + ["--in-order"] * in_order + ["--let"] * bool(let)
         raise UsageError(f"{' and '.join(given)} without layers", "add --file PATH, or layers as PyTorch writes them")
@@ -92,6 +91,8 @@ def _value(text: str) -> tuple[str, int]:
 
 
 def _read(file: str) -> str:
+    from upsample_cli.tconv.layers.model_tree import LONGEST_MODEL
+
     if file == "-" and (sys.stdin is None or sys.stdin.closed):
         raise UsageError("--file -: standard input is closed", "pipe a text with layers in, or give its path")
     try:

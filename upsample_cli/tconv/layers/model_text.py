@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from upsample_cli.errors import GeometryError, Setting
 from upsample_cli.geometry.axes import located
+from upsample_cli.tconv.layers.chosen import Choice, Chosen, named
 from upsample_cli.tconv.layers.constructors import layer_of_call, parse_layer, without_names
 from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.layers.model import Layer
@@ -24,59 +24,6 @@ _IN_NO_ORDER = ("ModuleList", "ModuleDict", "MultiheadAttention")
 _GATES = ("SqueezeExcitation", "QuantizableSqueezeExcitation")
 _BESIDE = ("downsample", "shortcut")
 """Labels of convolutions on the skip connection of a residual block."""
-_MOST_NAMED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which layers of a model to take.
-
-    Args:
-        part: path of labels to a part, such as `features` or `features.0:10`; None for the whole model.
-        in_order: whether the children of every class run in the order of the text.
-        values: values of names, for settings such as `ngf * 8`.
-    """
-
-    part: str | None = None
-    in_order: bool = False
-    values: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Chosen:
-    """The layers of a model, in the order in which they run.
-
-    Args:
-        layers: the layers.
-        assumed: classes whose order was assumed.
-        left_out: what was left out.
-        flattens: how many Flatten layers were added later, which the text does not show.
-    """
-
-    layers: list[Layer] = field(default_factory=list)
-    assumed: dict[str, None] = field(default_factory=dict)
-    left_out: dict[str, None] = field(default_factory=dict)
-    flattens: int = 0
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was assumed, as text."""
-        notes = []
-        if self.assumed:
-            notes.append(
-                f"the parts of {_listed(self.assumed)} run in printed order here; a printed model does not show its "
-                "graph: skips, branches and functions in forward()"
-            )
-        if self.left_out:
-            notes.append(
-                f"left out here and in the costs, because it runs on the input of its block: {_listed(self.left_out)}"
-            )
-        if self.flattens:
-            notes.append(
-                "a Flatten was added before a Linear whose in_features are all numbers that come in: forward() must "
-                "flatten there"
-            )
-        return tuple(notes)
 
 
 def choose(text: str, choice: Choice) -> Chosen:
@@ -176,7 +123,7 @@ def _in_order(module: Module, choice: Choice, chosen: Chosen, path: str) -> Sequ
     if not choice.in_order:
         labels = [child.label for child in module.children if child.label]
         first = Setting("part", f"{path}{labels[0][:40]}" if labels else "LABEL")
-        there = f": it has {_listed(labels)}" if labels else ""
+        there = f": it has {named(labels)}" if labels else ""
         raise GeometryError(
             f"line {module.line}: the text of {module.name} does not say in which order its layers run{there}",
             ("choose ", first, ", or give ", Setting("in_order", True), " to take them in the order of the text"),
@@ -230,9 +177,3 @@ def _gate(module: Module, choice: Choice) -> Layer:
     with located(f"line {module.line}"):
         calls = [child.call for child in module.children if child.call is not None and child.name == "Conv2d"]
         return Gate.of(module.name, [layer_of_call(call, choice.values) for call in calls])
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    return ", ".join(name[:40] for name in every[:_MOST_NAMED]) + more
