@@ -1,6 +1,7 @@
 """The compiled route: exact pixels with every instruction set that runs here, and no access outside its memory."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import numpy._core._multiarray_umath as numpy_umath
@@ -252,7 +253,7 @@ def test_enlargement_by_two_with_alpha_is_exact_at_every_width(channels, pixel_t
 
 @needs_compiled
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
-@pytest.mark.parametrize("factor", [3, 4, 7])
+@pytest.mark.parametrize("factor", [3, 4, 7, 8])
 @pytest.mark.parametrize("has_alpha", [False, True])
 def test_rows_are_exact_at_every_width_around_that_of_a_strip(factor, has_alpha, instructions):
     """`separable.h` keeps 163840 bytes of sums at a time, and writes them in blocks of 32 numbers."""
@@ -353,23 +354,65 @@ def test_a_multiplication_of_32_bits_divides_exactly(divisor):
     assert not np.array_equal((dividends * np.uint64(multiplier - 1) >> np.uint64(32)) >> np.uint64(shift), exact)
 
 
-def estimated(colours, alphas, low):
-    """The estimate of a colour from its sum and the sum of alpha, in float32 as in `finish.h`."""
-    inverses = np.float32(low) / alphas.astype(np.float32)
-    return rounded_by_adding(colours.astype(np.float32), inverses, np.float32)
+def estimated(sums, alphas, lowered):
+    """The estimate of a colour from its centred sum and the sum of alpha, in float32 as in `finish.h`."""
+    quotients = sums.astype(np.float32) * (np.float32(1) / alphas.astype(np.float32))
+    return (quotients + np.float32(128.5 - lowered)).astype(np.int64)
 
 
-def test_a_colour_of_32_bits_is_estimated_exactly_or_one_too_low():
+def test_a_colour_of_pairs_is_estimated_exactly_or_one_too_low():
+    """Around the halves, also of colours that are clipped: below 0 any estimate up to 0 will do."""
     alphas = np.unique(np.geomspace(1, 2**23 - 1, 3000).astype(np.int64))[:, None]
-    colours = np.arange(256) * alphas + alphas // 2 + np.array([-1, 0, 1])[:, None, None]
-    colours = colours.clip(0, 255 * alphas)
-    exact = (2 * colours + alphas) // (2 * alphas)
-    assert set(np.unique(exact - estimated(colours, alphas, 1 - 2**-20))) == {0, 1}
-    assert (exact - estimated(colours, alphas, 1)).min() < 0  # the control: not lowered
+    colours = np.arange(-128, 384) * alphas + alphas // 2 + np.array([-1, 0, 1])[:, None, None]
+    exact, sums = (2 * colours + alphas) // (2 * alphas), colours - 128 * alphas
+    assert np.abs(sums).max() < 2**31
+    found = estimated(sums, alphas, 2**-12)
+    assert set(np.unique((exact - found)[exact >= 0])) == {0, 1}
+    assert found[exact < 0].max() == 0
+    assert (exact - estimated(sums, alphas, 0))[exact >= 0].min() < 0  # the control: not lowered
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize(("kernel", "factor"), [("bicubic", 2), ("bicubic", 3), ("bicubic", 5), ("mitchell", 1)])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_colours_of_almost_no_alpha_are_exact(kernel, factor, channels, instructions):
+    """Sums of alpha around zero, with colours far outside the range of a byte."""
+    random = np.random.default_rng(factor)
+    pixels = random.choice(np.array([0, 255], np.uint8), (40, 61, channels))
+    pixels[..., -1] = random.choice(np.array([0, 1, 2, 40, 255], np.uint8), (40, 61))
+    found = enlarged(pixels, factor, instructions, kernel=kernel, has_alpha=True)
+    assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=True))
+    assert ((found[..., -1] == 0) & (found[..., 0] > 0)).any()  # the control: some are in outputs without alpha
+
+
+@needs_compiled
+def test_weights_of_kernels_by_axis_fit_pairs():
+    """The largest that is multiplied by 256 is 127."""
+    largest = 0
+    for name in KERNELS:
+        for factor in range(1, 65):
+            chosen, arithmetic = exact_form(kernel_named(name, factor), UINT8, has_alpha=True)
+            if axis_of(chosen) is not None:
+                settings = CompiledRoute(chosen, arithmetic, 4)._settings
+                largest = max(largest, np.abs(settings[5]).max() if settings[0] == "i" else 0)
+    assert largest == 127
+
+
+@needs_compiled
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize(("weight", "sums"), [(2**15 - 1, "i"), (2**15, "d")])
+def test_weights_larger_than_16_bits_are_summed_in_float64(weight, sums, instructions):
+    kernel = replace(kernel_named("nearest", 1), name="heavy", weights=(weight,), denominator=weight)
+    route = CompiledRoute(kernel, Arithmetic(UINT8, weight, has_alpha=True), 4, instructions=instructions)
+    assert route._settings[0] == sums
+    pixels, out = hostile_pixels((9, 21, 4), np.uint8), np.empty((9, 21, 4), np.uint8)
+    route(pixels, out)
+    assert_same_pixels(out, np.where(pixels[..., 3:] > 0, pixels, 0))
 
 
 def most_extreme(pixel_type, has_alpha):
-    """Full where both axes of bicubic by two have weights of the same sign, so that a sum is as large as any."""
+    """Full where both axes of bicubic have weights of the same sign, so that a sum is as large as any."""
     signs = np.tile([-1, 1, 1, -1], 8)
     full = np.iinfo(pixel_type).max
     pixels = np.where(signs[:, None] * signs > 0, full, 0).astype(pixel_type)[..., None].repeat(4, axis=2)
@@ -380,15 +423,17 @@ def most_extreme(pixel_type, has_alpha):
 
 @needs_compiled
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
-@pytest.mark.parametrize(("pixel_type", "has_alpha"), [(np.uint8, True), (np.uint16, False)])
-def test_the_largest_sums_of_32_bits_are_exact(pixel_type, has_alpha, instructions):
-    """Bicubic by two: sums up to 0.7 of what the type holds, also negative, and sums of alpha below zero."""
-    chosen, arithmetic = exact_form(kernel_named("bicubic", 2), np.dtype(pixel_type), has_alpha=has_alpha)
+@pytest.mark.parametrize(
+    ("pixel_type", "has_alpha", "factor"), [(np.uint8, True, 2), (np.uint8, True, 5), (np.uint16, False, 2)]
+)
+def test_the_largest_sums_of_32_bits_are_exact(pixel_type, has_alpha, factor, instructions):
+    """Bicubic: sums up to 0.7 of what the type holds, also negative, and sums of alpha below zero."""
+    chosen, arithmetic = exact_form(kernel_named("bicubic", factor), np.dtype(pixel_type), has_alpha=has_alpha)
     assert CompiledRoute(chosen, arithmetic, 4)._settings[0] == "i"
     extreme = most_extreme(pixel_type, has_alpha)
     for pixels in (extreme, extreme.max() - extreme, np.roll(extreme, 1, axis=0)):
-        found = enlarged(pixels, 2, instructions, kernel="bicubic", has_alpha=has_alpha)
-        assert_same_pixels(found, expected_pixels(pixels, 2, kernel="bicubic", has_alpha=has_alpha))
+        found = enlarged(pixels, factor, instructions, kernel="bicubic", has_alpha=has_alpha)
+        assert_same_pixels(found, expected_pixels(pixels, factor, kernel="bicubic", has_alpha=has_alpha))
 
 
 @needs_compiled

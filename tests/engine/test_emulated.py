@@ -60,7 +60,9 @@ def test_pixels_are_exact_on_arm(kernel, factor, pixel_type):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_a_kernel_that_is_not_separable_is_exact_on_arm(channels):
     pixels = hostile_pixels((4, 21, channels), np.uint8)
-    assert_same_pixels(enlarged(pixels, 2, "neon", kernel="fitted"), fitted_expectation(pixels, 2, "fitted"))
+    for has_alpha in {False, channels in (2, 4)}:
+        found = enlarged(pixels, 2, "neon", kernel="fitted", has_alpha=has_alpha)
+        assert_same_pixels(found, fitted_expectation(pixels, 2, "fitted", has_alpha=has_alpha))
 
 
 @needs_arm

@@ -62,6 +62,15 @@ inline Ints narrowed(Longs front, Longs back)
     return (Ints)_mm256_permute4x64_epi64(_mm256_castps_si256(lower), in_order);
 }
 
+inline Bytes clipped(const Ints (&numbers)[4])
+{
+    const __m256i front = _mm256_packs_epi32((__m256i)numbers[0], (__m256i)numbers[1]);
+    const __m256i back = _mm256_packs_epi32((__m256i)numbers[2], (__m256i)numbers[3]);
+    const Bytes order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+                         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    return shuffled((Bytes)_mm256_packus_epi16(front, back), order);
+}
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

@@ -5,6 +5,7 @@
 // - a call: the pixels of such sums,
 // - opacity: what the colours of a pixel need of its sum of alpha,
 // - colour: colour from its sum and the opacity, plus `rest` above the bits of a pixel. Without alpha it is zero.
+// That of pairs has only the last two, and its colours are not clipped.
 //
 // Multiplies says whether colour in floats is multiplied by the inverse of alpha instead of divided by it.
 
@@ -114,16 +115,9 @@ template <class Pixel> struct Finish<Pixel, uint16_t, false> {
 };
 
 // Whole numbers of 32 bits, multiplied by a multiplier.
-//
-// A colour is estimated in float32, a little too low: it is exact or one level below. The rest of the division decides.
-// Proof: the quotient x of both sums is at most 255, and alpha is less than 2**24. Three roundings and the factor
-// 1 - 2**-20 give a float from x * (1 - 2**-19) to x, less than 1/2000 below x. So its nearest whole number is never above
-// x rounded half up, and less than 1 + 1/2000 below it. A quotient that overshoots is estimated as one level below the
-// largest pixel, or as 0: what is left is then more than half of alpha, or less.
 template <class Pixel, bool Overshoots> struct Finish<Pixel, int32_t, Overshoots> {
-    using Floats = Full<float>;
     static constexpr int largest = std::numeric_limits<Pixel>::max();
-    const Ints zero = {}, one = zero + 1, most = zero + largest, colour_start = {}, rest = {};
+    const Ints zero = {}, one = zero + 1, most = zero + largest;
     Ints start, multiplier;
     int shift;
 
@@ -140,30 +134,48 @@ template <class Pixel, bool Overshoots> struct Finish<Pixel, int32_t, Overshoots
         const Ints quotients = upper_half(sums, multiplier) >> shift;
         return Overshoots ? (quotients < most ? quotients : most) : quotients;
     }
+};
+
+// Sums of pairs, of bytes with alpha.
+//
+// A sum of alpha, A, is below 2**23, and a sum of colour times alpha below 2**31 - 2**23, regardless of signs (division.py).
+// Colour was centred, so its sum S lacks 128 * A, and is between -2**30 and 2**30.
+//
+// Proof: let A be positive, x = S / A + 128 the quotient to be rounded half up, and y = x + 1/2 - 2**-12, in float32. If x is
+// from -128 to 384, three roundings of S / A and one of the sum change y by less than 2**-13, so it is below x + 1/2 by less
+// than 2**-11. Cut off, it is x rounded half up or one less, and the rest of the division decides; or it is 0 or less where y
+// is negative, and the rest is less than half of A. If x is smaller or larger, so is y, and the colour is clipped. y * A is
+// near S + 128 * A, so no product or rest overflows.
+template <> struct Finish<uint8_t, Pair, true> {
+    using Floats = Full<float>;
+    const Ints one = Ints{} + 1;
+    Floats half, divisor;
+
+    explicit Finish(const Division &by)
+        : half(Floats{} + static_cast<float>(static_cast<int32_t>(by.divisor) / 2)),
+          divisor(Floats{} + static_cast<float>(by.divisor))
+    {
+    }
 
     struct Opacity {
-        Ints divisors, halves;  // what is left of a sum is rounded up if it is more than `halves`
+        Ints pixels, divisors, most;  // what is left of a centred sum is rounded up if it is more than `most`
         Floats inverses;
     };
 
-    template <bool> Opacity opacity(Ints alphas) const
+    // Sums that are not positive are masked later. Float32 divides the whole numbers of `pixels` exactly, as exact.py proves.
+    Opacity opacity(Ints alphas) const
     {
-        const Ints divisors = at_least(one, alphas), halves = (divisors - one) >> 1;
-        const Floats inverses = (Floats{} + (1 - 0x1p-20f)) / __builtin_convertvector(divisors, Floats);
-        if constexpr (!Overshoots)
-            return {divisors, halves, inverses};
-        const Ints positive = alphas > zero;
-        return {divisors, positive ? halves : zero + 0x7FFFFFFF, (Floats)(positive & (Ints)inverses)};
+        const Ints divisors = at_least(one, alphas);
+        const Floats floats = __builtin_convertvector(divisors, Floats);
+        return {__builtin_convertvector((floats + half) / divisor, Ints), divisors,
+                ((divisors - one) >> 1) - (divisors << 7), (Floats{} + 1) / floats};
     }
 
-    template <bool> Ints colour(Ints sums, const Opacity &by) const
+    Ints colour(Ints sums, const Opacity &by) const
     {
-        const Ints unit = (Ints)(Floats{} + float_unit<float>);
-        Ints estimate = (Ints)(__builtin_convertvector(sums, Floats) * by.inverses + (Floats)unit);
-        if constexpr (Overshoots)
-            estimate = within(unit, unit + (largest - 1), estimate);
-        estimate -= unit;
-        return estimate - (sums - estimate * by.divisors > by.halves);
+        const Floats raised = __builtin_convertvector(sums, Floats) * by.inverses + (128.5f - 0x1p-12f);
+        const Ints estimate = __builtin_convertvector(raised, Ints);
+        return estimate - (sums - estimate * by.divisors > by.most);
     }
 };
 

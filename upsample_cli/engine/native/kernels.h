@@ -2,6 +2,7 @@
 // header of its own, over the types and functions of that file and of vectors.h; here it enters the table.
 
 #include "interleave.h"
+#include "products.h"
 #include "sums.h"
 #include "finish.h"
 #include "planes.h"

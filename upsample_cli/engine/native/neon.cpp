@@ -42,6 +42,15 @@ inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint
 
 inline Ints narrowed(Longs front, Longs back) { return (Ints)vuzp1q_s32((int32x4_t)front, (int32x4_t)back); }
 
+inline Bytes clipped(const Ints (&numbers)[4])
+{
+    const auto pair = [&](int at) {
+        return vqmovn_high_s32(vqmovn_s32((int32x4_t)numbers[at]), (int32x4_t)numbers[at + 1]);
+    };
+    const Bytes order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    return shuffled((Bytes)vqmovun_high_s16(vqmovun_s16(pair(0)), pair(2)), order);
+}
+
 // The two products of a lane are added at the end.
 struct PairSums {
     int32x4_t front, back;

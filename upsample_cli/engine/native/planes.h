@@ -96,14 +96,38 @@ void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, Count stride,
     }
 }
 
+// The same of pairs.
+template <int Channels, class Sums>
+void fill_pairs(const Finish<uint8_t, Pair, true> &given, Count stride, const Sums &sums, Count count,
+                uint8_t *__restrict plane)
+{
+    const Finish<uint8_t, Pair, true> finish = given;
+    for (Count done = 0; done < count; done += lanes<int32_t>) {
+        Full<Pair> made;
+        Ints numbers[4] = {};
+        sums.template add<1>(done + (Channels - 1) * stride, Full<Pair>{}, &made);
+        const Ints alphas = (Ints)made;
+        const auto opacity = finish.opacity(alphas);
+        numbers[Channels - 1] = opacity.pixels;
+        for (int channel = 0; channel < Channels - 1; channel++) {
+            sums.template add<1>(done + channel * stride, Full<Pair>{}, &made);
+            numbers[channel] = finish.colour((Ints)made, opacity);
+        }
+        const Ints pixels = (Ints)clipped(numbers) & (alphas > 0);
+        store_pixels<Channels>(&pixels, plane + done * Channels);
+    }
+}
+
 template <int Channels, class Pixel, class Sum, bool Overshoots, class Sums>
 void fill_with_alpha(const Finish<Pixel, Sum, Overshoots> &finish, bool multiplies, Count stride, const Sums &sums,
                      Count count, Pixel *plane)
 {
-    if constexpr (std::is_floating_point_v<Sum>)
-        if (!multiplies)
-            return fill_alpha_plane<false, Channels>(finish, stride, sums, count, plane);
-    fill_alpha_plane<true, Channels>(finish, stride, sums, count, plane);
+    if constexpr (std::is_same_v<Sum, Pair>)
+        return fill_pairs<Channels>(finish, stride, sums, count, plane);
+    else if (multiplies)
+        fill_alpha_plane<true, Channels>(finish, stride, sums, count, plane);
+    else
+        fill_alpha_plane<false, Channels>(finish, stride, sums, count, plane);
 }
 
 }  // namespace

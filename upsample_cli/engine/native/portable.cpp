@@ -56,6 +56,16 @@ inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, bac
 inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
 inline Ints narrowed(Longs front, Longs back) { return joined<Ints>(front, back); }
 
+inline Bytes clipped(const Ints (&numbers)[4])
+{
+    Ints made = {};
+    for (int at = 0; at < 4; at++) {
+        const Ints raised = numbers[at] > 0 ? numbers[at] : Ints{};
+        made |= (raised < 255 ? raised : Ints{} + 255) << 8 * at;
+    }
+    return (Bytes)made;
+}
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

@@ -13,18 +13,19 @@ constexpr Count least_period = 8;  // vectors: a loop over one or two would cost
 
 template <class Sum, int Taps> struct RowPattern {
     const Work &work;
-    Count taps, step;    // the numbers from one input of a sum to the next
-    Count period = 0;    // in vectors; 0 for large pixels
-    Count inputs;        // of a period
-    Count *from;         // (period, halves): offset of the first input, in bytes; or (factor), in numbers
-    Bytes *masks;        // (period)
-    Full<Sum> *weights;  // (period, taps); or (factor, taps)
+    Count products, step;  // step: the numbers from one input of a sum to the next
+    Count period = 0;      // in vectors; 0 for large pixels
+    Count inputs;          // of a period
+    Count *from;           // (period, halves): offset of the first input, in bytes; or (factor), in numbers
+    Bytes *masks;          // (period)
+    Full<Sum> *weights;    // (period, products); or (factor, products)
 
-    RowPattern(const Work &work, Count step, Scratch &scratch) : work(work), taps(Taps ? Taps : work.taps), step(step)
+    RowPattern(const Work &work, Count step, Scratch &scratch)
+        : work(work), products(products_of<Sum>(Taps ? Taps : work.taps)), step(step)
     {
         if (step * static_cast<Count>(sizeof(Sum)) > piece_bytes) {
             from = scratch.room<Count>(work.factor, 1);
-            weights = scratch.room<Full<Sum>>(work.factor, taps);
+            weights = scratch.room<Full<Sum>>(work.factor, products);
             if (!scratch.is_full)
                 fill_large();
             return;
@@ -36,18 +37,17 @@ template <class Sum, int Taps> struct RowPattern {
         inputs = bytes / sizeof(Sum) / work.factor;
         from = scratch.room<Count>(period, halves);
         masks = scratch.room<Bytes>(1, period);
-        weights = scratch.room<Full<Sum>>(period, taps);
+        weights = scratch.room<Full<Sum>>(period, products);
         if (!scratch.is_full)
             fill();
     }
 
     void fill_large()
     {
-        const Sum *given = static_cast<const Sum *>(work.weights);
         for (Count phase = 0; phase < work.factor; phase++)
             from[phase] = work.firsts[phase] * step;
-        for (Count at = 0; at < work.factor * taps; at++)
-            weights[at] = Full<Sum>{} + given[at];
+        for (Count at = 0; at < work.factor * products; at++)
+            weights[at] = Full<Sum>{} + weight_of<Sum>(work, at / products, at % products);
     }
 
     void fill()
@@ -60,9 +60,9 @@ template <class Sum, int Taps> struct RowPattern {
             for (Count at = 0; at < numbers; at++) {
                 const Count output = piece * numbers + at, phase = output / step % work.factor;
                 places[at] = (output / step / work.factor + work.firsts[phase]) * step + output % step;
-                for (Count tap = 0; tap < taps; tap++)
-                    weight[(output / lanes<Sum> * taps + tap) * lanes<Sum> + output % lanes<Sum>]
-                        = static_cast<const Sum *>(work.weights)[phase * taps + tap];
+                for (Count product = 0; product < products; product++)
+                    weight[(output / lanes<Sum> * products + product) * lanes<Sum> + output % lanes<Sum>]
+                        = weight_of<Sum>(work, phase, product);
             }
             const Count least = *std::min_element(places, places + numbers);
             from[piece] = least * sizeof(Sum);
@@ -80,8 +80,8 @@ template <class Sum, int Taps> struct RowPattern {
             return step == 3 ? add_colours<3>(numbers, count, out)
                    : step == 4 ? add_colours<4>(numbers, count, out)
                                : add_large(numbers, out, end);
-        const int known = Taps ? Taps : taps;
-        const Count tap_bytes = step * sizeof(Sum), part_bytes = stride * sizeof(Sum);
+        const int known = Taps ? products_of<Sum>(Taps) : products;
+        const Count next_bytes = Products<Sum>::inputs * step * sizeof(Sum), part_bytes = stride * sizeof(Sum);
         const Count period_bytes = inputs * sizeof(Sum), vectors = period;
         const Bytes *const all_masks = masks;
         const auto *bytes = reinterpret_cast<const uint8_t *>(numbers);
@@ -92,10 +92,10 @@ template <class Sum, int Taps> struct RowPattern {
                 const Bytes mask = all_masks[vector];
                 for (int part = 0; part < parts; part++) {
                     const uint8_t *input = bytes + part * part_bytes;
-                    Full<Sum> sum = (Full<Sum>)shuffled(gathered(input, places), mask) * weight[0];
-                    for (int tap = 1; tap < known; tap++)
-                        sum += (Full<Sum>)shuffled(gathered(input + tap * tap_bytes, places), mask) * weight[tap];
-                    store(sum, out + part * length);
+                    Products<Sum> made((Full<Sum>)shuffled(gathered(input, places), mask), weight[0]);
+                    for (int at = 1; at < known; at++)
+                        made.add((Full<Sum>)shuffled(gathered(input + at * next_bytes, places), mask), weight[at]);
+                    store(kept(made.total()), out + part * length);
                 }
                 places += halves;
                 weight += known;
@@ -106,7 +106,7 @@ template <class Sum, int Taps> struct RowPattern {
     // Large pixels of a few channels, whose loops are unrolled: one phase after the other.
     template <int channels> void add_colours(const Sum *numbers, Count count, Sum *__restrict out) const
     {
-        const int known = Taps ? Taps : taps;
+        const int known = Taps ? Taps : products;  // of one input each
         const Count phases = work.factor, all = count / (phases * channels);
         for (Count phase = 0; phase < phases; phase++) {
             const Full<Sum> *const weight = weights + phase * known;
@@ -126,7 +126,7 @@ template <class Sum, int Taps> struct RowPattern {
     // The numbers after the end of a pixel are overwritten by the next pixel.
     void add_large(const Sum *numbers, Sum *__restrict out, const Sum *end) const
     {
-        const int known = Taps ? Taps : taps;
+        const int known = Taps ? Taps : products;  // of one input each
         const Count apart = step, phases = work.factor;
         const Count *const places = from;
         for (; out < end; numbers += apart) {

@@ -16,15 +16,19 @@ template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> struc
     const Count stride = (most + work.window - 1) * step + line_slack;
     const Count part_length = most * work.factor * step + line_slack, line_length = parts * part_length;
     const Finish<Pixel, Sum, Overshoots> finish{work.division};
-    const Sum *weights = static_cast<const Sum *>(work.weights);
     Scratch scratch;
     Sum *numbers = scratch.room<Sum>(parts, stride);
     Sum *kept = scratch.room<Sum>(work.window, line_length);
     const Sum **starts = scratch.room<const Sum *>(1, work.taps);
+    Sum *weights = scratch.room<Sum>(work.factor, work.taps);  // of sums down the columns
     const RowPattern<Sum, Taps> pattern{work, step, scratch};
     Count first = 0, count = 0, prepared = 0;  // the columns in work, and the rows whose sums are made
 
-    explicit Strip(const Work &work) : work(work) {}
+    explicit Strip(const Work &work) : work(work)
+    {
+        for (Count at = 0; !scratch.is_full && at < work.factor * work.taps; at++)
+            weights[at] = kept_weight<Sum>(work, at);
+    }
 
     // Computes the sums along an input row.
     void add_row(Count row)
@@ -94,8 +98,10 @@ template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_an
 
 template <class Pixel, class Sum, int Channels> bool enlarge_with_channels(const Work &work)
 {
-    return work.division.overshoots ? enlarge_any<Pixel, Sum, Channels, true>(work)
-                                    : enlarge_any<Pixel, Sum, Channels, false>(work);
+    if constexpr (!std::is_same_v<Sum, Pair>)
+        if (!work.division.overshoots)
+            return enlarge_any<Pixel, Sum, Channels, false>(work);
+    return enlarge_any<Pixel, Sum, Channels, true>(work);
 }
 
 template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
@@ -103,9 +109,11 @@ template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
     if constexpr (sizeof(Sum) == 2)
         return enlarge_any<Pixel, Sum, 0, false>(work);
     if constexpr (sizeof(Sum) >= 4 * sizeof(Pixel))  // holds colour times alpha
-        if (work.has_alpha)
-            return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
-                                      : enlarge_with_channels<Pixel, Sum, 2>(work);
+        if (work.has_alpha) {
+            using Number = std::conditional_t<std::is_same_v<Sum, int32_t>, Pair, Sum>;
+            return work.channels == 4 ? enlarge_with_channels<Pixel, Number, 4>(work)
+                                      : enlarge_with_channels<Pixel, Number, 2>(work);
+        }
     if constexpr (sizeof(Sum) > 2)
         return enlarge_with_channels<Pixel, Sum, 0>(work);
 }

@@ -46,6 +46,14 @@ inline Ints narrowed(Longs front, Longs back)
     return (Ints)_mm_shuffle_ps((__m128)front, (__m128)back, 0x88);
 }
 
+inline Bytes clipped(const Ints (&numbers)[4])
+{
+    const __m128i front = _mm_packs_epi32((__m128i)numbers[0], (__m128i)numbers[1]);
+    const __m128i back = _mm_packs_epi32((__m128i)numbers[2], (__m128i)numbers[3]);
+    const Bytes order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    return shuffled((Bytes)_mm_packus_epi16(front, back), order);
+}
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

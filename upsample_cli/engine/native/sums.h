@@ -23,6 +23,8 @@ void prepare(const Work &work, Count row, Count first, Count width, Count stride
     if constexpr (Channels == 0) {
         for (Count at = 0; at < count; at++)
             numbers[at] = pixels[at];
+    } else if constexpr (std::is_same_v<Sum, Pair>) {
+        prepare_pairs<Channels>(pixels, width, stride, numbers);
     } else if constexpr (Channels == 4 && sizeof(Pixel) == 1) {
         for (Count at = 0; at < width; at++) {  // GCC vectorizes loads of whole pixels, but not of every fourth byte
             const uint32_t pixel = loaded<uint32_t>(pixels + 4 * at);
@@ -67,9 +69,10 @@ public:
     template <int vectors> void add(Count at, Full<Sum> start, Full<Sum> *sums) const
     {
         for (int vector = 0; vector < vectors; vector++, at += lanes<Sum>) {
-            sums[vector] = start;
+            Products<Sum> made(start);
             for (int tap = 0; tap < Taps; tap++)
-                sums[vector] += loaded<Full<Sum>>(starts[tap] + at) * spread[tap];
+                made.add(loaded<Full<Sum>>(starts[tap] + at), spread[tap]);
+            sums[vector] = made.total();
         }
     }
 
@@ -84,14 +87,15 @@ public:
 
     template <int vectors> void add(Count at, Full<Sum> start, Full<Sum> *sums) const
     {
-        Full<Sum> made[vectors];
-        std::fill(made, made + vectors, start);
+        Products<Sum> made[vectors];
+        std::fill(made, made + vectors, Products<Sum>(start));
         for (Count tap = 0; tap < taps; tap++) {
             const Full<Sum> weight = Full<Sum>{} + weights[tap];
             for (int vector = 0; vector < vectors; vector++)
-                made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
+                made[vector].add(loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>), weight);
         }
-        std::copy(made, made + vectors, sums);
+        for (int vector = 0; vector < vectors; vector++)
+            sums[vector] = made[vector].total();
     }
 
 private:

@@ -17,14 +17,20 @@ template <class Pixel, class Sum, int Channels> struct Lines {
     const Work &work;
     const Count width = work.width + work.window - 1, stride = width + line_slack;
     const Count line_numbers = Channels ? Channels * stride : width * work.channels + line_slack;
-    const Count taps = work.taps * work.taps, step = Channels ? 1 : work.channels;
+    const Count row_products = products_of<Sum>(work.taps), products = work.taps * row_products;
+    const Count step = Channels ? 1 : work.channels;
     Scratch scratch;
     Sum *kept = scratch.room<Sum>(work.window, line_numbers);
     const Sum **lines = scratch.room<const Sum *>(1, work.taps);
-    const Sum **starts = scratch.room<const Sum *>(1, taps);
+    const Sum **starts = scratch.room<const Sum *>(1, products);
+    Sum *weights = scratch.room<Sum>(work.factor * work.factor, products);
     Count prepared = 0;
 
-    explicit Lines(const Work &work) : work(work) {}
+    explicit Lines(const Work &work) : work(work)
+    {
+        for (Count at = 0; !scratch.is_full && at < work.factor * work.factor * products; at++)
+            weights[at] = weight_of<Sum>(work, at / row_products, at % row_products);
+    }
 
     // Prepares the input rows of a row of outputs, and finds the lines that its phase takes.
     void take(Count row, Count row_phase)
@@ -39,9 +45,10 @@ template <class Pixel, class Sum, int Channels> struct Lines {
     // The sums of a phase of the row whose lines were taken, from the output of its input `done` on.
     TileSums<Sum> sums_of(Count done, Count row_phase, Count phase)
     {
-        for (Count tap = 0; tap < taps; tap++)
-            starts[tap] = lines[tap / work.taps] + (done + work.firsts[phase] + tap % work.taps) * step;
-        return {starts, static_cast<const Sum *>(work.weights) + (row_phase * work.factor + phase) * taps, taps};
+        for (Count at = 0; at < products; at++)
+            starts[at] = lines[at / row_products]
+                         + (done + work.firsts[phase] + at % row_products * Products<Sum>::inputs) * step;
+        return {starts, weights + (row_phase * work.factor + phase) * products, products};
     }
 };
 

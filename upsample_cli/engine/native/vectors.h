@@ -4,6 +4,7 @@
 // - shuffled: within each 16 bytes, the bytes at the positions in `mask`, or 0 where that is 0x80,
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
 // - upper_half: the upper half of the products of unsigned 16-bit or 32-bit numbers,
+// - clipped: four vectors of 32-bit numbers, clipped to bytes; those of a lane are side by side,
 // - narrowed: two vectors converted to one with numbers half as wide; every number fits, or of 64 bits the lower halves,
 // - PairSums: sums of the products of two vectors of 32-bit lanes, each with two 16-bit numbers.
 

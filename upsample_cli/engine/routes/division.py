@@ -65,11 +65,19 @@ def exact_division(kernel: Kernel, arithmetic: Arithmetic, scale: int, *, is_dir
     narrow, wide = (_float_division(divisor, most, pixel, 2 * largest, sums.bits) for sums in (_FLOAT32, _FLOAT64))
     if narrow is not None:
         return _FLOAT32, narrow
-    if divisor > 1 and ((pixel + 1) * largest if has_alpha else most) < 2**_INT32.bits:
+    limit = 2**_INT32.bits
+    if divisor > 1 and (
+        (pixel + 1) * largest < limit and _fit_pairs(kernel, scale, is_direct) if has_alpha else most < limit
+    ):
         return _INT32, Division(divisor, *whole_multiplication(divisor))
     if wide is not None:
         return _FLOAT64, wide
     raise ValueError("sums too large to be exact")
+
+
+def _fit_pairs(kernel: Kernel, scale: int, is_direct: bool) -> bool:
+    """Whether the weights fit the pairs of 16-bit numbers of `native/products.h`, where some are multiplied by 256."""
+    return max(map(abs, kernel.weights)) * scale <= (2**15 - 1 if is_direct else 127**2)
 
 
 def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> Division | None:
