@@ -237,7 +237,7 @@ def test_places_are_absolute_for_other_machines(monkeypatch):
 def test_an_open_folder_stays_the_same_after_a_move(tmp_path):
     """The tests above rely on this. The control: a folder known only by its path becomes a different one."""
     Path("d").mkdir()
-    with files.opened_folder(Path("d")) as folder:
+    with files.opened_folder("d") as folder:
         by_path = Folder(Path("d").absolute(), None)
         assert folder.is_there()
         Path("d").rename("e")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_an_image_over_the_budget_is_in_flight_alone():
     admission.leave(job())
     assert admission.takes(job(1))
     assert admission.in_flight == 1
+
+
+def test_images_with_one_header_cost_the_same_and_others_their_own():
+    admission, first = Admission(8, None), job()
+    large = job(3000, "bmp")
+    for one in (first, replace(first), large, first):
+        admission.takes(one)
+    assert admission._used_bytes == 3 * job_bytes(first) + job_bytes(large)
+    assert job_bytes(large) != job_bytes(first)  # the control
 
 
 def test_a_finished_image_frees_its_memory():

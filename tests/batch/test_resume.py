@@ -461,17 +461,17 @@ def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_
 def test_an_input_replaced_or_deleted_during_the_run_does_not_count_as_done(monkeypatch):
     for name in ("a", "b", "c", "d"):
         save(f"in/{name}.png", (11, 17))
-    regular_file = run.regular_file
+    opened_regular = run.opened_regular
 
-    def late_regular_file(path, **keywords):
+    def late_opened_regular(path, **keywords):
         if Path(path).name in {"a.png", "d.png"}:
             save(path, (11, 17) if Path(path).name == "a.png" else (7, 5), seed=9)
         if Path(path).name == "b.png":
             Path(path).unlink()
-        return regular_file(path, **keywords)
+        return opened_regular(path, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "regular_file", late_regular_file)
+        patch.setattr(run, "opened_regular", late_opened_regular)
         assert {name: outcome[0] for name, outcome in statuses("in", "-o", "out").items()} == {
             "a.png": "written", "b.png": "failed", "c.png": "written", "d.png": "failed",
         }  # fmt: skip

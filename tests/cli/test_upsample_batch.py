@@ -81,15 +81,15 @@ def test_an_input_named_twice_is_enlarged_once():
 def test_an_output_that_appears_during_decoding_is_not_replaced(monkeypatch):
     save("in/a.png")
     save("in/b.png")
-    regular_file = run.regular_file
+    opened_regular = run.opened_regular
 
-    def slow_regular_file(path, **keywords):
+    def slow_opened_regular(path, **keywords):
         if Path(path).name == "a.png":
             Path("out").mkdir(exist_ok=True)
             Path("out/a_x2.png").write_bytes(b"someone else's")
-        return regular_file(path, **keywords)
+        return opened_regular(path, **keywords)
 
-    monkeypatch.setattr(run, "regular_file", slow_regular_file)
+    monkeypatch.setattr(run, "opened_regular", slow_opened_regular)
     ended = upsample("in", "-o", "out", "--json")
     assert ended.status == 0
     assert [file["status"] for file in ended.document["files"]] == ["skipped", "written"]
@@ -103,16 +103,16 @@ def test_an_output_that_appears_during_decoding_is_not_replaced(monkeypatch):
 def test_an_input_that_disappears_or_changes_during_the_run_is_one_line(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
-    regular_file = run.regular_file
+    opened_regular = run.opened_regular
 
-    def late_regular_file(path, **keywords):
+    def late_opened_regular(path, **keywords):
         if Path(path).name == "a.png":
             Path(path).unlink()
         if Path(path).name == "b.png":
             Path(path).write_bytes(b"")
-        return regular_file(path, **keywords)
+        return opened_regular(path, **keywords)
 
-    monkeypatch.setattr(run, "regular_file", late_regular_file)
+    monkeypatch.setattr(run, "opened_regular", late_opened_regular)
     ended = upsample("in")
     assert ended.status == 1
     assert sorted(ended.errors) == [

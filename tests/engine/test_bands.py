@@ -21,7 +21,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import upsample
 from upsample_cli.engine import bands, cores, devices, pool, support
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import Settings, enlarged_bands, whole_of
 from upsample_cli.engine.borders import WrappedRows, joined, padded_tile
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
@@ -631,3 +631,24 @@ def test_tiles_reuse_freed_memory():
     # If freed memory went back to the system, each call would need some 10,000 new pages at this size.
     ran = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=120, check=False)
     assert int(ran.stdout) < 4000, ran.stderr
+
+
+# -- small images -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("height", "width", "channels"), [(1, 1, 1), (5, 7, 3), (128, 96, 4)])
+def test_a_small_image_is_enlarged_at_once_as_in_bands(border, height, width, channels):
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
+    how = settings_of(border=border)
+    whole = whole_of(pixels.shape, settings=how, arithmetic=SIXTEEN)
+    assert (whole is None) == (border == "wrap")
+    if whole is not None:
+        assert np.array_equal(whole.enlarged(pixels), enlarged(pixels, settings_of(3, border=border)))
+        assert whole.enlarged(pixels) is not whole.enlarged(pixels)
+
+
+@pytest.mark.parametrize("how", [settings_of(4), Settings(BILINEAR, "replicate", "cpu", engine="layer")])
+def test_only_what_one_compiled_tile_holds_is_enlarged_at_once(how):
+    assert whole_of((64, 64, 3), settings=how, arithmetic=SIXTEEN) is None
+    assert whole_of((64, 64, 3), settings=settings_of(), arithmetic=SIXTEEN).route == "compiled"  # the control

@@ -14,7 +14,7 @@ from upsample_cli.enlarge import run
 from upsample_cli.enlarge.known import ByHeader
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.input_file import in_memory, regular_file
+from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.codecs.jpeg import _head_places, _places_in
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -94,18 +94,25 @@ def test_a_small_file_is_read_in_one_piece(limit, monkeypatch):
     if limit is not None:
         read = os.read
         monkeypatch.setattr(os, "read", lambda file, count: read(file, min(count, limit)))
-    with regular_file("a") as file:
-        found = in_memory(file, len(content))
-        assert (found is file) == (limit is not None)
+    with in_memory("a", opened_regular("a")[0], len(content), most_bytes=len(content)) as found:
+        assert isinstance(found, io.BytesIO) == (limit is None)
         assert (found.read(), found.name) == (content, "a")
 
 
 def test_a_file_that_has_grown_is_not_read_whole():
     """It may have no end. The control is the test above."""
     Path("a").write_bytes(bytes(2000))
-    with regular_file("a") as file:
-        assert in_memory(file, 1000) is file
-        assert file.read() == bytes(2000)
+    with in_memory("a", opened_regular("a")[0], 1000, most_bytes=5000) as found:
+        assert not isinstance(found, io.BytesIO)
+        assert found.read() == bytes(2000)
+
+
+def test_a_file_that_is_not_small_is_not_read_whole():
+    content = bytes(range(256)) * 4
+    Path("a").write_bytes(content)
+    with in_memory("a", opened_regular("a")[0], len(content), most_bytes=len(content) - 1) as found:
+        assert not isinstance(found, io.BytesIO)
+        assert (found.read(), found.name) == (content, "a")
 
 
 def test_a_small_file_that_cannot_be_read_in_one_piece_is_read_in_pieces(monkeypatch):

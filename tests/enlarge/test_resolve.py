@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.facts import lines
+from support.jobs import job_of
 
+from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import KernelChoice, resolve
 from upsample_cli.errors import ImageError
@@ -91,6 +94,18 @@ def test_a_kernel_is_pickled_by_name_and_shared_within_a_process(in_tmp_path):
     assert arrived == jobs[0]
     assert arrived.kernel.load() == jobs[0].kernel.load()
     assert arrived.kernel == KernelChoice("mine.npy", 2)
+
+
+def test_a_job_arrives_in_another_process_as_it_was():
+    job = job_of("in/a é.png", "out/b.png", 3, 4)
+    arrived = pickle.loads(pickle.dumps(job))
+    assert {name: getattr(arrived, name) for name in Job.__slots__} == {
+        name: getattr(job, name) for name in Job.__slots__
+    }
+    assert isinstance(arrived.input, Path)
+    assert isinstance(arrived.output, Path)
+    other = pickle.loads(pickle.dumps(replace(job, accessed_ns=7)))  # the control
+    assert (other.accessed_ns, job.accessed_ns) == (7, None)
 
 
 def test_metadata_is_not_stored_in_a_job():

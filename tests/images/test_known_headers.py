@@ -1,14 +1,30 @@
-"""The header of a JPEG is read once for all files that have the same, and never for one that differs."""
+"""The header of a JPEG or small PNG is read once for all files that have the same, and never for one that differs."""
 
 from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
+from support.corpus import good_files, png_chunk, png_of_rows, truncated
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images import open as opening
+from upsample_cli.images.codecs import jpeg as jpeg_module
+from upsample_cli.images.codecs.input_file import FileInMemory
 from upsample_cli.images.codecs.jpeg_markers import essential_head
+from upsample_cli.images.codecs.png.chunks import head_of
 from upsample_cli.images.open import open_image, read_header
+
+GOOD = good_files()
+PNG = {name: data for name, data in GOOD.items() if data.startswith(b"\x89PNG")}
+for kind, content in {
+    b"gAMA": (45455).to_bytes(4, "big"), b"pHYs": bytes([0, 0, 11, 18, 0, 0, 11, 18, 1]), b"tEXt": b"Title\0early",
+    b"sBIT": bytes([5, 6, 5]), b"tRNS": bytes(6), b"bKGD": bytes(6), b"tIME": bytes(7), b"abCd": b"unknown",
+    b"sRGB": b"\7",
+}.items():  # fmt: skip
+    PNG[kind.decode()] = png_of_rows(3, 8, 2, [bytes(range(9)), bytes(9)], (kind, content))
+PNG["checksum"] = PNG["gAMA"].replace(b"gAMA\0", b"gAMA\1")
+JPEG = {name: data for name, data in GOOD.items() if data.startswith(b"\xff\xd8")}
 
 
 def jpeg(level=0, size=(5, 3), **settings):
@@ -96,3 +112,56 @@ def test_pixels_and_faults_are_those_of_each_file(tmp_path):
         open_image(tmp_path / "c.jpg")
     with open_image(tmp_path / "b.jpg") as source:  # what was shared is as before
         assert source.info.losses == ()
+
+
+def found(file):
+    """Everything that is found in a file, or the cause of the error."""
+    try:
+        header = read_header(file)
+        file.seek(0)
+        with open_image(file) as source:
+            rows = source.read_rows(0, source.info.height)
+            return header, source.info, source.metadata, source.losses, rows.dtype, rows.tobytes()
+    except ImageError as error:
+        return error.failure.cause
+
+
+def test_the_corpus_has_pngs_that_share_a_header_and_others():
+    """The control of the next test."""
+    heads = {name: head_of(data) for name, data in PNG.items()}
+    assert len({head for head in heads.values() if head}) > 10
+    assert any(head is None for head in heads.values())
+
+
+@pytest.mark.parametrize("name", sorted(PNG))
+def test_a_png_that_shares_a_header_is_read_as_if_alone(name):
+    """Files that are not in memory do not share headers: they are the reference."""
+    data = PNG[name]
+    for _ in range(2):
+        assert found(FileInMemory(data, "-")) == found(BytesIO(data))
+    for _, cut in truncated(data):
+        assert found(FileInMemory(cut, "-")) == found(BytesIO(cut))
+    behind = data[:-12] + png_chunk(b"tEXt", b"Title\0late") + data[-12:]
+    assert found(FileInMemory(behind, "-")) == found(BytesIO(behind)) != found(BytesIO(data))
+
+
+def test_small_pngs_that_differ_only_in_their_pixels_share_a_header(tmp_path, read):
+    for index, level in enumerate((0, 250)):
+        path = tmp_path / f"{index}.png"
+        Image.new("RGB", (5, 3), (level, 0, 0)).save(path)
+        assert read_header(path)[0].width == 5
+        with open_image(path) as source:
+            assert np.array_equal(source.read_rows(0, 3), np.full((3, 5, 3), (level, 0, 0)))
+    assert read.by_pillow == 1
+    Image.new("RGB", (5, 4)).save(path)  # the control
+    assert read_header(path)[0].height == 4
+    assert read.by_pillow == 2
+
+
+@pytest.mark.parametrize("name", sorted(JPEG))
+def test_segments_that_are_found_once_are_those_of_each_file(name):
+    decoy = jpeg(comment=b"a \xff\xda\0\x0c thumbnail")
+    for data in (JPEG[name], decoy, jpeg(comment=bytes(5000)), *(cut for _, cut in truncated(JPEG[name]))):
+        expected = list(jpeg_module.segments(data))
+        assert [jpeg_module.all_segments(data) for _ in range(2)] == [expected] * 2
+    assert len({tuple(jpeg_module.all_segments(data)) for data in (JPEG[name], decoy)}) == 2  # the control

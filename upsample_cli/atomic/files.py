@@ -111,16 +111,19 @@ def new_file(
     # The user may name a link; any other link is detected, and refused, when its folder is open.
     follow = follow and place is None
     target = _target(path, place, follow=follow)
+    parent, target_name = os.path.split(target)
     try:
-        with opened_folder(target.parent, place, as_path(sources[0]) if place is not None else None) as folder:
-            old = _replaced(folder, target.name, path, overwrite=overwrite, follow=follow)
+        with opened_folder(parent or os.curdir, place, as_path(sources[0]) if place is not None else None) as folder:
+            old = _replaced(folder, target_name, path, overwrite=overwrite, follow=follow)
             if old is not None:
                 check_inputs_stay(target, sources)
             is_kept = old is not None and permissions.is_kept(old, sources)
-            old_has_acl = old is not None and has_acl(folder.path / target.name)
+            old_has_acl = old is not None and has_acl(folder.path / target_name)
             mode = 0o600 if is_kept else permissions.new_mode(sources, folder.status("."))
-            name = temporary_name(target.name, token or new_token())
-            with _temporary(folder, name) as temporary:
+            name = temporary_name(target_name, token or new_token())
+            temporary = folder.path_of(name)
+            _unfinished.add(temporary)  # before it exists: a signal may arrive at any moment
+            try:
                 file = os.fdopen(_created(folder, name, mode), "w+b", _BUFFER_BYTES)
                 try:
                     yield file
@@ -136,7 +139,10 @@ def new_file(
                     raise
                 file.close()
                 _check_not_stopped(temporary)
-                _put(folder, name, target.name, path, overwrite=overwrite)
+                _put(folder, name, target_name, path, overwrite=overwrite)
+            finally:
+                _unfinished.discard(temporary)
+                folder.remove(name)
     except OSError as error:
         raise writing_error(path, error) from error
 
@@ -216,21 +222,12 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
         raise OutputExistsError(path)
 
 
-@contextmanager
-def _temporary(folder: Folder, name: str) -> Iterator[str]:
-    path = os.path.join(folder.path, name)  # noqa: PTH118
-    _unfinished.add(path)  # before it exists: a signal may arrive at any moment
-    try:
-        yield path
-    finally:
-        _unfinished.discard(path)
-        folder.remove(name)
-
-
 def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], written: os.stat_result) -> None:
-    with suppress(FileNotFoundError):
+    try:
         if folder.is_there() and os.path.samestat(written, folder.status(name)):
             return
+    except FileNotFoundError:
+        pass
     cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
     raise WritingError(path, cause, "start again, and leave the folder alone until the end")
 

@@ -68,7 +68,12 @@ class Folder:
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
         self.descriptor = descriptor
+        self._beginning = os.path.join(path, "")  # noqa: PTH118
         self._opened = None if descriptor is None else os.fstat(descriptor)
+
+    def path_of(self, name: str) -> str:
+        """The path of a file in the folder."""
+        return self._beginning + name
 
     def status(self, name: str, *, follow: bool = False) -> os.stat_result:
         """The status of a file in the folder; of the link itself if it is one and `follow` is False."""
@@ -102,7 +107,7 @@ class Folder:
         """Whether the path still leads to this folder."""
         return self.path.is_dir() if self._opened is None else self.is_at(self.path)
 
-    def is_at(self, path: Path) -> bool:
+    def is_at(self, path: str | Path) -> bool:
         """Whether a path leads to this folder, which is open."""
         try:
             return self._opened is not None and os.path.samestat(self._opened, os.stat(path))  # noqa: PTH116
@@ -120,7 +125,7 @@ class _Kept:
     """
 
     stack: ExitStack | None = None
-    key: tuple[Path, Place] | None = None
+    key: tuple[str, Place] | None = None
     folder: Folder | None = None
     below: Sequence[Path] = ()
 
@@ -139,7 +144,7 @@ def folder_kept_open() -> Iterator[None]:
             _Kept.stack = _Kept.key = _Kept.folder = None
 
 
-def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> AbstractContextManager[Folder]:
+def opened_folder(path: str, place: Place | None = None, image: Path | None = None) -> AbstractContextManager[Folder]:
     """Open the folder of an output.
 
     Args:
@@ -153,7 +158,7 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
     """
     if place is not None and image is not None and _Kept.stack is not None:
         return nullcontext(_kept_folder(_Kept.stack, path, place, image))
-    return _opened_once(path, place, image)
+    return _opened_once(Path(path), place, image)
 
 
 @contextmanager
@@ -165,23 +170,24 @@ def _opened_once(path: Path, place: Place | None, image: Path | None) -> Iterato
             yield _opened_place(path, place, image, open_folders)
 
 
-def _kept_folder(stack: ExitStack, path: Path, place: Place, image: Path) -> Folder:
+def _kept_folder(stack: ExitStack, path: str, place: Place, image: Path) -> Folder:
     """The folder that is kept open; one that another path leads to now is opened again."""
     if _Kept.folder is None or _Kept.key != (path, place) or not _leads_to(path, _Kept.folder):
         _Kept.key = _Kept.folder = None
         stack.close()
-        _Kept.folder = _opened_place(path, place, image, stack)
-        _Kept.key, _Kept.below = (path, place), [shown for shown, _ in place.below(path, image)]
+        _Kept.folder = _opened_place(Path(path), place, image, stack)
+        _Kept.key, _Kept.below = (path, place), [shown for shown, _ in place.below(Path(path), image)]
     return _Kept.folder
 
 
-def _leads_to(path: Path, folder: Folder) -> bool:
+def _leads_to(path: str, folder: Folder) -> bool:
     """Whether the path, as the run named it, leads to the kept folder, and through no link below `Place.named`."""
     if folder.descriptor is None or any(map(os.path.islink, _Kept.below)):  # a path would follow a new link
         return False
-    with suppress(OSError):  # opening it again reports that
+    try:
         return folder.is_at(path)
-    return False
+    except OSError:  # opening it again reports that
+        return False
 
 
 def _opened_place(path: Path, place: Place, image: Path, open_folders: ExitStack) -> Folder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -33,9 +32,9 @@ class OpenedFile(os.PathLike[str]):
 
 def as_path(path: str | os.PathLike[str]) -> Path:
     """A path as a `Path`. One that exists is used: making it again takes longer than opening a file."""
-    if isinstance(path, OpenedFile):
-        return path.path
-    return path if isinstance(path, Path) else Path(path)
+    if isinstance(path, Path):
+        return path
+    return path.path if isinstance(path, OpenedFile) else Path(path)
 
 
 Source = str | os.PathLike[str]
@@ -72,10 +71,10 @@ def open_no_link(path: str, flags: int) -> int:
 
 def has_acl(file: int | str | os.PathLike[str]) -> bool:
     """Whether a file has an access control list. Then the group bits of its mode are only a mask."""
-    if _HAS_ATTRIBUTES:
-        with suppress(OSError):  # the file has no list, or the file system does not support them
-            return bool(os.getxattr(file, _ACL))
-    return False
+    try:
+        return _HAS_ATTRIBUTES and bool(os.getxattr(file, _ACL))
+    except OSError:  # the file has no list, or the file system does not support them
+        return False
 
 
 def remove_acl(file: int) -> None:

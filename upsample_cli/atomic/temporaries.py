@@ -49,9 +49,10 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
 def temporary_name(name: str, token: str) -> str:
     """`temporary_path` for a name in an open folder."""
     end = f".{token}.part"
-    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
-        # Names with the same beginning must stay distinct.
-        end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
+    if len(os.fsencode(name)) <= _LONGEST_NAME_BYTES - len(end) - 1:
+        return f".{name}{end}"
+    # Names with the same beginning must stay distinct.
+    end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
     while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
         name = name[:-1]
     return f".{name}{end}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 from upsample_cli.engine.available import available_bytes
 from upsample_cli.engine.cores import core_count
@@ -125,31 +126,45 @@ class Admission:
     def __init__(self, slots: int, budget_bytes: int | None) -> None:
         self.slots = slots
         self._work_left = float(slots + 1)
-        self._estimates: dict[Job, int] = {}
+        self._costs: dict[Job, _Cost] = {}
+        self._last: tuple[Job, _Cost] | None = None
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
         self.in_flight = 0
 
     def takes(self, job: Job) -> bool:
         """Whether the image may start; if so, it counts from now on."""
-        taken = self._estimates.get(job) or job_bytes(job)
-        self._estimates[job] = taken
+        cost = self._costs[job] = self._costs.get(job) or self._cost(job)
         if self.in_flight and (
-            self._work_left < work(job)
-            or (self._budget_bytes is not None and self._used_bytes + taken > self._budget_bytes)
+            self._work_left < cost.work
+            or (self._budget_bytes is not None and self._used_bytes + cost.held_bytes > self._budget_bytes)
         ):
             return False
-        self._count(job, taken, 1)
+        self._count(cost, 1)
         return True
+
+    def _cost(self, job: Job) -> _Cost:
+        """The cost of an image; that of the image before, if both have the same header (see `enlarge.known`)."""
+        last = self._last
+        if last is None or last[0].header is not job.header or last[0].resolved is not job.resolved:
+            last = self._last = job, _Cost(job_bytes(job), work(job))
+        return last[1]
 
     def leave(self, job: Job) -> None:
         """The image has ended."""
-        self._count(job, self._estimates.pop(job, 0) or job_bytes(job), -1)
+        self._count(self._costs.pop(job) if job in self._costs else self._cost(job), -1)
 
-    def _count(self, job: Job, taken: int, sign: int) -> None:
+    def _count(self, cost: _Cost, sign: int) -> None:
         self.in_flight += sign
-        self._used_bytes += sign * taken
-        self._work_left -= sign * work(job)
+        self._used_bytes += sign * cost.held_bytes
+        self._work_left -= sign * cost.work
+
+
+class _Cost(NamedTuple):
+    """What an image in flight takes: `job_bytes`, and `work`."""
+
+    held_bytes: int
+    work: float
 
 
 def work(job: Job) -> float:

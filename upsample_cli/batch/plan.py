@@ -130,7 +130,8 @@ class _Run:
         if target is None:
             folder = self.outputs.folder_of(found, self.label)
             is_there = os.path.realpath(folder) == os.path.realpath(parent)
-            target = _Target(folder, self.outputs.place_of(found, self.label), is_there)
+            beginning = os.path.join(folder, "")  # noqa: PTH118
+            target = _Target(folder, beginning, self.outputs.place_of(found, self.label), is_there)
             self.targets[parent, found.folder] = target
         return target
 
@@ -148,11 +149,13 @@ class _Target(NamedTuple):
 
     Args:
         folder: the folder of the outputs.
+        beginning: its path, up to and with the separator before a name.
         place: that folder as a `Place`; None if the user named the output itself.
         is_there: it is the folder of the inputs.
     """
 
     folder: Path
+    beginning: str
     place: Place | None
     is_there: bool
 
@@ -170,7 +173,7 @@ def _was_made_here(found: Found, run: _Run) -> bool:
 def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[Entry]:
     numbered = {path: (index, found) for index, (path, found) in enumerate(unique.items(), start=1)}
 
-    def output_of(path: str, format_name: str, height: int, width: int) -> Path:
+    def output_of(path: str, format_name: str, height: int, width: int) -> str:
         return _output_of(*numbered[path], run, format_name, height, width)
 
     paths = iter(numbered)
@@ -181,17 +184,18 @@ def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[Entry]:
             yield Entry(done[path]) if path in done else _entry(*numbered[path], run)
 
 
-def _output_of(index: int, found: Found, run: _Run, format_name: str, height: int, width: int) -> Path:
+def _output_of(index: int, found: Found, run: _Run, format_name: str, height: int, width: int) -> str:
     """The path of an output in this run, if the input has not changed since its row in the record was written."""
     name = output_name(found.path, FORMATS[format_name], run.options, index=index, height=height, width=width)
-    return run.outputs.file or run.target_of(found).folder / name
+    file = run.outputs.file
+    return run.target_of(found).beginning + name if file is None else os.fspath(file)
 
 
 def _entry(index: int, found: Found, run: _Run) -> Entry:
     if found.failure is not None:
         return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
-    folder, place, _ = run.target_of(found)
+    folder, _, place, _ = run.target_of(found)
     output_of = functools.partial(_output_of, index, found, run)
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:

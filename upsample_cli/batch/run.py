@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class NullJournal:
 _POLL_S = 0.1
 """How often a waiting thread wakes up, in seconds. It runs signal handlers only then."""
 
-_MANY, _GROUP_S = 8, 0.01
+_MANY, _GROUP_S = 8, 0.02
 """With this many images in flight for each slot, the results of so many seconds are recorded together."""
 
 InFlight = dict[Job, Future[Result]]
@@ -78,8 +78,8 @@ def run_entries(
             with journal.together():
                 for job in starting:
                     journal.started(job)
-            for job in starting:
-                with interrupt_deferred():
+            with interrupt_deferred():
+                for job in starting:
                     in_flight[job] = executor.submit(job)
                     in_flight[job].add_done_callback(partial(_put, ended, job))
             group = _ended_together(ended, admission, on_wait)
@@ -124,10 +124,12 @@ def _put(ended: SimpleQueue[_Ended], job: Job, future: Future[Result]) -> None:
 
     An interrupt in the run's own thread could leave the lock of the future taken, for which the executor then waits.
     """
-    if future.cancelled():
-        return
-    error = future.exception()
-    ended.put(_Ended(job, None if error is not None else future.result(), error))
+    try:
+        ended.put(_Ended(job, future.result(), None))
+    except CancelledError:
+        pass
+    except BaseException as error:
+        ended.put(_Ended(job, None, error))
 
 
 def _ended_together(ended: SimpleQueue[_Ended], admission: Admission, on_wait: Callable[[], None]) -> list[_Ended]:

@@ -86,11 +86,6 @@ def enlarged_bands(
     on_route(run.route.name)
     plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
-    if plan.is_one_tile and run.is_compiled and out is None and not plan.wraps:  # there is nothing to compute ahead
-        whole = run.compute_whole(read_rows(0, height))
-        raise_if_set(stop)
-        yield whole
-        return
 
     def read(first: int, last: int) -> Pixels:
         return run.device.taken(read_rows(first, last))
@@ -108,6 +103,40 @@ def enlarged_bands(
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
         yield run.device.array(made) if out is None else made
+
+
+class Whole(NamedTuple):
+    """Enlarges images of one size as one tile, in the calling thread.
+
+    Args:
+        route: name of the route.
+        enlarged: returns an image enlarged, (height*factor, width*factor, channels), as a new numpy array.
+    """
+
+    route: str
+    enlarged: Callable[[Pixels], Pixels]
+
+
+def whole_of(shape: tuple[int, int, int], *, settings: Settings, arithmetic: Arithmetic) -> Whole | None:
+    """What enlarges images of this shape, if they are small; None for others, which `enlarged_bands` enlarges.
+
+    Args:
+        shape, settings, arithmetic: see `enlarged_bands`.
+    """
+    height, width, channels = shape
+    run, factor = _Run(settings, arithmetic, channels), settings.kernel.factor
+    plan = run.plan(height, width)
+    if not plan.is_one_tile or not run.is_compiled or plan.wraps:
+        return None
+    tile, size = whole_image(height, width, plan.halo), (height * factor, width * factor, channels)
+    device, route, dtype = run.device, run.route, arithmetic.out_dtype
+
+    def enlarged(pixels: Pixels) -> Pixels:
+        out = device.empty(size, dtype)
+        device.compute(route, pixels, tile, settings.border, out, stride=factor)
+        return out
+
+    return Whole(route.name, enlarged)
 
 
 def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arithmetic) -> None:
@@ -128,7 +157,7 @@ def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arit
         return
     plan = run.plan(height, width)
     if plan.is_one_tile:
-        run.compute_whole(pixels, out)
+        run.compute_tile(whole_image(height, width, plan.halo), pixels, 0, out)
         return
     factor = settings.kernel.factor
 
@@ -205,15 +234,6 @@ class _Run:
             least_rows=_ROWS_PER_HALO * halo if isinstance(settings.kernel, Network) else LEAST_ROWS,
         )
         return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
-
-    def compute_whole(self, pixels: Pixels, out: Pixels | None = None) -> Pixels:
-        """Enlarge an image as one tile, on the CPU."""
-        height, width, channels = pixels.shape
-        factor, halo = self._settings.kernel.factor, self._settings.kernel.halo
-        if out is None:
-            out = self.device.empty((height * factor, width * factor, channels), self._arithmetic.out_dtype)
-        self.compute_tile(whole_image(height, width, halo), pixels, 0, out)
-        return out
 
     def compute_band(self, taken: _Taken) -> Pixels:
         """Enlarge one band."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,19 +28,36 @@ def padded_tile(
         (core height + 2*halo, core width + 2*halo, channels), contiguous.
     """
     height, width, channels = rows.shape
-    top, left = tile.rows.missing_before, tile.columns.missing_before
-    bottom, right = tile.rows.missing_after, tile.columns.missing_after
+    (top, left), (bottom, right), lines = _outside(tile, border)
     padded = empty((top + height + bottom, left + width + right, channels), rows.dtype)
     padded[top : top + height, left : left + width] = rows
-    for axis, span in enumerate((tile.rows, tile.columns)):
+    for axis, index, source in lines:
+        if axis == 0:
+            padded[index] = 0 if source is None else padded[source]
+        else:
+            padded[:, index] = 0 if source is None else padded[:, source]
+    return padded
+
+
+_Line = tuple[int, int, int | None]
+"""A row (axis 0) or column (axis 1) of a padded tile, and the one that fills it; None for zeros."""
+
+
+@functools.lru_cache(maxsize=64)
+def _outside(tile: Tile, border: Border) -> tuple[tuple[int, int], tuple[int, int], tuple[_Line, ...]]:
+    """What is outside the image: (above, on the left), (below, on the right), and its lines in the order to fill them.
+
+    Images of a batch often have the same tile.
+    """
+    lines: list[_Line] = []
+    spans = (tile.rows, tile.columns)
+    for axis, span in enumerate(spans):
         start = span.start - span.halo
         for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
             source = source_index(index, span.length, border)
-            if axis == 0:
-                padded[index - start] = 0 if source is None else padded[source - start]
-            else:
-                padded[:, index - start] = 0 if source is None else padded[:, source - start]
-    return padded
+            lines.append((axis, index - start, None if source is None else source - start))
+    before = tile.rows.missing_before, tile.columns.missing_before
+    return before, (tile.rows.missing_after, tile.columns.missing_after), tuple(lines)
 
 
 def joined(

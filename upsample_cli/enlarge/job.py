@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from upsample_cli.atomic.folders import Place
 from upsample_cli.enlarge.resolve import Resolved
@@ -40,9 +43,9 @@ class Job:
     place: Place | None = None
     accessed_ns: int | None = None
 
-    def __reduce__(self) -> tuple[type[Job], tuple[object, ...]]:
-        """Pickled by its fields in order, which takes half as long as by name."""
-        return Job, tuple(getattr(self, name) for name in self.__slots__)
+    def __reduce__(self) -> tuple[Callable[..., Job], tuple[object, ...]]:
+        """Pickled by its fields in order, paths as text: by name, and as parts, they take several times as long."""
+        return _job, (os.fspath(self.input), os.fspath(self.output), *_MORE(self))
 
     @property
     def format(self) -> str:
@@ -70,6 +73,13 @@ class Job:
         return (*self.resolved.warnings, *self.resolved.possible)
 
 
+_MORE = attrgetter(*(field.name for field in fields(Job)[2:]))
+
+
+def _job(source: str, output: str, *more: Any) -> Job:
+    return Job(Path(source), Path(output), *more)
+
+
 class Outcome(NamedTuple):
     """What a worker adds to a job that its run knows; see `Result`."""
 
@@ -81,6 +91,9 @@ class Outcome(NamedTuple):
     engine: str | None
     engine_note: str
     frame: int | None
+
+
+_OUTCOME = attrgetter(*Outcome._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +140,16 @@ class Result:
     @classmethod
     def of(cls, job: Job, outcome: Outcome) -> Result:
         """The result of a job, from the outcome that a worker sent."""
-        return cls(job.input, job.output, height=job.height, width=job.width,
-                   output_height=job.size[0], output_width=job.size[1], **outcome._asdict())  # fmt: skip
+        done = outcome
+        return cls(
+            job.input, job.output, done.status, job.height, job.width, *job.size, done.losses, done.failure,
+            done.elapsed_s, done.device, done.engine, done.engine_note, done.frame,
+        )  # fmt: skip
 
     @property
     def outcome(self) -> Outcome:
         """The part of the result that is not known from the job."""
-        return Outcome(*(getattr(self, name) for name in Outcome._fields))
+        return Outcome(*_OUTCOME(self))
 
     def ended(self, status: Status, failure: Failure | None = None, *, elapsed_s: float = 0.0) -> Result:
         """The same result with its final status."""

@@ -21,6 +21,7 @@ class ByHeader(Generic[Found]):
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Found] = {}  # changed by atomic operations only: threads share it
+        self._last: tuple[tuple[object, ...], Found | None] = ((), None)
 
     def get(
         self, find: Callable[[], Found], info: ImageInfo, metadata: Metadata, options: Options, *more: object
@@ -32,16 +33,20 @@ class ByHeader(Generic[Found]):
             info, metadata: from the header.
             more: what else it depends on.
         """
+        key = (info, metadata, options, *more)
+        last_key, found = self._last
+        if found is not None and key == last_key:  # a key of the same objects is compared faster than it is hashed
+            return found
         is_large = metadata.tags is not None or _size(metadata) > _MOST_METADATA
         if is_large or options.kernel not in KERNEL_NAMES or options.model is not None:  # a file of weights may change
             return find()
-        key = (info, metadata, options, *more)
         found = self._known.get(key)
         if found is None:
             found = find()
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[key] = found
+        self._last = key, found
         return found
 
 

@@ -12,8 +12,7 @@ from pathlib import Path, PurePath
 from upsample_cli.errors import ImageError, Setting, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
-SIZE_NAME = "{stem}_{width}x{height}{ext}"
-"""The default if a size is given instead of a factor."""
+"""The default; "{stem}_{width}x{height}{ext}" if a size is given instead of a factor."""
 _LONGEST_PART_BYTES = 255
 _NOT_IN_A_SPEC = re.compile(rf"[{{/\x00-\x1f\x7f{re.escape(os.sep)}]")
 """Nested fields, and characters such as the slash in `{index:/>3}`, which would pad the names of some images only."""
@@ -137,6 +136,15 @@ def named(template: str, fields: NameFields, image: Path) -> str:
         raise ImageError(image, cause, "write {factor}", kind="usage") from error
     if template_suffix(template) == "":
         name += fields.ext
+    return checked_name(name, image)
+
+
+def checked_name(name: str, image: Path) -> str:
+    """An output's path below its folder, if files can have it.
+
+    Raises:
+        ImageError: if no file can have that name.
+    """
     fault = _fault(name)
     if fault is None and ".." in name and ".." in _parts(name):
         fault = "leads out of the output's folder"

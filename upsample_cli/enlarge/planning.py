@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from upsample_cli.atomic.folders import Place
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.enlarge.decided import decided
 from upsample_cli.enlarge.job import Job
-from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
+from upsample_cli.enlarge.names import DEFAULT_NAME, NameFields, checked_name, named, template_suffix
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import OutputExistsError, Setting, UsageError
 from upsample_cli.geometry.output_size import OutputSize, factor_text
@@ -198,6 +199,8 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     'Photo_6x4.png'
     """
     wanted = options.output_size
+    if options.name == DEFAULT_NAME:
+        return checked_name(image.stem + _usual_end(output_suffix(image, fmt), wanted, height, width), image)
     output_height, output_width = wanted.of(height, width)
     fields = NameFields(
         stem=image.stem,
@@ -209,8 +212,16 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
         height=output_height,
         kernel=_kernel_field(options.kernel) if options.model is None else Path(options.model).stem,
     )
-    is_default = wanted.is_size and options.name == DEFAULT_NAME
-    return named(SIZE_NAME if is_default else options.name, fields, image)
+    return named(options.name, fields, image)
+
+
+@functools.lru_cache(maxsize=64)
+def _usual_end(suffix: str, wanted: OutputSize, height: int, width: int) -> str:
+    """What follows the input's name in an output's: most images of a batch have the same."""
+    output_height, output_width = wanted.of(height, width)
+    if wanted.is_size:
+        return f"_{output_width}x{output_height}{suffix}"
+    return f"_x{_factor_field(wanted, output_width / width)}{suffix}"
 
 
 def _name_of_folder(image: Path) -> str:

@@ -20,7 +20,7 @@ from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import sink_opener
 
 if TYPE_CHECKING:
-    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.bands import Settings, Whole
     from upsample_cli.engine.exact import Arithmetic
     from upsample_cli.images.color.light import Light
 
@@ -35,6 +35,7 @@ class Prepared:
         computed: the layout that is enlarged.
         light: converts the pixels to amounts of light, which are mixed instead; None to mix the pixels themselves.
         settings, arithmetic: for the engine.
+        whole: enlarges a small image at once; None for others.
         image: the arguments that describe the output to its sink.
     """
 
@@ -45,6 +46,7 @@ class Prepared:
     light: Light | None
     settings: Settings
     arithmetic: Arithmetic
+    whole: Whole | None
     image: dict[str, Any]
 
 
@@ -69,7 +71,12 @@ def prepared(
     kept = kept_metadata(info, metadata, resolved.layout, format_named(resolved.format))
     written = metadata_for_output(kept, height, width, info)
     image = {"height": height, "width": width, "layout": resolved.layout, "metadata": written}
-    return Prepared(info, metadata, resolved, computed, light, own, arithmetic, image)
+    factor, whole = own.kernel.factor, None
+    if resolved.model is None and resolved.size == (info.height * factor, info.width * factor):
+        from upsample_cli.engine.bands import whole_of
+
+        whole = whole_of((info.height, info.width, computed.channels), settings=own, arithmetic=arithmetic)
+    return Prepared(info, metadata, resolved, computed, light, own, arithmetic, whole, image)
 
 
 def prepared_file(

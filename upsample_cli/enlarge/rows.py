@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -12,7 +12,7 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.networks import network_run, not_finite
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import Prepared
-from upsample_cli.errors import Loss
+from upsample_cli.errors import Interrupted, Loss
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.interfaces import Sink, Source
 from upsample_cli.images.model import Rows
@@ -37,9 +37,6 @@ class FileRun:
 
 def enlarge_rows(run: FileRun, source: Source, sink: Sink, made: Prepared, on_rows: OnRows) -> list[Loss]:
     """Write one image's enlarged rows to its sink, and finish the sink. Returns the losses."""
-    from upsample_cli.engine.resize import resized_bands
-    from upsample_cli.engine.resize_axes import filter_for
-
     info, resolved, computed, light, size = made.info, made.resolved, made.computed, made.light, made.resolved.size
 
     def read(first: int, last: int) -> Rows:
@@ -47,11 +44,20 @@ def enlarge_rows(run: FileRun, source: Source, sink: Sink, made: Prepared, on_ro
         return light.linear(rows) if light else rows
 
     done = 0
-    if resolved.model is not None:
+    bands: Iterable[Rows]
+    if made.whole is not None:
+        run.routes.append(made.whole.route)
+        bands = (made.whole.enlarged(read(0, info.height)),)
+        if run.stop is not None and run.stop.is_set():
+            raise Interrupted
+    elif resolved.model is not None:
         run.routes.append(f"network {resolved.model.architecture}")
         network = network_run(run.job.input, info, run.options, resolved.model, made.settings)
         bands = network.bands(read, run.stop, partial(not_finite, run.job.input))
     else:
+        from upsample_cli.engine.resize import resized_bands
+        from upsample_cli.engine.resize_axes import filter_for
+
         bands = resized_bands(
             read,
             (info.height, info.width, info.layout.channels),

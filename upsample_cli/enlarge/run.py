@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
-from upsample_cli.atomic.opened import OpenedFile, opened
+from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
 from upsample_cli.enlarge.computing import engine_settings
 from upsample_cli.enlarge.job import Job, Outcome, Result
@@ -22,7 +23,7 @@ from upsample_cli.enlarge.prepared import prepared_file
 from upsample_cli.enlarge.resolve import check_strict
 from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
-from upsample_cli.images.codecs.input_file import in_memory, regular_file
+from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
@@ -110,8 +111,9 @@ def enlarge_image(
         BrokenPipeError: if the reader of `job.target_stream` has closed it.
     """
     start_s = time.perf_counter()
+    opened, was = _input_file(job)
     with (
-        _input_file(job) as (input_file, was),
+        opened as input_file,
         open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
     ):
         from upsample_cli.engine import aten
@@ -161,29 +163,26 @@ def _followed(job: Job, options: Options, was: OpenedFile | None, file: BinaryIO
     return () if cause is None else (Loss("times", f"the output could not get the times of its input: {cause}"),)
 
 
+_PLANNED = attrgetter("format", "height", "width", "layout", "frames")
+
+
 def _check_header(job: Job, info: ImageInfo) -> None:
     """Refuse an image whose header has changed since it was planned.
 
     Raises:
         InputChangedError: if it has.
     """
-    planned, found = (
-        (header.format, header.height, header.width, header.layout, header.frames) for header in (job.header, info)
-    )
-    if planned != found:
+    if _PLANNED(job.header) != _PLANNED(info):
         raise InputChangedError(job.input)
 
 
-@contextmanager
-def _input_file(job: Job) -> Iterator[tuple[BinaryIO, OpenedFile | None]]:
+def _input_file(job: Job) -> tuple[AbstractContextManager[BinaryIO], OpenedFile | None]:
     """The input and its status, None for a stream. Opened once: another file may replace it while pages are read."""
     if job.source_stream is not None:
-        yield job.source_stream, None
-        return
-    with regular_file(job.input) as file:
-        was = opened(job.input, file)
-        size_bytes = was.status.st_size
-        yield in_memory(file, size_bytes) if size_bytes <= _SMALL_BYTES else file, was
+        return nullcontext(job.source_stream), None
+    number, status = opened_regular(job.input)
+    was = OpenedFile(job.input, status, has_acl(number))
+    return in_memory(job.input, number, status.st_size, most_bytes=_SMALL_BYTES), was
 
 
 def _output_file(

@@ -98,7 +98,7 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
 def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:
     from upsample_cli.images.codecs.jpeg_decoder import decoded_jpeg
 
-    height, width = opened.image.height, opened.image.width
+    width, height = opened.image.size
     check = partial(check_scans, name, pixels=height * width, max_pixels=max_pixels)
     bits = opened.jpeg.bits if opened.jpeg is not None else 8
     layout, has_others = header.info.layout, header.lists_others

@@ -31,6 +31,11 @@ def header_read(file: BinaryIO) -> AbstractContextManager[None]:
     return cast("AbstractContextManager[None]", file)
 
 
+def metered(file: BinaryIO, name: str, timeout_s: float | None = None) -> BinaryIO:
+    """A `MeteredFile`; see there."""
+    return cast("BinaryIO", MeteredFile(file, name, timeout_s))
+
+
 class MeteredFile:
     """A seekable binary file. In a `with` block it refuses too many reads for a header; the block does not close it.
 

@@ -9,6 +9,7 @@ imported with the first such image.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,9 +19,10 @@ from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
-from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
+from upsample_cli.images.codecs.input_file import FileInMemory, Input, opened_file, opened_input, seekable, shown_name
 from upsample_cli.images.codecs.jpeg_markers import JPEG_START, KNOWN_HEADS, essential_head
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, head_of
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.decode import OpenedByPillow, decoded_source, is_png_by_rows, png_source
@@ -28,7 +30,7 @@ from upsample_cli.images.frame_sources import frame_sources, source_of
 from upsample_cli.images.header import as_frame, header_of, of_frame
 from upsample_cli.images.interfaces import Source
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
-from upsample_cli.images.metered import header_read
+from upsample_cli.images.metered import header_read, metered
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.open_by_rows import open_by_rows
 from upsample_cli.images.open_frames import changed, lost_page
@@ -63,8 +65,10 @@ def read_header(
         ImageError: the file cannot be read, is not an image, is too large, or does not have this frame.
     """
     name = shown_name(path)
-    with opened_file(path, timeout_s) as file, header_read(file):
-        found = _first_look(file, name, max_pixels, frame)
+    with opened_input(path) as file:
+        found = _known_header(file, max_pixels, frame) or _first_look(
+            metered(file, name, timeout_s), name, max_pixels, frame
+        )
         header = found if isinstance(found, RegionSource) else found.header
     return header.info, header.metadata
 
@@ -80,20 +84,27 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
     Raises:
         ImageError: the file cannot be read, is not an image, is damaged, is too large, or does not have this frame.
     """
-    name = shown_name(path)
-    with quiet_pillow(), ExitStack() as stack:
-        file = stack.enter_context(opened_file(path))
-        with header_read(file):
+    if isinstance(path, (str, os.PathLike)):
+        with ExitStack() as stack:
+            source = _open_file(stack.enter_context(opened_input(path)), shown_name(path), max_pixels, frame)
+            if isinstance(source, RegionSource):
+                source.hold(stack.pop_all())
+            return source
+    return _open_file(seekable(path), shown_name(path), max_pixels, frame)
+
+
+def _open_file(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> Source:
+    with quiet_pillow():
+        found: RegionSource | OpenedByPillow | None = _known_header(file, max_pixels, frame)
+        if found is None:
+            file = metered(file, name)
             found = _first_look(file, name, max_pixels, frame)
         if isinstance(found, RegionSource):
-            found.hold(stack.pop_all())
             return found
         try:
             with readable(name, found.opened.format):
                 if is_png_by_rows(found, frame):
-                    source = png_source(found, name)
-                    source.hold(stack.pop_all())
-                    return source
+                    return png_source(found, name)
                 return decoded_source(file, found, frame, name, max_pixels)
         except ImageError as error:
             frames = found.first.info.frames
@@ -111,9 +122,7 @@ def _refusing(error: ImageError) -> ReadBox:
 
 
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | OpenedByPillow:
-    if (known := _known_header(file, max_pixels, frame)) is not None:
-        return known
-    with quiet_pillow():
+    with quiet_pillow(), header_read(file):
         return _opened(file, name, max_pixels, frame)
 
 
@@ -139,16 +148,25 @@ def _opened_by_pillow(file: BinaryIO, name: str, max_pixels: int, frame: int | N
 
 
 def _known_header(file: BinaryIO, max_pixels: int, frame: int | None) -> OpenedByPillow | None:
-    """A JPEG whose header is short: it is read once for all files that have the same. None for other images."""
-    start = file.read(HEAD_BYTES)
-    file.seek(0)
-    head = essential_head(start) if start.startswith(JPEG_START) else None
+    """A JPEG with a short header, or a small PNG: read once for all files with the same header. None for others."""
+    try:
+        start = file.read(HEAD_BYTES)
+        file.seek(0)
+    except OSError:
+        return None  # it is raised again, with the name of the file
+    if start.startswith(JPEG_START):
+        head = essential_head(start)
+    else:
+        head = head_of(file.getvalue()) if start.startswith(SIGNATURE) and isinstance(file, FileInMemory) else None
     if head is None:
         return None
     try:
-        return _opened_head(head, max_pixels, frame)
+        known = _opened_head(head, max_pixels, frame)
     except ImageError:
         return None  # opened as any other image, it raises the error with its name
+    if known.opened.format.name == "jpeg":
+        return known
+    return known._replace(opened=known.opened._replace(pixels=file)) if is_png_by_rows(known, frame) else None
 
 
 @lru_cache(maxsize=KNOWN_HEADS)

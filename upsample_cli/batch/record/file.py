@@ -12,15 +12,19 @@ import sqlite3
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from upsample_cli.atomic.files import system_cause
 from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
 from upsample_cli.batch.record.schema import APPLICATION_ID, TABLES, VERSION, bring_up_to_date, own_tables
 from upsample_cli.errors import RecordError, Setting, Text, joined
+
+Made = TypeVar("Made")
 
 DAMAGED = "is a damaged record", joined("remove it: what is there counts as existing then; or ", ELSEWHERE)
 _OTHER: Text = ("or give another ", Setting("output"), " or ", Setting("state"))
@@ -58,9 +62,16 @@ class Database(sqlite3.Connection):
         Raises:
             KeyboardInterrupt: if a signal arrived during the statement.
         """
+        return self._counted(lambda: self.execute(statement, values).fetchall())
+
+    def many(self, statement: str, rows: Sequence[Sequence[str | bytes | float | None]]) -> None:
+        """Execute a statement that returns nothing, once for each row of values. Raises: see `rows`."""
+        self._counted(lambda: self.executemany(statement, rows))
+
+    def _counted(self, call: Callable[[], Made]) -> Made:
         self._steps = 0
         try:
-            return self.execute(statement, values).fetchall()
+            return call()
         except sqlite3.OperationalError as error:
             is_interrupted = getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
             if is_interrupted and self._steps <= self.most_steps:
@@ -86,7 +97,7 @@ def _opened(path: Path | None) -> Database:
     # Without an isolation level each statement is a transaction.
     db = sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True)
     db.row_factory = sqlite3.Row
-    db.text_factory = _text
+    db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     db.set_progress_handler(db.step, _STEP)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     if sys.version_info >= (3, 12):
@@ -96,10 +107,6 @@ def _opened(path: Path | None) -> Database:
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
         db.execute(f"PRAGMA {pragma}")
     return db
-
-
-def _text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")
 
 
 def locked(path: Path, *, is_new: bool = False) -> Database:

@@ -43,7 +43,7 @@ class Resume:
         """Lock the record and tidy up; see `Record.begin`."""
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
-    def done(self, images: Mapping[str, Path], output_of: Callable[[str, str, int, int], Path]) -> dict[str, Result]:
+    def done(self, images: Mapping[str, Path], output_of: Callable[[str, str, int, int], str]) -> dict[str, Result]:
         """The results of images that are certainly done, by one look into the record. `recalled` decides the others.
 
         Values of a row are only used if they are checked here, or equal what is there: they may come from an attacker.
@@ -64,13 +64,13 @@ class Resume:
                 output = output_of(path, format_name, height, width)
             except ImageError:
                 continue
-            there = self.record.real_path(output)  # a string: a Path is slow
+            there = self.record.real_path(output)
             is_unchanged = stamp_of(path) == tuple(stamps[:2]) and stamp_of(there) == tuple(stamps[2:])
             if is_unchanged and self.record.relative(there) == output_key:
-                done[path] = Result(images[path], output, "skipped", *sizes, was_done=True)
+                done[path] = Result(images[path], Path(output), "skipped", *sizes, was_done=True)
         return done
 
-    def recalled(self, image: Path, output_of: Callable[[str, int, int], Path]) -> Result | None:
+    def recalled(self, image: Path, output_of: Callable[[str, int, int], str]) -> Result | None:
         """The result of an image that need not be opened, because it is done or would fail again; None for others.
 
         Args:
@@ -87,9 +87,9 @@ class Resume:
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return _result(row, image, output, "skipped")
+                return _result(row, image, Path(output), "skipped")
             if not is_written and not self._may_pass(row):
-                return _result(row, image, output, "failed")
+                return _result(row, image, Path(output), "failed")
         return None
 
     def _may_pass(self, row: Row) -> bool:

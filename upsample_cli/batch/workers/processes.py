@@ -30,8 +30,8 @@ from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
 from upsample_cli.images.metered import timeout_error
 
-_ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
-_MANY, _GROUP_S = 4, 0.003
+_ASSIGNED_WORK = 1.0  # a worker is assigned small images up to this much work, and more when half of it is done
+_MANY, _GROUP_S = 4, 0.006
 """With this many images assigned to a worker, messages of so many seconds are handled together."""
 _EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
 _GROWTH_BYTES = 2**29  # a worker that has grown by this much since its first image is replaced
@@ -72,7 +72,7 @@ class ProcessExecutor:
 
     def submit(self, job: Job) -> Future[Result]:
         """See `interfaces.Executor`."""
-        order = Order(job, Future(), stamp_of(job.output))
+        order = Order(job, Future(), stamp_of(job.output), work_of(job))
         with self._ending:
             self._queue.append(order)
             if self._has_ended:
@@ -139,7 +139,7 @@ class ProcessExecutor:
                 continue
             given: list[Order] = []
             while self._queue and len(given) < share:
-                held += work_of(self._queue[0].job)
+                held += self._queue[0].work
                 if (worker.assigned or given) and held > _ASSIGNED_WORK:
                     break
                 given.append(self._queue.popleft())
@@ -159,7 +159,7 @@ class ProcessExecutor:
             self._is_woken = False
         for worker in [worker for worker in self._workers if worker.connection in readable]:
             try:
-                while worker.connection.poll():
+                while worker.has_message():
                     kind, what = worker.connection.recv()
                     _HANDLERS[kind](self, worker, what)
             except (EOFError, OSError):

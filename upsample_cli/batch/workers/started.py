@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
 from upsample_cli.batch.workers.no_main import without_main_module
 from upsample_cli.enlarge.job import Job, Result
@@ -27,11 +29,19 @@ _TRIES, _PAUSE_S = 5, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An image, the future of its result, and the stamp of the file that was at the output's path before, if any."""
+    """An image that waits for a worker or is assigned to one.
+
+    Args:
+        job: the image.
+        future: of its result.
+        before: the stamp of the file that was at the output's path before; None if there was none.
+        work: how much of a worker it takes; see `memory.work`.
+    """
 
     job: Job
     future: Future[Result]
     before: Stamp | None
+    work: float
 
 
 @dataclass(slots=True)
@@ -40,6 +50,7 @@ class Worker:
 
     process: BaseProcess
     connection: Connection[Any, Any]
+    has_message: Callable[[], object]
     assigned: deque[Order] = field(default_factory=deque)
     is_ready: bool = False
     is_old: bool = False
@@ -48,7 +59,7 @@ class Worker:
 
     def assigned_work(self) -> float:
         """How much work is assigned to it; see `memory.work`."""
-        return sum(work_of(order.job) for order in self.assigned)
+        return sum([order.work for order in self.assigned])
 
     def send(self, what: Assignment | list[Job] | None) -> None:
         """Send it its assignment, images, or None to stop."""
@@ -77,4 +88,13 @@ def started_worker() -> Worker:
                     raise
                 time.sleep(_PAUSE_S)
     theirs.close()  # so that the pipe ends with the worker
-    return Worker(process, ours)
+    return Worker(process, ours, _poll_of(ours))
+
+
+def _poll_of(connection: Connection[Any, Any]) -> Callable[[], object]:
+    """Its `poll`, without the selector that `multiprocessing` makes for each call: there is a call for each image."""
+    if not hasattr(select, "poll"):  # Windows
+        return connection.poll
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return partial(poll.poll, 0)

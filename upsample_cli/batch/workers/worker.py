@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import threading
 import time
@@ -73,7 +74,8 @@ def work(connection: Connection[Any, Any]) -> None:
                     result = assignment.carrier.carry_out(
                         job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
                     )
-                    connection.send(("ended", (result.outcome, held_bytes())))
+                    # `connection.send` makes a pickler for each message, which takes longer than the message.
+                    connection.send_bytes(pickle.dumps(("ended", (result.outcome, held_bytes()))))
         except Interrupted:
             raise
         except Exception as error:

@@ -41,6 +41,7 @@ _SPACES: dict[Colour, tuple[str, str, str]] = {
 """Pillow's mode, the colour space of the rows, and the colour space that is stored."""
 
 _STRIP_BYTES = 1 << 20
+_MOST_HEAD_BYTES = 1 << 12
 _UNIT_AT = 13  # offset of the resolution's unit in the JFIF segment
 
 
@@ -183,25 +184,45 @@ def segments_before_tables(layout: Layout, settings: dict[str, Any]) -> bytes:
 
 def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality: int, subsampling: str) -> bytes:
     """Encode a strip of rows as a separate JPEG; a `strips.Work`."""
-    from imagecodecs import jpeg8_encode
+    import imagecodecs
 
     _, given, stored = _SPACES[colour]
     rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     rows = np.ascontiguousarray(~rows if colour == "cmyk" else rows)  # Adobe stores ink inverted
     chroma = subsampling.replace(":", "")
     with encoder_errors("JPEG"):
-        return bytes(jpeg8_encode(rows, quality, colorspace=given, outcolorspace=stored, subsampling=chroma))
+        return bytes(
+            imagecodecs.jpeg8_encode(rows, quality, colorspace=given, outcolorspace=stored, subsampling=chroma)
+        )
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def all_segments(data: bytes) -> list[tuple[int, int, int]]:
+    """`segments` as a list. Those before the coded pixels are found once for all files that begin alike."""
+    scan_at = data.find(_SCAN)  # in most files this is the scan; in others, the segments before it are incomplete
+    head_end = scan_at + 2 + int.from_bytes(data[scan_at + 2 : scan_at + 4], "big")
+    head = _known_segments(data[:head_end]) if head_end <= _MOST_HEAD_BYTES else ()
+    if not head or head[-1] != (_START_OF_SCAN, scan_at, head_end):
+        return [*segments(data)]
+    return [*head, *segments(data, head_end)]
+
+
+@lru_cache(maxsize=64)
+def _known_segments(head: bytes) -> tuple[tuple[int, int, int], ...]:
+    return tuple(segments(head))
+
+
+def segments(data: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
     r"""The markers of a JPEG that have a length, with the start and end of their segments; last, the end of the image.
 
     The coded pixels are between the segments.
 
+    Args:
+        data: the file.
+        at: where to start: behind the marker that starts the image, or behind a segment.
+
     >>> list(segments(b"\xff\xd8\xff\xfe\0\5sea\xff\xda\0\2\7\xff\0\xff\xd0\7\xff\xd9"))
     [(254, 2, 9), (218, 9, 13), (217, 19, 21)]
     """
-    at = 2
     while (found := _MARKER.search(data, at)) is not None:
         start = found.start()
         marker = data[start + 1]

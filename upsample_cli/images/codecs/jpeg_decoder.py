@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.jpeg import segments
+from upsample_cli.images.codecs.jpeg import all_segments
 from upsample_cli.images.codecs.jpeg_markers import APPLICATION, COMMENT_MARKER, FRAMES, START_OF_SCAN
 from upsample_cli.images.metadata.jpeg_blocks import segment_name, unknown_loss
 from upsample_cli.images.model import Colour, Layout, Rows
@@ -70,9 +70,10 @@ def decoded_jpeg(
     """
     file.seek(0)
     data = file.read()
-    found = [*segments(data)]
-    check(sum(marker == START_OF_SCAN for marker, _, _ in found))
-    losses = [*_late_losses(data, found)]
+    found = all_segments(data)
+    scans = [index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN]
+    check(len(scans))
+    losses = [*_late_losses(data, found[scans[0] :])] if scans else []
     if found and found[-1][0] == _END:
         rest = data[found[-1][2] :]
         if rest.strip(_PADDING) and not has_others:
@@ -91,11 +92,11 @@ def decoded_jpeg(
 
 
 def _pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> Rows:
-    from imagecodecs import jpeg8_decode
+    import imagecodecs
 
     channels = () if layout.colour == "grey" else (layout.channels,)
     pixels = np.empty((*size, *channels), np.uint8 if bits <= 8 else np.uint16)
-    jpeg8_decode(data, outcolorspace=_SPACES[layout.colour], out=pixels)
+    imagecodecs.jpeg8_decode(data, outcolorspace=_SPACES[layout.colour], out=pixels)
     return pixels.reshape(*size, layout.channels)
 
 
@@ -108,12 +109,11 @@ def _full_range(pixels: Rows, bits: int) -> Rows:
     return ~pixels if pixels.shape[2] == 4 else pixels
 
 
-def _late_losses(data: bytes, found: list[tuple[int, int, int]]) -> Iterator[Loss]:
-    """The losses of segments between scans, which the header does not include."""
-    scans = next((index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN), len(found))
+def _late_losses(data: bytes, late: list[tuple[int, int, int]]) -> Iterator[Loss]:
+    """The losses of segments from the first scan on, which the header does not include."""
     names = [
         segment_name(marker, data[start + 4 : min(end, start + 44)])
-        for marker, start, end in found[scans:]
+        for marker, start, end in late
         if marker in APPLICATION or marker == COMMENT_MARKER
     ]
     if names:

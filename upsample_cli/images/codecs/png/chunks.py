@@ -48,6 +48,36 @@ def read_chunks(file: BinaryIO, at: int = len(SIGNATURE)) -> Iterator[tuple[byte
         at += 12 + size
 
 
+def head_of(png: bytes) -> bytes | None:
+    """The chunks before the pixels, as a PNG without pixels. Everything but the pixels follows from it.
+
+    Args:
+        png: a whole file.
+
+    Returns:
+        None if it is an animation, if it has long or damaged chunks before the pixels, or anything but IEND after them.
+
+    >>> head, end = SIGNATURE + png_chunk(b"IHDR", bytes(13)), png_chunk(b"IEND", b"")
+    >>> head_of(head + png_chunk(b"IDAT", b"a") + end) == head + png_chunk(b"IDAT", b"") + end
+    True
+    >>> head_of(head + png_chunk(b"IDAT", b"a") + png_chunk(b"tEXt", b"a") + end) is None
+    True
+    """
+    at = len(SIGNATURE)
+    while at < _MOST_HEAD_BYTES and (kind := png[at + 4 : at + 8]) not in {b"IDAT", b"acTL", b""}:
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    if at >= _MOST_HEAD_BYTES or kind != b"IDAT":
+        return None
+    head = png[:at]
+    while png[at + 4 : at + 8] == b"IDAT":
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    return head + _NO_PIXELS + _END if png[at:] == _END else None
+
+
+_MOST_HEAD_BYTES = 1 << 12
+_NO_PIXELS, _END = png_chunk(b"IDAT", b""), png_chunk(b"IEND", b"")
+
+
 def read_data(file: BinaryIO, kind: bytes, size: int) -> bytes:
     """The data of the chunk that the file stands at.
 
