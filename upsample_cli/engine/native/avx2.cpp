@@ -62,6 +62,8 @@ inline Ints narrowed(Longs front, Longs back)
     return (Ints)_mm256_permute4x64_epi64(_mm256_castps_si256(lower), in_order);
 }
 
+inline bool is_set(Bytes bytes) { return !_mm256_testz_si256((__m256i)bytes, (__m256i)bytes); }
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

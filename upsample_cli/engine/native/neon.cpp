@@ -36,11 +36,19 @@ inline Ints upper_half(Ints left, Ints right)
     return (Ints)vuzp2q_u32(vreinterpretq_u32_u64(front), vreinterpretq_u32_u64(back));
 }
 
-inline Shorts narrowed(Ints front, Ints back) { return (Shorts)vuzp1q_u16((uint16x8_t)front, (uint16x8_t)back); }
+inline Shorts narrowed(Ints front, Ints back)
+{
+    return (Shorts)vqmovun_high_s32(vqmovun_s32((int32x4_t)front), (int32x4_t)back);
+}
 
-inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint8x16_t)front, (uint8x16_t)back); }
+inline Bytes narrowed(Shorts front, Shorts back)
+{
+    return (Bytes)vqmovun_high_s16(vqmovun_s16((int16x8_t)front), (int16x8_t)back);
+}
 
 inline Ints narrowed(Longs front, Longs back) { return (Ints)vuzp1q_s32((int32x4_t)front, (int32x4_t)back); }
+
+inline bool is_set(Bytes bytes) { return vmaxvq_u32((uint32x4_t)bytes); }
 
 // The two products of a lane are added at the end.
 struct PairSums {

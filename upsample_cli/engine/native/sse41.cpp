@@ -46,6 +46,8 @@ inline Ints narrowed(Longs front, Longs back)
     return (Ints)_mm_shuffle_ps((__m128)front, (__m128)back, 0x88);
 }
 
+inline bool is_set(Bytes bytes) { return !_mm_testz_si128((__m128i)bytes, (__m128i)bytes); }
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

@@ -59,7 +59,7 @@ public:
     {
         for (int tap = 0; tap < Taps; tap++) {
             starts[tap] = given[tap];
-            spread[tap] = Full<Sum>{} + weights[tap];
+            spread[tap] = weights[tap] - Full<Sum>{};
         }
     }
 
@@ -87,7 +87,7 @@ public:
         Full<Sum> made[vectors];
         std::fill(made, made + vectors, start);
         for (Count tap = 0; tap < taps; tap++) {
-            const Full<Sum> weight = Full<Sum>{} + weights[tap];
+            const Full<Sum> weight = weights[tap] - Full<Sum>{};  // subtracting a zero changes no number, adding one does
             for (int vector = 0; vector < vectors; vector++)
                 made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
         }

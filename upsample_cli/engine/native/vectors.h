@@ -4,7 +4,9 @@
 // - shuffled: within each 16 bytes, the bytes at the positions in `mask`, or 0 where that is 0x80,
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
 // - upper_half: the upper half of the products of unsigned 16-bit or 32-bit numbers,
-// - narrowed: two vectors converted to one with numbers half as wide; every number fits, or of 64 bits the lower halves,
+// - narrowed: two vectors of signed numbers converted to one with unsigned numbers half as wide, clipped; of 64 bits, the
+//   lower halves,
+// - is_set: whether any bit is set,
 // - PairSums: sums of the products of two vectors of 32-bit lanes, each with two 16-bit numbers.
 
 namespace {
