@@ -89,9 +89,9 @@ class _Part(NamedTuple):
 class CompiledResize:
     """Makes all rows of an image at another size: the exact value, rounded half up.
 
-    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. `resize_rounding.py` proves how far they
-    can be off. Pixels for which this does not decide how they are rounded are computed again in whole numbers of 64 or
-    128 bits, which hold all sums.
+    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. `resize_rounding.py` proves how far
+    they can be off. Pixels for which this does not decide how they are rounded are computed again in whole numbers of
+    64 or 128 bits, which hold all sums.
 
     Args:
         rows, columns: the weights along both axes. They include the enlargement if the inputs are not enlarged.

@@ -12,7 +12,7 @@ _FIXED_BITS = {True: 22, False: 30}
 """The bits before the sign of a number plus its fraction. Those of float32 are part of the bits of a float."""
 
 _LEAST_FRACTION_BITS = 7
-"""So numbers with their signs fit in 16 bits without their fractions, and an error of a sixteenth level is eight units."""
+"""So numbers of float32 fit in 16 bits without their fractions, and an error of a sixteenth level is eight units."""
 
 
 class Rounding(NamedTuple):
@@ -53,19 +53,19 @@ def rounding_of(
 ) -> Rounding:
     """How quotients of sums by `divisor` are rounded to pixels.
 
-    Let u be the largest relative error of a rounding: 2**-24 or 2**-53. Let A be the largest sum of absolute products of
-    pixels and weights, in levels. Weights, products and their additions are rounded along each axis. Each product takes
-    part in at most taps + 4 roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A, which is less than
-    (taps + 5) * A * u if taps < 1000. Rounding to units adds half a unit.
+    Let u be the largest relative error of a rounding: 2**-24 or 2**-53. Let A be the largest sum of absolute products
+    of pixels and weights, in levels. Weights, products and their additions are rounded along each axis. Each product
+    takes part in at most taps + 4 roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A, which is less
+    than (taps + 5) * A * u if taps < 1000. Rounding to units adds half a unit.
 
     All sums are multiples of a step, `common / divisor`. If the divisor is a power of two, and the bits of a float hold
     all sums as multiples of a quarter step and of half a unit, then they are exact. Half a unit less and a quarter of a
-    step more than such a sum is rounded down to a unit, so no number has to be decided: `near` is 0.
+    step more than such a sum is rounded to the unit at or below it, so nothing has to be decided: `near` is 0.
 
     With alpha, colour is a quotient c / a, and a pixel at the most: more is clipped. If c is off by e and a by f, and a
-    is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, which is less than a quarter of a unit
-    from `least_alpha` on. The division adds less than 2**-27. If c is exact, a quarter of a step is added to it: this
-    changes no result, because a quotient is at least half a step divided by a from every half that it does not reach.
+    is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, from `least_alpha` on less than a
+    quarter of a unit. The division adds less than 2**-27. If c is exact, a quarter of a step is added to it. This
+    changes no result, because a quotient that does not reach a half is at least half a step divided by a below it.
 
     Args:
         reach: the largest sum of the absolute weights of an output, for inputs of one level.

@@ -5,16 +5,16 @@
 // around, so that the eight are side by side and share the weights of a column, and their sums are turned back. Rows of
 // such sums are kept while rows of outputs need them, which are summed down the columns.
 //
-// Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_compiled.py proves how far a
-// quotient can be off. If this does not decide how it is rounded, `Exact` computes it again in whole numbers.
+// Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_rounding.py proves how far they can
+// be off. If this does not decide how a pixel is rounded, `Exact` computes it again in whole numbers.
 
 namespace {
 namespace resample {
 
 constexpr int lines = 8;
-constexpr int numbers_together = 2 * block;    // numbers of a row that are rounded together
-constexpr Count strip_bytes = 4608;            // of a row of sums at a time, so that the rows stay in the L2 cache (measured)
-constexpr Count piece_numbers = 64;            // that are turned back at a time, while they are in the L1 cache
+constexpr int numbers_together = 2 * block;  // that are rounded together
+constexpr Count strip_bytes = 4608;  // of a row of sums; the rows of a strip stay in the cache (measured)
+constexpr Count piece_numbers = 64;  // of a row that are turned back together, while they are in the L1 cache
 
 template <class Pixel, int Alpha>
 using Sum = std::conditional_t<sizeof(Pixel) == 1 && Alpha == 0, float, double>;

@@ -88,8 +88,10 @@ public:
         std::fill(made, made + vectors, start);
         for (Count tap = 0; tap < taps; tap++) {
             const Full<Sum> weight = weights[tap] - Full<Sum>{};  // subtracting a zero changes no number, adding one does
+            const Sum *from = starts[tap] + at;
+            asm("" : "+r"(from));  // GCC would keep an offset for each vector, and every sum would be two steps
             for (int vector = 0; vector < vectors; vector++)
-                made[vector] += loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>) * weight;
+                made[vector] += loaded<Full<Sum>>(from + vector * lanes<Sum>) * weight;
         }
         std::copy(made, made + vectors, sums);
     }
