@@ -99,13 +99,29 @@ def test_any_border_gives_the_pixels_of_the_matrices(border, pixel_type):
 @needs_compiled
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 def test_close_cases_are_computed_in_whole_numbers(pixel_type):
-    """The control of the bound: if no case counts as close, halves are rounded to even numbers."""
+    """Sums that are a little too small are corrected where they count as close. The control: none counts as close."""
     pixels = ramp((6, 16, 1), pixel_type)
     exact = expected(pixels, (9, 24), "nearest")
     assert_same_pixels(made_at(pixels, (9, 24), "nearest"), exact)
-    wrong = made_at(pixels, (9, 24), "nearest", error=-1.0)
+    assert_same_pixels(made_at(pixels, (9, 24), "nearest", bias=-(2.0**-9), near=64), exact)
+    wrong = made_at(pixels, (9, 24), "nearest", bias=-(2.0**-9), near=0)
     assert (wrong != exact).any()
     assert abs(wrong.astype(int) - exact).max() == 1
+
+
+@needs_compiled
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+def test_little_alpha_is_decided_in_whole_numbers(channels, pixel_type):
+    """The control: colour is zero where it is not divided by alpha."""
+    pixels = hostile_pixels((7, 8, channels), pixel_type)
+    pixels[..., -1] = 3
+    pixels[:, 0, -1] = 200  # not constant in any band
+    exact = expected(pixels, (10, 12), has_alpha=True)
+    assert_same_pixels(made_at(pixels, (10, 12), has_alpha=True, least_alpha=50.0), exact)
+    wrong = made_at(pixels, (10, 12), has_alpha=True, least_alpha=50.0, clear_alpha=50.0)
+    assert (wrong[:, -1, :-1] == 0).all()
+    assert exact[:, -1, :-1].any()
 
 
 def image_rows(pixels):
@@ -179,6 +195,11 @@ REFUSED = {
     "too few weights": lambda given: {**given, "column_weights": given["column_weights"][:-1]},
     "sizes beyond 64 bits": lambda given: {**given, "height": 2**62, "width": 2**62},
     "a divisor of zero": lambda given: {**given, "divisor": 0.0},
+    "rows out of order": lambda given: {**given, "row_firsts": given["row_firsts"][[1, 0, 2, 3, 4, 5, 6]]},
+    "columns out of order": lambda given: {**given, "column_firsts": given["column_firsts"][::-1].copy()},
+    "too many bits of a fraction": lambda given: {**given, "rounding": (23, *given["rounding"][1:])},
+    "fewer than no units": lambda given: {**given, "rounding": (10, -1, *given["rounding"][2:])},
+    "more units than a level": lambda given: {**given, "rounding": (10, 1, 1025, *given["rounding"][3:])},
     "pixels from the bottom up": lambda given: {**given, "out": given["out"][::-1]},
     "pixels apart": lambda given: {**given, "out": given["out"].repeat(2, axis=1)[:, ::2]},
     "an input in the output": lambda given: {**given, "rows": given["out"]},
@@ -194,7 +215,7 @@ def test_invalid_arguments_are_refused_before_memory_is_accessed(fault):
         "rows": np.full((7, 9, 3), 5, np.uint8), "height": 7, "width": 9, "out": np.full((7, 9, 3), 77, np.uint8),
         "row_taps": 1, "column_taps": 1, "row_firsts": np.arange(7, dtype=np.int32), "row_weights": np.ones((7, 1)),
         "column_firsts": np.arange(9, dtype=np.int32), "column_weights": np.ones((9, 1)), "divisor": 1.0,
-        "error": 1e-3, "colour_error": 1e-3, "has_alpha": False, "is_summed": False,
+        "rounding": (10, 1, 1, 0.0, 0.0, 0.5, -0.5, True), "has_alpha": False, "is_summed": False,
     }  # fmt: skip
     resample = compiled.native.resample
     if fault is None:  # the control

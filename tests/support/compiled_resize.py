@@ -18,12 +18,12 @@ def made_at(
     has_alpha=False,
     instructions=None,
     by_products=False,
-    error=None,
+    **rounding,
 ):
     """(height, width, channels) at another size, by this code only; `by_products`, by the matrices instead.
 
     Args:
-        error: takes the place of the proven bound of errors.
+        rounding: takes the place of some of the fields of `resize_rounding.Rounding`.
     """
     factor = max(-(-made // given) for made, given in zip(size, pixels.shape[:2], strict=True))
     chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
@@ -38,7 +38,6 @@ def made_at(
     made = resize._compiled(
         pixels.shape, size, chosen, border, arithmetic, filter_for(kernel), instructions=instructions
     )
-    if error is not None:
-        columns, weights, divisor, _, *others = made._settings
-        made._settings = (columns, weights, divisor, error, *others)
+    columns, weights, divisor, proven, *others = made._settings
+    made._settings = (columns, weights, divisor, proven._replace(**rounding), *others)
     return np.concatenate(list(resize._compiled_bands(made, rows, pixels.shape, size, settings, arithmetic)))

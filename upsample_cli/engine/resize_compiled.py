@@ -19,6 +19,7 @@ from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.exact import FLOAT32, FLOAT64, Arithmetic
 from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis
+from upsample_cli.engine.resize_rounding import rounding_of
 from upsample_cli.engine.routes import compiled
 
 Array = NDArray[Any]
@@ -26,10 +27,6 @@ Array = NDArray[Any]
 _LINES = 8
 """Rows of outputs that are computed together; see native/resample.h."""
 
-_ROUNDING = {True: 2.0**-24, False: 2.0**-53}
-"""The largest relative error of a rounding: in float32 if true, otherwise in float64. Source: IEEE 754."""
-
-_MOST_TAPS = 1000
 _MOST_INPUT_BYTES = 2**24
 """The most bytes of input rows that a group of output rows may need. Stronger reductions read rows one after another
 with the matrices of `resize.py`."""
@@ -54,6 +51,12 @@ class Taps(NamedTuple):
     def reach(self) -> int:
         """The largest sum of absolute weights of an output."""
         return int(abs(self.weights).sum(axis=1).max())
+
+    @property
+    def common(self) -> int:
+        """The largest power of two that divides all weights."""
+        together = int(np.bitwise_or.reduce(self.weights.astype(np.int64), axis=None))
+        return together & -together
 
 
 def taps_of(axis: Axis, length: int) -> Taps:
@@ -86,17 +89,9 @@ class _Part(NamedTuple):
 class CompiledResize:
     """Makes all rows of an image at another size: the exact value, rounded half up.
 
-    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. Let u be the largest relative error of
-    a rounding: 2**-24 or 2**-53. Let A be the largest sum of absolute products of pixels and weights, in levels.
-    Weights, products and their additions are rounded along each axis. With `taps` products for both axes together, each
-    takes part in at most taps + 4 roundings, and a sum is off by less than ((1 + u)**(taps + 4) - 1) * A, which is less
-    than (taps + 5) * A * u if taps < 1000.
-
-    With alpha, colour is a quotient c / a, and a pixel at the most: more is clipped. If c is off by e and a by f, and a
-    is at least 8 f, the quotient is off by less than (e + largest * f) / a * 8/7, and four roundings.
-
-    A quotient that is farther than this from every half is rounded correctly. All others are computed again in whole
-    numbers of 64 and 128 bits, which hold all sums.
+    Sums are float32 for 8-bit pixels without alpha, and float64 for all others. `resize_rounding.py` proves how far
+    they can be off. Pixels for which this does not decide how they are rounded are computed again in whole numbers of
+    64 or 128 bits, which hold all sums.
 
     Args:
         rows, columns: the weights along both axes. They include the enlargement if the inputs are not enlarged.
@@ -122,26 +117,27 @@ class CompiledResize:
         self._dtype, self._made_dtype = arithmetic.out_dtype, arithmetic.pixel_dtype
         self._row_bytes = len(columns.firsts) * channels * self._made_dtype.itemsize
         is_summed = arithmetic.sums_dtype is not None
-        is_short = self._made_dtype == np.uint8 and not arithmetic.has_alpha
-        if is_summed and self._dtype != (FLOAT32 if is_short else FLOAT64):
+        is_float32 = self._made_dtype == np.uint8 and not arithmetic.has_alpha
+        if is_summed and self._dtype != (FLOAT32 if is_float32 else FLOAT64):
             raise ValueError("its sums are too large")
         if self._most_inputs() * columns.length * channels * self._dtype.itemsize > _MOST_INPUT_BYTES:
             raise ValueError("it is reduced too much")
         divisor, largest = arithmetic.divisor * WEIGHT_SUM**2, arithmetic.largest_pixel
-        taps = rows.weights.shape[1] + columns.weights.shape[1]
         input_reach = int(arithmetic.gain * arithmetic.divisor) if is_summed else 1
         reach = rows.reach * columns.reach * input_reach
-        error = (taps + 5) * _ROUNDING[is_short] * largest * reach / divisor
         dividend = (2 * largest + 1) * largest * reach if arithmetic.has_alpha else largest * reach + divisor // 2
         self.has_small_sums = dividend <= 2**53
         """Whether float64 holds all sums, so that products of matrices are exact too."""
-        is_whole = rows.reach < 2**53 and columns.reach < 2**53 and divisor < 2**100 and dividend < 2**124
-        if not is_whole or error > 1 / 16 or taps > _MOST_TAPS:
+        if max(rows.reach, columns.reach) >= 2**53:
             raise ValueError("its weights are too large")
         self._column_taps = columns.weights.shape[1]
+        rounding = rounding_of(
+            reach, rows.common * columns.common, divisor, rows.weights.shape[1] + self._column_taps, largest, dividend,
+            is_float32=is_float32, has_alpha=arithmetic.has_alpha,
+        )  # fmt: skip
         self._make = partial(compiled.native.resample, instructions)
         self._settings = (
-            columns.firsts, columns.weights, divisor, error, 3 * largest * error, arithmetic.has_alpha, is_summed,
+            columns.firsts, columns.weights, divisor, rounding, arithmetic.has_alpha, is_summed,
         )  # fmt: skip
         self._without_alpha: CompiledResize | None = None
         if arithmetic.has_alpha and not is_summed and _is_flat(rows) and _is_flat(columns):

@@ -50,10 +50,12 @@ class EmulatedModule:
 
     def resample(self, _instructions, rows, *settings):
         source_rows, source_width, out, row_taps, column_taps, row_firsts, row_weights, *others = settings
-        column_firsts, column_weights, divisor, *errors, has_alpha, is_summed = others
+        column_firsts, column_weights, divisor, rounding, has_alpha, is_summed = others
+        bits, near, colour_near, *levels, is_short = rounding
         height, width, channels = out.shape
         sizes = (height, width, _row_bytes(out) + GAP, channels, source_rows, source_width, row_taps, column_taps)
-        head = struct.pack("=9q3d2q", out.itemsize, *sizes, float(divisor), *errors, has_alpha, is_summed)
+        whole = bits, near, colour_near, is_short, has_alpha, is_summed
+        head = struct.pack("=9q5d6q", out.itemsize, *sizes, float(divisor), *levels, *whole)
         self._run("resample", out, head, (rows, row_firsts, row_weights, column_firsts, column_weights))
 
     def net_detail(self, luma, layers, weight, offset, out, _instructions):

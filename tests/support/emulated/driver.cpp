@@ -82,10 +82,11 @@ void resample(const Kernels &kernels)
     for (Count *setting : {&work.rows, &work.width, &work.out_row_bytes, &work.channels, &work.source_rows,
                            &work.source_width, &work.row_taps, &work.column_taps})
         *setting = number<int64_t>();
-    for (double *setting : {&work.divisor, &work.error, &work.colour_error})
+    for (double *setting :
+         {&work.divisor, &work.bias, &work.colour_bias, &work.least_alpha, &work.clear_alpha})
         *setting = number<double>();
-    work.has_alpha = number<int64_t>();
-    work.is_summed = number<int64_t>();
+    for (int *setting : {&work.fraction_bits, &work.near, &work.colour_near, &work.is_short, &work.has_alpha, &work.is_summed})
+        *setting = number<int64_t>();
     std::vector<char> out = bytes();
     const auto source = bytes(), row_firsts = bytes(), row_weights = bytes(), column_firsts = bytes(),
                column_weights = bytes();

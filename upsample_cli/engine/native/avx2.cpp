@@ -71,6 +71,8 @@ inline Bytes clipped(const Ints (&numbers)[4])
     return shuffled((Bytes)_mm256_packus_epi16(front, back), order);
 }
 
+inline bool is_set(Bytes bytes) { return !_mm256_testz_si256((__m256i)bytes, (__m256i)bytes); }
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

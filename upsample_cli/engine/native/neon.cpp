@@ -36,9 +36,15 @@ inline Ints upper_half(Ints left, Ints right)
     return (Ints)vuzp2q_u32(vreinterpretq_u32_u64(front), vreinterpretq_u32_u64(back));
 }
 
-inline Shorts narrowed(Ints front, Ints back) { return (Shorts)vuzp1q_u16((uint16x8_t)front, (uint16x8_t)back); }
+inline Shorts narrowed(Ints front, Ints back)
+{
+    return (Shorts)vqmovun_high_s32(vqmovun_s32((int32x4_t)front), (int32x4_t)back);
+}
 
-inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint8x16_t)front, (uint8x16_t)back); }
+inline Bytes narrowed(Shorts front, Shorts back)
+{
+    return (Bytes)vqmovun_high_s16(vqmovun_s16((int16x8_t)front), (int16x8_t)back);
+}
 
 inline Ints narrowed(Longs front, Longs back) { return (Ints)vuzp1q_s32((int32x4_t)front, (int32x4_t)back); }
 
@@ -50,6 +56,8 @@ inline Bytes clipped(const Ints (&numbers)[4])
     const Bytes order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
     return shuffled((Bytes)vqmovun_high_s16(vqmovun_s16(pair(0)), pair(2)), order);
 }
+
+inline bool is_set(Bytes bytes) { return vmaxvq_u32((uint32x4_t)bytes); }
 
 // The two products of a lane are added at the end.
 struct PairSums {

@@ -52,8 +52,25 @@ template <class Made, class Given> inline Made joined(Given front, Given back)
     return made;
 }
 
-inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, back); }
-inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
+template <class Signed> inline Signed clipped(Signed numbers, Signed most)
+{
+    numbers = numbers > Signed{} ? numbers : Signed{};
+    return numbers < most ? numbers : most;
+}
+
+inline Shorts narrowed(Ints front, Ints back)
+{
+    const Ints most = Ints{} + 0xFFFF;
+    return joined<Shorts>(clipped(front, most), clipped(back, most));
+}
+
+inline Bytes narrowed(Shorts front, Shorts back)
+{
+    using Signed = Full<int16_t>;
+    const Signed most = Signed{} + int16_t(0xFF);
+    return joined<Bytes>(clipped((Signed)front, most), clipped((Signed)back, most));
+}
+
 inline Ints narrowed(Longs front, Longs back) { return joined<Ints>(front, back); }
 
 inline Bytes clipped(const Ints (&numbers)[4])
@@ -64,6 +81,12 @@ inline Bytes clipped(const Ints (&numbers)[4])
         made |= (raised < 255 ? raised : Ints{} + 255) << 8 * at;
     }
     return (Bytes)made;
+}
+
+inline bool is_set(Bytes bytes)
+{
+    const Longs longs = (Longs)bytes;
+    return longs[0] | longs[1];
 }
 
 struct PairSums {

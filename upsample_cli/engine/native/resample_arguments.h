@@ -1,9 +1,9 @@
 // Checks the arguments of `resample`. Included by module.cpp.
 
-// Whether every input of every output is inside the image.
+// Whether the first inputs of all outputs are in order, and all inputs inside the image.
 bool are_inside(const int32_t *firsts, Count count, Count taps, Count length)
 {
-    return std::all_of(firsts, firsts + count, [&](Count first) { return 0 <= first && first <= length - taps; });
+    return std::is_sorted(firsts, firsts + count) && 0 <= firsts[0] && firsts[count - 1] <= length - taps;
 }
 
 PyObject *resample(PyObject *, PyObject *arguments)
@@ -12,10 +12,11 @@ PyObject *resample(PyObject *, PyObject *arguments)
     PyObject *target;
     const char *instructions;
     Resampling work;
-    if (!PyArg_ParseTuple(arguments, "sy*nnOnny*y*y*y*dddpp:resample", &instructions, &source.view, &work.source_rows,
+    if (!PyArg_ParseTuple(arguments, "sy*nnOnny*y*y*y*d(iiiddddp)pp:resample", &instructions, &source.view, &work.source_rows,
                           &work.source_width, &target, &work.row_taps, &work.column_taps, &row_firsts.view,
-                          &row_weights.view, &column_firsts.view, &column_weights.view, &work.divisor, &work.error,
-                          &work.colour_error, &work.has_alpha, &work.is_summed)
+                          &row_weights.view, &column_firsts.view, &column_weights.view, &work.divisor,
+                          &work.fraction_bits, &work.near, &work.colour_near, &work.bias, &work.colour_bias,
+                          &work.least_alpha, &work.clear_alpha, &work.is_short, &work.has_alpha, &work.is_summed)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
@@ -35,7 +36,9 @@ PyObject *resample(PyObject *, PyObject *arguments)
                                             work.row_taps, work.column_taps});
     if (least < 1 || most > most_side || work.channels > most_setting
         || (work.has_alpha && work.channels != 2 && work.channels != 4)
-        || !(1 <= work.divisor && work.divisor <= 0x1p100))
+        || !(1 <= work.divisor && work.divisor <= 0x1p100) || work.fraction_bits < 1
+        || work.fraction_bits > 22 || std::min(work.near, work.colour_near) < 0
+        || std::max(work.near, work.colour_near) > 1 << work.fraction_bits)
         return wrong("settings that fit nothing");
     if (!rows_are_apart(made))
         return wrong("the rows of the output do not follow one another");

@@ -54,6 +54,8 @@ inline Bytes clipped(const Ints (&numbers)[4])
     return shuffled((Bytes)_mm_packus_epi16(front, back), order);
 }
 
+inline bool is_set(Bytes bytes) { return !_mm_testz_si128((__m128i)bytes, (__m128i)bytes); }
+
 struct PairSums {
     Ints sums;
     void add(Ints left, Ints right)

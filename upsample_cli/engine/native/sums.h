@@ -61,7 +61,7 @@ public:
     {
         for (int tap = 0; tap < Taps; tap++) {
             starts[tap] = given[tap];
-            spread[tap] = Full<Sum>{} + weights[tap];
+            spread[tap] = weights[tap] - Full<Sum>{};
         }
     }
 
@@ -90,9 +90,11 @@ public:
         Products<Sum> made[vectors];
         std::fill(made, made + vectors, Products<Sum>(start));
         for (Count tap = 0; tap < taps; tap++) {
-            const Full<Sum> weight = Full<Sum>{} + weights[tap];
+            const Full<Sum> weight = weights[tap] - Full<Sum>{};  // subtracting a zero changes no number, adding one does
+            const Sum *from = starts[tap] + at;
+            asm("" : "+r"(from));  // GCC would keep an offset for each vector, and every sum would be two steps
             for (int vector = 0; vector < vectors; vector++)
-                made[vector].add(loaded<Full<Sum>>(starts[tap] + at + vector * lanes<Sum>), weight);
+                made[vector].add(loaded<Full<Sum>>(from + vector * lanes<Sum>), weight);
         }
         for (int vector = 0; vector < vectors; vector++)
             sums[vector] = made[vector].total();

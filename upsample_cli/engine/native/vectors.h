@@ -5,7 +5,9 @@
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
 // - upper_half: the upper half of the products of unsigned 16-bit or 32-bit numbers,
 // - clipped: four vectors of 32-bit numbers, clipped to bytes; those of a lane are side by side,
-// - narrowed: two vectors converted to one with numbers half as wide; every number fits, or of 64 bits the lower halves,
+// - narrowed: two vectors of signed numbers converted to one with unsigned numbers half as wide, clipped; of 64 bits, the
+//   lower halves,
+// - is_set: whether any bit is set,
 // - PairSums: sums of the products of two vectors of 32-bit lanes, each with two 16-bit numbers.
 
 namespace {
