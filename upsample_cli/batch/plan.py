@@ -19,7 +19,8 @@ from upsample_cli.batch.paths import RealPaths, name_at
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.options import Options
-from upsample_cli.enlarge.planning import check_output, check_run_space, output_name, plan_job
+from upsample_cli.enlarge.output_name import output_name
+from upsample_cli.enlarge.planning import check_output, check_run_space, plan_job
 from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, UsageError, joined
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.space import free_bytes
@@ -130,8 +131,7 @@ class _Run:
         if target is None:
             folder = self.outputs.folder_of(found, self.label)
             is_there = os.path.realpath(folder) == os.path.realpath(parent)
-            beginning = os.path.join(folder, "")  # noqa: PTH118
-            target = _Target(folder, beginning, self.outputs.place_of(found, self.label), is_there)
+            target = _Target(folder, self.outputs.place_of(found, self.label), is_there)
             self.targets[parent, found.folder] = target
         return target
 
@@ -149,13 +149,11 @@ class _Target(NamedTuple):
 
     Args:
         folder: the folder of the outputs.
-        beginning: its path, up to and with the separator before a name.
         place: that folder as a `Place`; None if the user named the output itself.
         is_there: it is the folder of the inputs.
     """
 
     folder: Path
-    beginning: str
     place: Place | None
     is_there: bool
 
@@ -188,14 +186,14 @@ def _output_of(index: int, found: Found, run: _Run, format_name: str, height: in
     """The path of an output in this run, if the input has not changed since its row in the record was written."""
     name = output_name(found.path, FORMATS[format_name], run.options, index=index, height=height, width=width)
     file = run.outputs.file
-    return run.target_of(found).beginning + name if file is None else os.fspath(file)
+    return os.path.join(run.target_of(found).folder, name) if file is None else os.fspath(file)  # noqa: PTH118
 
 
 def _entry(index: int, found: Found, run: _Run) -> Entry:
     if found.failure is not None:
         return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
-    folder, _, place, _ = run.target_of(found)
+    folder, place, _ = run.target_of(found)
     output_of = functools.partial(_output_of, index, found, run)
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:

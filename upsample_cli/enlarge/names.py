@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 from upsample_cli.errors import ImageError, Setting, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
-"""The default; "{stem}_{width}x{height}{ext}" if a size is given instead of a factor."""
+SIZE_NAME = "{stem}_{width}x{height}{ext}"
+"""The default if a size is given instead of a factor."""
 _LONGEST_PART_BYTES = 255
 _NOT_IN_A_SPEC = re.compile(rf"[{{/\x00-\x1f\x7f{re.escape(os.sep)}]")
 """Nested fields, and characters such as the slash in `{index:/>3}`, which would pad the names of some images only."""
