@@ -14,8 +14,8 @@ from upsample_cli.engine.pytorch import torch_layer
 from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
 from upsample_cli.engine.routes.plain import PlainRoute, layer_settings, layer_weight
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
-from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.of_weights import kernel_of_weights
 
 UINT8, FLOAT64 = np.dtype(np.uint8), np.dtype(np.float64)
 

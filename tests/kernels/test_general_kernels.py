@@ -16,8 +16,8 @@ from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import BORDERS
-from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.of_weights import kernel_of_weights
 from upsample_cli.kernels.profiles import PROFILES
 
 GENERAL = [name for name in PROFILES if name not in {"bilinear", "nearest"}]

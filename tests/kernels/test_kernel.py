@@ -7,8 +7,8 @@ import pytest
 
 from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import Kernel, kernel_named
+from upsample_cli.kernels.of_weights import kernel_of_weights
 from upsample_cli.kernels.profiles import PROFILES, axis_kernel
 
 FACTORS = range(1, MAX_FACTOR + 1)
