@@ -76,10 +76,8 @@ inline Ints narrowed(Longs front, Longs back) { return joined<Ints>(front, back)
 inline Bytes clipped(const Ints (&numbers)[4])
 {
     Ints made = {};
-    for (int at = 0; at < 4; at++) {
-        const Ints raised = numbers[at] > 0 ? numbers[at] : Ints{};
-        made |= (raised < 255 ? raised : Ints{} + 255) << 8 * at;
-    }
+    for (int at = 0; at < 4; at++)
+        made |= clipped(numbers[at], Ints{} + 255) << 8 * at;
     return (Bytes)made;
 }
 

@@ -8,196 +8,18 @@
 // Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_rounding.py proves how far they can
 // be off. If this does not decide how a pixel is rounded, `Exact` computes it again in whole numbers.
 
+#include "resample_lines.h"
+#include "resample_rounding.h"
+
 namespace {
 namespace resample {
 
-constexpr int lines = 8;
 constexpr int numbers_together = 2 * block;  // that are rounded together
 constexpr Count strip_bytes = 4608;  // of a row of sums; the rows of a strip stay in the cache (measured)
 constexpr Count piece_numbers = 64;  // of a row that are turned back together, while they are in the L1 cache
 
 template <class Pixel, int Alpha>
 using Sum = std::conditional_t<sizeof(Pixel) == 1 && Alpha == 0, float, double>;
-
-// After adding it to a number, no bits are left for fractions.
-template <class Number> constexpr Number magic = sizeof(Number) == 4 ? Number(0x1.8p23) : Number(0x1.8p52);
-
-template <class Number> using Whole = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
-
-// One pixel in whole numbers.
-template <class Pixel, class Number> class Exact {
-public:
-    explicit Exact(const Resampling &work) : work(work) {}
-
-    Pixel operator()(Count row, Count column, Count channel) const
-    {
-        return work.is_short ? made<int64_t>(row, column, channel) : made<__int128>(row, column, channel);
-    }
-
-private:
-    template <class Wide> Pixel made(Count row, Count column, Count channel) const
-    {
-        const Wide most = std::numeric_limits<Pixel>::max(), divisor = static_cast<Wide>(work.divisor);
-        const Count alpha = work.channels - 1;
-        Wide by = divisor;
-        if (work.has_alpha && channel < alpha) {
-            by = sum<Wide>(row, column, alpha);
-            if (by <= 0)
-                return 0;
-        }
-        const Wide dividend = 2 * sum<Wide>(row, column, channel) + by;
-        return dividend <= 0 ? 0 : std::min(most, dividend / (2 * by));
-    }
-
-    // With alpha, of colour times alpha.
-    template <class Wide> Wide sum(Count row, Count column, Count channel) const
-    {
-        const Count row_numbers = work.source_width * work.channels;
-        Count pixel = work.row_firsts[row] * row_numbers + work.column_firsts[column] * work.channels;
-        const double *down = work.row_weights + row * work.row_taps;
-        const double *along = work.column_weights + column * work.column_taps;
-        Wide all = 0;
-        for (Count above = 0; above < work.row_taps; above++, pixel += row_numbers) {
-            Wide added = 0;
-            for (Count tap = 0; tap < work.column_taps; tap++)
-                added += static_cast<Wide>(static_cast<int64_t>(along[tap])) * number(pixel + tap * work.channels, channel);
-            all += added * static_cast<int64_t>(down[above]);
-        }
-        return all;
-    }
-
-    int64_t number(Count pixel, Count channel) const
-    {
-        if (work.is_summed)
-            return static_cast<int64_t>(static_cast<const Number *>(work.source)[pixel + channel]);
-        const Pixel *channels = static_cast<const Pixel *>(work.source) + pixel;
-        const Count alpha = work.channels - 1;
-        return static_cast<int64_t>(channels[channel]) * (work.has_alpha && channel < alpha ? channels[alpha] : 1);
-    }
-
-    const Resampling &work;
-};
-
-// Multiplies colour by alpha, unless it was multiplied before. Returns whether any alpha is not zero.
-template <int Alpha, class Number> bool multiply_by_alpha(Number *turned, Count count, bool is_multiplied)
-{
-    constexpr int parts = lines / lanes<Number>;
-    Full<Whole<Number>> is_visible = {};
-    for (Number *pixel = turned; pixel < turned + count * lines; pixel += Alpha * lines)
-        for (int part = 0; part < parts; part++) {
-            Number *numbers = pixel + part * lanes<Number>;
-            const auto alpha = loaded<Full<Number>>(numbers + (Alpha - 1) * lines);
-            is_visible |= alpha != Full<Number>{};
-            if (!is_multiplied)
-                for (int channel = 0; channel < Alpha - 1; channel++)
-                    store(loaded<Full<Number>>(numbers + channel * lines) * alpha, numbers + channel * lines);
-        }
-    return is_set((Bytes)is_visible);
-}
-
-// A vector of equal numbers.
-template <class Number> inline Full<Number> spread(Number number) { return number - Full<Number>{}; }
-
-// Alternates the numbers of two vectors within each 16 bytes, beginning with the number `start` of each.
-template <int start, class Number, int... at>
-inline Full<Number> zipped_pieces(Full<Number> one, Full<Number> other, std::integer_sequence<int, at...>)
-{
-    constexpr int side = 16 / sizeof(Number), all = lanes<Number>;
-#if defined(__clang__)
-    return __builtin_shufflevector(one, other, (at / side * side + start + at % side / 2 + at % 2 * all)...);
-#else
-    return __builtin_shuffle(one, other, Full<Whole<Number>>{(at / side * side + start + at % side / 2 + at % 2 * all)...});
-#endif
-}
-
-// Turns rows around: the numbers of each become a column. Rows are rounded up to `lanes`, columns to 16 bytes.
-template <class Number>
-void turn_around(const Number *from, Count from_step, Count rows, Count columns, Number *to, Count to_step)
-{
-    constexpr int side = 16 / sizeof(Number);
-    constexpr auto all = std::make_integer_sequence<int, lanes<Number>>();
-    const Count places[] = {0, side * from_step * static_cast<Count>(sizeof(Number))};
-    for (Count row = 0; row < rows; row += lanes<Number>)
-        for (Count column = 0; column < columns; column += side) {
-            Full<Number> made[side], before[side];
-            for (int at = 0; at < side; at++)
-                made[at] = (Full<Number>)gathered((const uint8_t *)(from + (row + at) * from_step + column), places);
-            for (int done = 1; done < side; done *= 2) {
-                std::copy_n(made, side, before);
-                for (int pair = 0; pair < side / 2; pair++) {
-                    made[2 * pair] = zipped_pieces<0, Number>(before[pair], before[pair + side / 2], all);
-                    made[2 * pair + 1] = zipped_pieces<side / 2, Number>(before[pair], before[pair + side / 2], all);
-                }
-            }
-            for (int at = 0; at < side; at++)
-                store(made[at], to + (column + at) * to_step + row);
-        }
-}
-
-// How many outputs are summed along the rows together, so that there are enough independent sums.
-template <class Number, int Channels>
-constexpr int columns_together = Channels ? std::max<int>(1, 8 * lanes<Number> / lines / std::max(1, Channels)) : 1;
-
-// The sums along the rows for some channels of some outputs. The next input is `step` numbers further.
-template <int Channels, int Columns, class Number>
-inline void add_columns(const Number *const *starts, Count step, const Number *weights, Count taps, Number *out)
-{
-    constexpr int vectors = Channels * lines / lanes<Number>;
-    Full<Number> made[Columns * vectors] = {};
-    for (Count tap = 0; tap < taps; tap++)
-        for (int column = 0; column < Columns; column++) {
-            const Full<Number> weight = spread(weights[column * taps + tap]);
-            const Number *from = starts[column] + tap * step;
-            for (int vector = 0; vector < vectors; vector++)
-                made[column * vectors + vector] += loaded<Full<Number>>(from + vector * lanes<Number>) * weight;
-        }
-    for (int vector = 0; vector < Columns * vectors; vector++)
-        store(made[vector], out + vector * lanes<Number>);
-}
-
-// Rounds numbers, in levels, to pixels; see resize_rounding.py.
-//
-// A number plus a half becomes a whole number of 32 bits, of which the lowest `bits` are its fraction.
-template <class Number> struct Rounding {
-    const int bits;
-    const Full<Number> unit;
-    const Ints less, more;
-
-    Rounding(int bits, int near)
-        : bits(bits), unit(spread(zero_of(bits) + Number(0.5))),
-          less((sizeof(Number) == 4 ? -(Ints)spread(zero_of(bits)) : Ints{}) - near), more(less + 2 * near)
-    {
-    }
-
-    // The least and the largest pixels that the numbers can be. If they differ, whole numbers must decide.
-    void operator()(const Full<Number> *numbers, Ints &low, Ints &high) const
-    {
-        Ints made;
-        if constexpr (sizeof(Number) == 4)
-            made = (Ints)(numbers[0] + unit);
-        else
-            made = narrowed((Longs)(numbers[0] + unit), (Longs)(numbers[1] + unit));
-        low = (made + less) >> bits;
-        high = (made + more) >> bits;
-    }
-
-private:
-    static Number zero_of(int bits) { return magic<Number> / (1 << bits); }
-};
-
-template <class Number> inline Full<Number> within(Full<Number> number, Number most)
-{
-    number = number > Full<Number>{} ? number : Full<Number>{};
-    return number < spread(most) ? number : spread(most);
-}
-
-// The inverses, off by less than 2**-44 of them: one step of Newton's method doubles the bits of float32.
-inline Full<double> inverse_of(Full<double> numbers)
-{
-    const auto near = 1 / __builtin_convertvector(numbers, Vector<float, lanes<double>>);
-    const auto inverse = __builtin_convertvector(near, Full<double>);
-    return inverse * (2 - numbers * inverse);
-}
 
 // Copies a block, or what is left of a row.
 template <int block, class Pixel> inline void copy_block(const Pixel *from, Pixel *to, Count left)
@@ -206,15 +28,6 @@ template <int block, class Pixel> inline void copy_block(const Pixel *from, Pixe
         std::memcpy(to, from, block * sizeof(Pixel));
     else
         std::memcpy(to, from, left * sizeof(Pixel));
-}
-
-// Calls `compute` for each place where two arrays differ.
-template <class Value, class Compute>
-__attribute__((noinline)) void decide(const Value *low, const Value *high, Count count, const Compute &compute)
-{
-    for (Count at = 0; at < count; at++)
-        if (low[at] != high[at])
-            compute(at);
 }
 
 // Makes the rows of an image or of a part of one. Alpha is the number of channels if the last one is alpha, otherwise 0.
