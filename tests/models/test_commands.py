@@ -1,5 +1,6 @@
 """`upsample --model` from files to files, its record, `tconv info`, and the published weights of DAT."""
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -85,6 +86,7 @@ def test_info_describes_a_network_of_whole_numbers(tmp_path, capsys, monkeypatch
         numbers = sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys() if "shift" not in key)  # noqa: SIM118
     status, out, _ = call(capsys, monkeypatch, "info", path, "--json")
     wanted = {"input": str(path), "factor": 3, "class": "exact", "tileable": True, "reach": 5, "parameters": numbers}
+    wanted["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (status, {name: json.loads(out)[name] for name in wanted}) == (0, wanted)
     assert "parameters    " + f"{numbers:,}" in call(capsys, monkeypatch, "info", path)[1]
     path.write_bytes(path.read_bytes()[:-1])  # damaged: not taken for a network of another kind

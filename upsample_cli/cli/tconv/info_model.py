@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upsample_cli.batch.record.identity import sha256_of
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.kernels.choice import network_of
@@ -42,18 +43,26 @@ def _network_facts(network: Network) -> dict[str, str]:
         "channels": "grey and RGB, with or without alpha",
         "parameters": f"{network.parameters:,}",
         "class": f"exact: tiles change no pixel; an output needs {network.halo} input pixels on each side",
+        "sha256": sha256_of(network.name) or "",
     }
 
 
 def _network_document(network: Network) -> dict[str, Any]:
+    """The JSON document of a network for `--kernel`, with the keys of `document`."""
     return {
         "input": network.name,
         "architecture": "network of whole numbers",
         "factor": network.factor,
+        "channels": None,
         "parameters": network.parameters,
         "class": "exact",
         "tileable": True,
         "reach": network.halo,
+        "grid": 1,
+        "difference": 0.0,
+        "bytes_per_pixel": None,
+        "licence": None,
+        "sha256": sha256_of(network.name),
     }
 
 
