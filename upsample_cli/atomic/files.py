@@ -121,9 +121,7 @@ def new_file(
             old_has_acl = old is not None and has_acl(folder.path / target_name)
             mode = 0o600 if is_kept else permissions.new_mode(sources, folder.status("."))
             name = temporary_name(target_name, token or new_token())
-            temporary = folder.path_of(name)
-            _unfinished.add(temporary)  # before it exists: a signal may arrive at any moment
-            try:
+            with _temporary(folder, name) as temporary:
                 file = os.fdopen(_created(folder, name, mode), "w+b", _BUFFER_BYTES)
                 try:
                     yield file
@@ -140,9 +138,6 @@ def new_file(
                 file.close()
                 _check_not_stopped(temporary)
                 _put(folder, name, target_name, path, overwrite=overwrite)
-            finally:
-                _unfinished.discard(temporary)
-                folder.remove(name)
     except OSError as error:
         raise writing_error(path, error) from error
 
@@ -222,12 +217,21 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
         raise OutputExistsError(path)
 
 
-def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], written: os.stat_result) -> None:
+@contextmanager
+def _temporary(folder: Folder, name: str) -> Iterator[str]:
+    path = os.path.join(folder.path, name)  # noqa: PTH118
+    _unfinished.add(path)  # before it exists: a signal may arrive at any moment
     try:
+        yield path
+    finally:
+        _unfinished.discard(path)
+        folder.remove(name)
+
+
+def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], written: os.stat_result) -> None:
+    with suppress(FileNotFoundError):
         if folder.is_there() and os.path.samestat(written, folder.status(name)):
             return
-    except FileNotFoundError:
-        pass
     cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
     raise WritingError(path, cause, "start again, and leave the folder alone until the end")
 

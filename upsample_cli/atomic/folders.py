@@ -68,12 +68,7 @@ class Folder:
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
         self.descriptor = descriptor
-        self._beginning = os.path.join(path, "")  # noqa: PTH118
         self._opened = None if descriptor is None else os.fstat(descriptor)
-
-    def path_of(self, name: str) -> str:
-        """The path of a file in the folder."""
-        return self._beginning + name
 
     def status(self, name: str, *, follow: bool = False) -> os.stat_result:
         """The status of a file in the folder; of the link itself if it is one and `follow` is False."""

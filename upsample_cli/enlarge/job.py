@@ -140,11 +140,8 @@ class Result:
     @classmethod
     def of(cls, job: Job, outcome: Outcome) -> Result:
         """The result of a job, from the outcome that a worker sent."""
-        done = outcome
-        return cls(
-            job.input, job.output, done.status, job.height, job.width, *job.size, done.losses, done.failure,
-            done.elapsed_s, done.device, done.engine, done.engine_note, done.frame,
-        )  # fmt: skip
+        return cls(job.input, job.output, height=job.height, width=job.width,
+                   output_height=job.size[0], output_width=job.size[1], **outcome._asdict())  # fmt: skip
 
     @property
     def outcome(self) -> Outcome:

@@ -46,12 +46,12 @@ class RegionSource:
         losses: Collection[Loss] = (),
     ) -> None:
         self.info, self.metadata, self.losses = info, metadata, losses
-        self._turn, self._held = TURNS[orientation], list[ExitStack]()
+        self._turn, self._held = TURNS[orientation], ExitStack()
         self._read_box: ReadBox | None = read_box
 
     def hold(self, stack: ExitStack) -> None:
         """Close `stack`, which may hold an open file, together with the source."""
-        self._held.append(stack)
+        self._held.push(stack)
 
     def read_rows(self, top: int, bottom: int) -> Rows:
         """Read rows `top` to `bottom` (exclusive). The array is writable and belongs to the caller."""
@@ -71,5 +71,4 @@ class RegionSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._read_box = None
-        for stack in self._held:
-            stack.close()
+        self._held.close()

@@ -165,9 +165,10 @@ class Record:
         """
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
+        key = self._keys[job] = self._key(job.output)
         self._write_soon(
             "INSERT OR REPLACE INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
-            *(self._key_of(job), stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
+            *(key, stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
             *job.size,
             *(*(stamp_of(job.output) or (None, None)), self.token),
@@ -254,10 +255,6 @@ class Record:
 
     def _key(self, output: str | os.PathLike[str]) -> str | bytes:
         return self.relative(self.real_path(output))
-
-    def _key_of(self, job: Job) -> str | bytes:
-        key = self._keys[job] = self._key(job.output)
-        return key
 
     def relative(self, real_output: str) -> str | bytes:
         """An output as it is recorded: relative if it is below the record's folder, so both can be moved together."""

@@ -159,7 +159,7 @@ class ProcessExecutor:
             self._is_woken = False
         for worker in [worker for worker in self._workers if worker.connection in readable]:
             try:
-                while worker.has_message():
+                while worker.connection.poll():
                     kind, what = worker.connection.recv()
                     _HANDLERS[kind](self, worker, what)
             except (EOFError, OSError):

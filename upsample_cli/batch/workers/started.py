@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
@@ -50,7 +47,6 @@ class Worker:
 
     process: BaseProcess
     connection: Connection[Any, Any]
-    has_message: Callable[[], object]
     assigned: deque[Order] = field(default_factory=deque)
     is_ready: bool = False
     is_old: bool = False
@@ -88,13 +84,4 @@ def started_worker() -> Worker:
                     raise
                 time.sleep(_PAUSE_S)
     theirs.close()  # so that the pipe ends with the worker
-    return Worker(process, ours, _poll_of(ours))
-
-
-def _poll_of(connection: Connection[Any, Any]) -> Callable[[], object]:
-    """Its `poll`, without the selector that `multiprocessing` makes for each call: there is a call for each image."""
-    if not hasattr(select, "poll"):  # Windows
-        return connection.poll
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return partial(poll.poll, 0)
+    return Worker(process, ours)

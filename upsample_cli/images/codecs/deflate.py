@@ -7,11 +7,9 @@ Sources: the PNG specification (W3C, third edition) for filters, RFC 1950 and RF
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,14 +146,9 @@ class Deflated:
     size: int
 
 
-@functools.cache
-def _library(module: str) -> tuple[Any, Callable[..., int]]:
-    """A module with zlib's interface, and the Adler-32 of ISA-L, which is five times as fast as zlib's."""
-    return import_module(module), import_module(_ISAL).adler32
-
-
 def _deflate(blocks: Iterable[Bytes2d], module: str, effort: int) -> Deflated:
-    library, adler32 = _library(module)
+    library = import_module(module)  # both have zlib's interface
+    adler32 = import_module(_ISAL).adler32  # five times as fast as zlib's
     stream = library.compressobj(effort, library.DEFLATED, _RAW_WINDOW)
     data, sum_so_far, size = [], 1, 0
     for block in blocks:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-class encoder_errors:  # noqa: N801  a context manager, faster than a generator
+@contextmanager
+def encoder_errors(title: str) -> Iterator[None]:
     """Turn an exception of an encoder into an OSError without a number, which `writing_error` explains.
 
     An OSError with a number comes from the system and is not changed.
@@ -16,14 +19,15 @@ class encoder_errors:  # noqa: N801  a context manager, faster than a generator
     Raises:
         OSError: in place of the exception.
     """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _refusal(title, error) from error
+    except (ValueError, RuntimeError, OverflowError, struct.error) as error:
+        raise _refusal(title, error) from error
 
-    def __init__(self, title: str) -> None:
-        self._title = title
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return
-        if isinstance(error, (OSError, ValueError, RuntimeError, OverflowError, struct.error)):
-            raise OSError(f"the {self._title} encoder gave up ({str(error).splitlines()[0]})") from error
+def _refusal(title: str, error: Exception) -> OSError:
+    return OSError(f"the {title} encoder gave up ({str(error).splitlines()[0]})")

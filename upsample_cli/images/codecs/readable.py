@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from upsample_cli.errors import MORE_MEMORY, ImageError
 from upsample_cli.images.input_formats import ReadFormat
 from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError
@@ -40,32 +43,28 @@ def unreadable(name: str, error: OSError) -> ImageError:
     return ImageError(name, f"cannot be read ({error.strerror})", "check the disk or the network", kind="unreadable")
 
 
-class readable:  # noqa: N801  a context manager, faster than a generator
+@contextmanager
+def readable(name: str, fmt: ReadFormat) -> Iterator[None]:
     """Turn an exception of a decoder into an `ImageError`. On damaged files Pillow can raise almost any exception.
 
     Raises:
         ImageError: in place of the exception.
     """
-
-    def __init__(self, name: str, fmt: ReadFormat) -> None:
-        self._name, self._fmt = name, fmt
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ImageError):
-            raise _image_error(self._name, self._fmt, error) from error
-
-
-def _image_error(name: str, fmt: ReadFormat, error: Exception) -> ImageError:
-    if isinstance(error, MetadataError):
+    try:
+        yield
+    except ImageError:
+        raise
+    except MetadataError as error:
         cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"
-        return ImageError(name, cause, _STRIP, kind="too-large")
-    if isinstance(error, MemoryError):
-        return ImageError(name, "does not fit into memory", MORE_MEMORY, kind="no-memory")
-    if isinstance(error, OSError) and error.errno is not None:
-        return unreadable(name, error)
-    return _damaged(name, fmt, error)
+        raise ImageError(name, cause, _STRIP, kind="too-large") from error
+    except MemoryError as error:
+        raise ImageError(name, "does not fit into memory", MORE_MEMORY, kind="no-memory") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise unreadable(name, error) from error
+        raise _damaged(name, fmt, error) from error
+    except Exception as error:
+        raise _damaged(name, fmt, error) from error
 
 
 def readable_box(read_box: ReadBox, name: str, fmt: ReadFormat) -> ReadBox:

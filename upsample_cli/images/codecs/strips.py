@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
@@ -88,12 +89,9 @@ class StripWriter(Generic[Made]):
         self._held.append(rows)
         self._held_rows += len(rows)
         self._rows_left -= len(rows)
-        try:
+        with self._ended_by_any_error():
             while self._held_rows >= self._strip_rows or (self._held_rows and not self._rows_left):
                 self._start_strip()
-        except BaseException:
-            self._give_up()
-            raise
 
     def finish(self) -> None:
         """Write the pending strips.
@@ -103,11 +101,8 @@ class StripWriter(Generic[Made]):
         """
         self._check_open()
         check_complete(self._rows_left)
-        try:
+        with self._ended_by_any_error():
             self._write_jobs(down_to=0)
-        except BaseException:
-            self._give_up()
-            raise
         self._open = False
         self._above = None  # this view would keep an array of rows alive
 
@@ -115,13 +110,18 @@ class StripWriter(Generic[Made]):
         if not self._open:
             raise ValueError("this image is finished, or an earlier error has ended it")
 
-    def _give_up(self) -> None:
-        self._open = False
-        for future, _ in self._jobs:
-            future.cancel()
-        self._jobs.clear()
-        self._held.clear()
-        self._above = None
+    @contextmanager
+    def _ended_by_any_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._open = False
+            for future, _ in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._held.clear()
+            self._above = None
+            raise
 
     def _start_strip(self) -> None:
         pieces = self._take(min(self._strip_rows, self._held_rows))
