@@ -145,7 +145,7 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
 def _left_behind_s() -> float:
     """Processor time of processes that the command started and did not wait for, such as its workers."""
     busy_s = 0.0
-    with suppress(ChildProcessError):  # there are no more
+    with suppress(ChildProcessError):  # raised when no child is left
         while True:
             _, _, usage = os.wait3(0)
             busy_s += usage.ru_utime + usage.ru_stime
