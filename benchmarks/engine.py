@@ -19,9 +19,10 @@ from PIL import Image
 from benchmarks.harness import Row, milliseconds, race
 from benchmarks.images import KINDS
 from upsample_cli import upsample
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import enlarged_bands
 from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.devices import pick_device
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.kernels.kernel import kernel_named
 

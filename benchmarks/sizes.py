@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.engine import Case, Pixels, image
 from benchmarks.harness import Row, race
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import filter_for

@@ -12,7 +12,7 @@ from support.network_files import expected, network_file, random_network
 from support.running import save, upsample
 
 from upsample_cli.batch.record.identity import settings_text
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import filter_for

@@ -20,11 +20,12 @@ from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import upsample
-from upsample_cli.engine import bands, cores, devices, pool, support
-from upsample_cli.engine.bands import Settings, enlarged_bands, whole_of
+from upsample_cli.engine import cores, devices, enlargement, pool, support
+from upsample_cli.engine.bands import enlarged_bands, whole_of
 from upsample_cli.engine.borders import WrappedRows, joined, padded_tile
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import compute_pool, computed_together, layer_pool
 from upsample_cli.engine.routes.compiled import instruction_sets
@@ -106,7 +107,7 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
 def test_mps_refuses_kernels_that_need_float64(engine):
     wide = Arithmetic(np.dtype(np.uint16), 18**2)
     with pytest.raises(DeviceError, match=r"no float64.*device=cpu"):
-        bands.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps", engine=engine), wide, 3)
+        enlargement.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps", engine=engine), wide, 3)
 
 
 # -- borders and halos ------------------------------------------------------------------------------------------------
@@ -325,7 +326,7 @@ def scarce(monkeypatch):
 
     def limit(most):
         route = ScarceMemoryRoute(device_layer(BILINEAR, SIXTEEN, torch.device("cpu")), most)
-        monkeypatch.setattr(bands, "device_support", TorchSupport)
+        monkeypatch.setattr(enlargement, "device_support", TorchSupport)
         monkeypatch.setattr(TorchSupport, "route", lambda *_: route)
         return route
 
@@ -442,13 +443,13 @@ def test_the_number_of_threads_does_not_change_pixels(count, monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: count)
     pixels = hostile_pixels((61, 43, 3), np.uint8)
     threads = set()
-    real = bands._Run.compute_band
+    real = enlargement.Enlargement.compute_band
 
     def noting(self, *args):
         threads.add(threading.current_thread().name)
         return real(self, *args)
 
-    monkeypatch.setattr(bands._Run, "compute_band", noting)
+    monkeypatch.setattr(enlargement.Enlargement, "compute_band", noting)
     for how in (settings_of(2), settings_of()):
         assert_same_pixels(enlarged(pixels, how), expected_pixels(pixels, 2))
     assert 1 <= len(threads - {threading.current_thread().name}) <= count  # one band is computed in this thread
@@ -543,20 +544,20 @@ def test_a_forked_process_can_enlarge(imported, tmp_path):
 
 
 def test_the_engine_plans_with_the_halo_of_the_kernel():
-    run = bands._Run(settings_of(3), SIXTEEN, 3)
+    run = enlargement.Enlargement(settings_of(3), SIXTEEN, 3)
     assert run.plan(17, 11) == Plan(17, 11, halo=1, tile_height=3, tile_width=3)
 
 
 @pytest.mark.parametrize("budget_bytes", [None, 10**12])
 def test_tiles_on_a_cpu_fit_in_its_cache_with_any_budget(budget_bytes):
-    run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
+    run = enlargement.Enlargement(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
     assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run.route.bytes_per_value <= support.CACHE_BYTES
 
 
 def test_an_image_is_divided_among_the_cores_unless_it_is_tiny(monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: 4)
-    run = bands._Run(settings_of(), SIXTEEN, 3)
+    run = enlargement.Enlargement(settings_of(), SIXTEEN, 3)
     assert len(list(run.plan(1000, 900).bands())) == 4
     assert len(list(run.plan(100, 90).bands())) == 1  # an image of one millisecond is not worth sharing
     assert len(list(run.plan(274, 365).bands())) == 1  # nor one of which a core would get a few rows

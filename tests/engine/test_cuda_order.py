@@ -14,7 +14,8 @@ import torch
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.engine import cuda, devices, torch_device
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import enlarged_bands
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes import race
 from upsample_cli.engine.torch_device import device_layer

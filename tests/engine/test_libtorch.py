@@ -22,7 +22,8 @@ from support.running import COMMAND, save
 
 from upsample_cli import upsample
 from upsample_cli.engine import aten, library
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import enlarged_bands
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.libtorch import LibTorch
 from upsample_cli.engine.pytorch import PyTorch

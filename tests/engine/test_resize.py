@@ -15,7 +15,8 @@ from support.oracles import CUBICS, assert_same_pixels, hostile_pixels
 from support.resizing import expected, reducing_matrix
 
 from upsample_cli.engine import resize, resize_products
-from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.bands import enlarged_bands
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import area_weights, behind_enlargement, filter_for, lanczos_weights, reduced_axis

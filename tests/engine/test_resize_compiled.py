@@ -12,7 +12,7 @@ from support.oracles import assert_same_pixels, hostile_pixels
 from support.resizing import expected
 
 from upsample_cli.engine import resize
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.engine.routes import compiled

@@ -8,7 +8,7 @@ from support.oracles import assert_same_pixels, hostile_pixels
 from support.resizing import expected_behind_layer, layer_sums
 
 from upsample_cli.engine import resize
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import FLOAT32, FLOAT64, exact_form, form_for_pixels
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.engine.routes import compiled, select

@@ -8,7 +8,7 @@ from support.oracles import assert_same_pixels, hostile_pixels
 
 from upsample_cli import upsample
 from upsample_cli.engine import cores, pool
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.pool import compute_pool
 from upsample_cli.engine.resize import resized_bands

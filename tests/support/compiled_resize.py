@@ -3,7 +3,7 @@
 import numpy as np
 
 from upsample_cli.engine import resize
-from upsample_cli.engine.bands import Settings
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize_axes import filter_for
 from upsample_cli.kernels.kernel import kernel_named

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import Settings, enlarge
+from upsample_cli.engine.bands import enlarge
 from upsample_cli.engine.devices import pick_device
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import Dtype, Pixels, form_for_pixels
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named

@@ -3,54 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from upsample_cli.engine.borders import WrappedRows
-from upsample_cli.engine.devices import device_support, work_of_caller
+from upsample_cli.engine.devices import work_of_caller
+from upsample_cli.engine.enlargement import Enlargement, Settings, Taken, raise_if_set
 from upsample_cli.engine.exact import Arithmetic, Pixels
-from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import computed_ahead, computed_together
-from upsample_cli.engine.routes.plain import Route
-from upsample_cli.errors import Interrupted, Setting, UsageError
-from upsample_cli.geometry.borders import Border
-from upsample_cli.geometry.tiles import LEAST_ROWS, Plan, Tile, plan_for_budget, whole_image
-from upsample_cli.kernels.network import AnyKernel, Network
+from upsample_cli.geometry.tiles import Tile, whole_image
 
 ReadRows = Callable[[int, int], Pixels]
 """A function that reads rows `first` to `last` (exclusive) of the input: (rows, width, channels), in memory of the
 device or of the CPU."""
 
 OnRoute = Callable[[str], None]
-
-_LEAST_TILE_PIXELS = 64
-"""Tiles of this size or smaller are not halved when memory runs out."""
-
-_ROWS_PER_HALO = 12
-"""Rows of a network's tile for each row of its halo. A network computes the activations in its halo again for every
-tile, which takes an eighth more time in low and wide tiles (measured); other kernels only read the halo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of an enlargement that do not depend on the image.
-
-    Args:
-        kernel: the kernel, including the factor.
-        border: how the halo outside the image is filled.
-        device: device of the layer: "cpu", "cuda:N" or "mps".
-        budget_bytes: working memory of the convolution for all threads together; None for the default.
-        tile_size: side of a tile's core in input pixels; None to derive it from the budget.
-        engine: the routes that may be used.
-    """
-
-    kernel: AnyKernel
-    border: Border
-    device: str
-    budget_bytes: int | None = None
-    tile_size: int | None = None
-    engine: EngineName = "auto"
 
 
 def enlarged_bands(
@@ -82,7 +49,7 @@ def enlarged_bands(
         (rows*factor, width*factor, channels) of `arithmetic.out_dtype`.
     """
     height, width, channels = shape
-    run = _Run(settings, arithmetic, channels)
+    run = Enlargement(settings, arithmetic, channels)
     on_route(run.route.name)
     plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
@@ -92,13 +59,13 @@ def enlarged_bands(
 
     read_band = WrappedRows(read, height, plan.halo, run.device.joined) if plan.wraps else read
 
-    def taken() -> Iterator[_Taken]:
+    def taken() -> Iterator[Taken]:
         for band in plan.bands():
             raise_if_set(stop)
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = read_band(span.first, span.last)
-            yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
+            yield Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
@@ -124,7 +91,7 @@ def whole_of(shape: tuple[int, int, int], *, settings: Settings, arithmetic: Ari
         shape, settings, arithmetic: see `enlarged_bands`.
     """
     height, width, channels = shape
-    run, factor = _Run(settings, arithmetic, channels), settings.kernel.factor
+    run, factor = Enlargement(settings, arithmetic, channels), settings.kernel.factor
     plan = run.plan(height, width)
     if not plan.is_one_tile or not run.is_compiled or plan.wraps:
         return None
@@ -147,7 +114,7 @@ def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arit
         settings, arithmetic: see `enlarged_bands`.
     """
     height, width, channels = pixels.shape
-    run = _Run(settings, arithmetic, channels)
+    run = Enlargement(settings, arithmetic, channels)
     if settings.border == "wrap" or not run.is_compiled:
         shape = (height, width, channels)
         for _ in enlarged_bands(
@@ -166,115 +133,3 @@ def enlarge(pixels: Pixels, out: Pixels, *, settings: Settings, arithmetic: Arit
         run.compute_tile(tile, pixels, 0, out[rows, columns])
 
     computed_together(compute, [tile for band in plan.bands() for tile in band])
-
-
-def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
-    """The route for images of this kind. It is chosen on the first call.
-
-    Raises:
-        UsageError: if the settings name a route that cannot be used.
-    """
-    return device_support(settings.device).route(settings.kernel, arithmetic, channels, settings.engine)
-
-
-def raise_if_set(stop: Event | None) -> None:
-    """Raise `Interrupted` if the event is set."""
-    if stop is not None and stop.is_set():
-        raise Interrupted
-
-
-class _Taken(NamedTuple):
-    """A band to compute: its rows with the halo, the memory for the result, and the event that its device waits for."""
-
-    band: tuple[Tile, ...]
-    rows: Pixels
-    out: Pixels | None
-    after: Any
-
-
-class _Run:
-    """Enlarges one image with one route, and remembers which tile size fits into the memory of the device."""
-
-    def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
-        self.device = device_support(settings.device)
-        self._settings = settings
-        self._arithmetic = arithmetic
-        self._channels = channels
-        self.route = route_of(settings, arithmetic, channels)
-        self._largest_tile: int | None = None
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether any thread may compute: torch's operators run only in threads that are limited to one core."""
-        return self.route.is_compiled
-
-    def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
-        settings = self._settings
-        halo = settings.kernel.halo
-        share = self.device.bands_in_flight if settings.budget_bytes else 1
-        budget = settings.budget_bytes // share if settings.budget_bytes else None
-        bytes_per_value = self.route.bytes_per_value
-        bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
-        preferred = self.device.tile_bytes(
-            height * width * bytes_per_pixel, bytes_per_value=bytes_per_value, is_resident=is_resident
-        )
-        if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
-            least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
-            raise UsageError(
-                "the memory budget is too small for a single tile",
-                ("give ", Setting("memory_bytes", least), " or more"),
-            )
-        plan = plan_for_budget(
-            height,
-            width,
-            halo=halo,
-            bytes_per_pixel=bytes_per_pixel,
-            budget_bytes=preferred if budget is None else min(preferred, budget),
-            tile_size=settings.tile_size,
-            least_rows=_ROWS_PER_HALO * halo if isinstance(settings.kernel, Network) else LEAST_ROWS,
-        )
-        return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
-
-    def compute_band(self, taken: _Taken) -> Pixels:
-        """Enlarge one band."""
-        band, rows, out, after = taken
-        factor = self._settings.kernel.factor
-        span = band[0].rows
-        if out is None:
-            shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
-            out = self.device.empty(shape, self._arithmetic.out_dtype)
-        with self.device.own_work(after):
-            for tile in band:
-                columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
-                self.compute_tile(tile, rows, span.first, out[:, columns])
-        return out
-
-    def compute_tile(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
-        """Enlarge one tile, in parts if memory runs out. `rows` begin with the row `first_row` of the image."""
-        pixels = (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
-        if self._largest_tile is None or pixels <= self._largest_tile:
-            try:
-                self._run_route(tile, rows, first_row, out)
-            except RuntimeError as error:
-                if pixels <= _LEAST_TILE_PIXELS or not self.device.is_out_of_memory(error):
-                    raise
-                self._largest_tile = pixels // 2
-                self.device.release_memory()
-            else:
-                return
-        near, far = tile.halves()
-        factor = self._settings.kernel.factor
-        height, width = ((span.stop - span.start) * factor for span in (near.rows, near.columns))
-        parts = (out[:, :width], out[:, width:]) if near.rows == far.rows else (out[:height], out[height:])
-        for half, part in zip((near, far), parts, strict=True):
-            self.compute_tile(half, rows, first_row, part)
-
-    def _run_route(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
-        taken = rows[tile.rows.first - first_row : tile.rows.last - first_row]
-        columns = tile.columns
-        if columns.wraps:
-            taken = self.device.joined([taken[:, start:stop] for start, stop in columns.runs], 1)
-        else:
-            taken = taken[:, columns.first : columns.last]
-        settings = self._settings
-        self.device.compute(self.route, taken, tile, settings.border, out, stride=settings.kernel.factor)

@@ -17,7 +17,8 @@ from threading import Event
 
 import numpy as np
 
-from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands
+from upsample_cli.engine.bands import OnRoute, ReadRows, enlarged_bands
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import FLOAT64, Arithmetic
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.resize_axes import Filter, behind_enlargement, reduced_axis

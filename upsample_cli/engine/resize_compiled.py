@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import ReadRows, raise_if_set
+from upsample_cli.engine.bands import ReadRows
 from upsample_cli.engine.cores import core_count
+from upsample_cli.engine.enlargement import raise_if_set
 from upsample_cli.engine.exact import FLOAT32, FLOAT64, Arithmetic
 from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis

@@ -21,7 +21,8 @@ from threading import Event
 import numpy as np
 
 from upsample_cli.engine import aten
-from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands, raise_if_set
+from upsample_cli.engine.bands import OnRoute, ReadRows, enlarged_bands
+from upsample_cli.engine.enlargement import Settings, raise_if_set
 from upsample_cli.engine.exact import FLOAT32, Arithmetic, finish, prepare
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool

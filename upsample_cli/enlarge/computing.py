@@ -12,7 +12,7 @@ from upsample_cli.enlarge.resolve import KernelChoice, is_premultiplied
 from upsample_cli.images.model import Layout
 
 if TYPE_CHECKING:
-    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.enlargement import Settings
     from upsample_cli.engine.exact import Arithmetic
     from upsample_cli.images.color.light import Light
 
@@ -51,8 +51,8 @@ def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
     Raises:
         DeviceError: if the device does not exist.
     """
-    from upsample_cli.engine.bands import Settings
     from upsample_cli.engine.devices import pick_device
+    from upsample_cli.engine.enlargement import Settings
 
     device = pick_device(options.device)
     return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile, options.engine)
@@ -66,7 +66,7 @@ def choose_route(job: Job, options: Options) -> None:
     settings = engine_settings(options, job.resolved.kernel)
     layout, output = job.header.layout, job.resolved.layout
     if not options.linear_light:
-        from upsample_cli.engine.bands import route_of
+        from upsample_cli.engine.enlargement import route_of
 
         route_of(
             *settings_and_arithmetic(settings, job.resolved.kernel, layout, output, options, None), layout.channels

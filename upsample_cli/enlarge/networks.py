@@ -14,7 +14,7 @@ from upsample_cli.images.space import size_text
 from upsample_cli.models.choice import Model, chosen_model, loaded_network
 
 if TYPE_CHECKING:
-    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.enlargement import Settings
     from upsample_cli.models.bands import NetworkRun
 
 _UNKNOWN_BYTES = 2**33

@@ -20,7 +20,8 @@ from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import sink_opener
 
 if TYPE_CHECKING:
-    from upsample_cli.engine.bands import Settings, Whole
+    from upsample_cli.engine.bands import Whole
+    from upsample_cli.engine.enlargement import Settings
     from upsample_cli.engine.exact import Arithmetic
     from upsample_cli.images.color.light import Light
 

@@ -12,13 +12,13 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.networks import network_run, not_finite
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import Prepared
-from upsample_cli.errors import Interrupted, Loss
+from upsample_cli.errors import Loss
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.interfaces import Sink, Source
 from upsample_cli.images.model import Rows
 
 if TYPE_CHECKING:
-    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.enlargement import Settings
 
 OnRows = Callable[[int], None]
 """Called with the number of input rows that were enlarged since the last call."""
@@ -46,10 +46,11 @@ def enlarge_rows(run: FileRun, source: Source, sink: Sink, made: Prepared, on_ro
     done = 0
     bands: Iterable[Rows]
     if made.whole is not None:
+        from upsample_cli.engine.enlargement import raise_if_set
+
         run.routes.append(made.whole.route)
         bands = (made.whole.enlarged(read(0, info.height)),)
-        if run.stop is not None and run.stop.is_set():
-            raise Interrupted
+        raise_if_set(run.stop)
     elif resolved.model is not None:
         run.routes.append(f"network {resolved.model.architecture}")
         network = network_run(run.job.input, info, run.options, resolved.model, made.settings)

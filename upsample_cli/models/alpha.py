@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import Settings, enlarge
+from upsample_cli.engine.bands import enlarge
+from upsample_cli.engine.enlargement import Settings
 from upsample_cli.engine.exact import exact_form
 
 FILL_REACH = 8

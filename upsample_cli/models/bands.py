@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import ReadRows, Settings, raise_if_set
+from upsample_cli.engine.bands import ReadRows
 from upsample_cli.engine.cores import core_count
+from upsample_cli.engine.enlargement import Settings, raise_if_set
 from upsample_cli.geometry.tiles import Plan, Tile, core_of
 from upsample_cli.models.alpha import FILL_REACH, enlarged_alpha, visible_colour
 from upsample_cli.models.network import Network, NotFiniteError

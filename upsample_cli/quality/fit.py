@@ -128,7 +128,8 @@ def enlarged(low: Luma, kernel: AnyKernel) -> Luma:
     """Enlarge luma with the engine, like `upsample`: (height, width) -> (height * factor, width * factor)."""
     import numpy as np
 
-    from upsample_cli.engine.bands import Settings, enlarged_bands
+    from upsample_cli.engine.bands import enlarged_bands
+    from upsample_cli.engine.enlargement import Settings
     from upsample_cli.engine.exact import form_for_pixels
 
     exact, arithmetic = form_for_pixels(kernel, np.dtype(np.uint8))
