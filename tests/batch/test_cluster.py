@@ -188,6 +188,7 @@ def test_an_image_that_crashes_or_hangs_fails_alone_and_its_dask_worker_survives
     wanted = [f"good{index}" for index in range(12)]
     wanted[2:2], wanted[5:5], wanted[9:9] = ["segfault"], ["hang"], ["exit"]
     with client_of(cluster.address) as client:
+        client.wait_for_workers(2, timeout=LONG_S)  # an earlier test may have killed one
         before = set(client.nthreads())
     start_s = time.monotonic()
     found, events = results(cluster, wanted, timeout_s=1.0)
