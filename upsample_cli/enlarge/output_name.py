@@ -22,6 +22,7 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     Raises:
         ImageError: if no file can have that name.
 
+    >>> from upsample_cli.images.formats import format_named
     >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
     'Photo_x3.JPG'
     >>> by_size = Options(name="{parent}/{stem} {width}x{height}{ext}")
