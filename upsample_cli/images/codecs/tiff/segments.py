@@ -46,7 +46,8 @@ class Segments:
 
     def __post_init__(self) -> None:
         page = self.page
-        height, width, row_bytes = page.imagelength, page.imagewidth, 0
+        height, width = page.imagelength, page.imagewidth
+        row_bytes = -(-width * self._contiguous * page.bitspersample // 8)
         self._plain = bool(
             page.is_contiguous
             and not page.is_tiled
@@ -57,7 +58,6 @@ class Segments:
             and not page.is_subsampled
         )
         if self._plain:
-            row_bytes = width * self._contiguous * page.bitspersample // 8
             self._side = min(height, max(1, _PLAIN_BYTES // row_bytes)), width
         elif page.is_tiled:
             self._side = page.tilelength, page.tilewidth
@@ -93,17 +93,17 @@ class Segments:
         stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]
         return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
 
-    def _check_inside(self, plain_bytes: int) -> None:
+    def _check_inside(self, pixel_bytes: int) -> None:
         page = self.page
         end = self.file.seek(0, 2)
         if self._plain:
-            spans = [(page.dataoffsets[0], plain_bytes)]
+            spans = [(page.dataoffsets[0], pixel_bytes)]
         else:
             spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
         if len(spans) < expected or any(at + size > end for at, size in spans):
             raise ImageError(self.name, "is truncated: the file ends before its image does", COPY)
-        if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * plain_bytes:
+        if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * pixel_bytes:
             raise ImageError(self.name, "is damaged: its strips or tiles are far larger than their pixels", COPY)
 
     def reader(self, kind: TiffKind, losses: set[Loss]) -> ReadBox:
