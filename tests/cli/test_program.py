@@ -9,10 +9,10 @@ import pytest
 from support.commands import call
 from support.environment import ENVIRONMENT
 
+from upsample_cli.cli.option_values import field_values
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.tconv import COMMANDS
 from upsample_cli.cli.upsample import upsample
-from upsample_cli.cli.upsample_options import field_values
 from upsample_cli.enlarge.options import Options
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")

@@ -17,7 +17,7 @@ from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.interfaces import Source
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Frames, ImageInfo
 from upsample_cli.images.open import open_animation, open_image
 from upsample_cli.images.output_form import nearest_form

@@ -14,7 +14,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import Resolved
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.interfaces import Sink
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import sink_opener

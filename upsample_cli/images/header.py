@@ -12,8 +12,8 @@ from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.codecs.png.kinds import decoding_bytes
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
-from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, read_blocks
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.model import Depth, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
 from upsample_cli.images.orientation import ORIENTATION, TURNS, valid

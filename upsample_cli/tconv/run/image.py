@@ -14,7 +14,7 @@ from upsample_cli.errors import Loss, Setting, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, format_of_path
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Layout
 from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form

@@ -25,7 +25,7 @@ from upsample_cli.images.codecs.tiff.kinds import TiffKind
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.header import no_frame
 from upsample_cli.images.limits import check_coded_bytes, check_pixels
-from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.open_frames import changed

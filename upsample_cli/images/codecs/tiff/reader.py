@@ -21,7 +21,7 @@ from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import allow_more_pixels, check_pixels
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.orientation import ORIENTATION, TURNS

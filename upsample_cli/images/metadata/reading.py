@@ -1,4 +1,4 @@
-"""Read the metadata of an opened image, and correct them for its enlargement."""
+"""Read the metadata of an opened image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
-from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
@@ -124,10 +124,12 @@ def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list
     losses = list[Loss]()
     if xmp is None:
         return None, losses
+    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have no XMP
+
     if b"HasExtendedXMP" in xmp:
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
     try:
-        gone = _changed_xmp(xmp, unchanged)[1]
+        gone = changed_xmp(xmp, unchanged)[1]
     except ValueError:
         return None, [*losses, Loss("metadata", "the XMP is damaged and is left out")]
     return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
@@ -191,12 +193,6 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
     return stated or 1
 
 
-def _changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
-    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have no XMP
-
-    return changed_xmp(xmp, change)
-
-
 def _resolution(
     image: Image.Image, exif: bytes | None, chunks: Ancillary | JpegBlocks | None
 ) -> tuple[float, float] | None:
@@ -223,30 +219,3 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
         return ((COMMENT, remark.decode()),)
     except UnicodeDecodeError:
         return ((COMMENT, remark.decode("latin-1")),)
-
-
-def metadata_for_output(metadata: Metadata, height: int, width: int, info: ImageInfo | None = None) -> Metadata:
-    """Correct metadata for the enlarged, upright image.
-
-    Sizes, orientation and positions in Exif and XMP are corrected, and Exif's thumbnail is removed. The resolution does
-    not change, so a print grows with the image.
-
-    Args:
-        metadata: metadata of the input.
-        height, width: size of the output, in pixels.
-        info: header of the input; None if the input is upright and as large as the output.
-
-    >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
-    >>> metadata_for_output(before, 20, 10).xmp
-    b'<x tiff:Orientation="1"/>'
-    """
-    before = (info.height, info.width) if info is not None else (height, width)
-    change = Change.of_upright(info.orientation if info is not None else 1, before, (height, width))
-    return replace(
-        metadata,
-        exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
-        xmp=_changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
-        dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
-        aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
-        tags=metadata.tags.enlarged(height, width) if metadata.tags else None,
-    )
