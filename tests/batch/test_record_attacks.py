@@ -424,7 +424,7 @@ def test_a_journal_planted_after_the_check_deletes_nothing(is_held, monkeypatch)
 
     monkeypatch.setattr(file, "_opened", planted)
     if not is_held:
-        monkeypatch.setattr(file, "_no_journal_is_hot", lambda _: contextlib.nullcontext())
+        monkeypatch.setattr(file, "no_journal_is_hot", lambda _: contextlib.nullcontext())
     with pytest.raises(RecordError) if is_held else contextlib.suppress(RecordError):
         locked(RECORD).close()
     assert Path("victim/thesis.txt").exists() == is_held

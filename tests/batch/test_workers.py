@@ -16,7 +16,7 @@ from support.jobs import job_of
 from support.running import Watched
 
 from upsample_cli.batch.carry import Carrier
-from upsample_cli.batch.plan import Entry
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment

@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from upsample_cli.atomic.folders import make_bases
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.interfaces import MAX_TIMEOUT_S
 from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.outputs import outputs_of
-from upsample_cli.batch.plan import Entry, plan_run
+from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options

@@ -144,7 +144,7 @@ class Admission:
         return True
 
     def _cost(self, job: Job) -> _Cost:
-        """The cost of an image; that of the image before, if both have the same header (see `enlarge.known`)."""
+        """The cost of an image; that of the image before, if both have the same header (see `enlarge.by_header`)."""
         last = self._last
         if last is None or last[0].header is not job.header or last[0].resolved is not job.resolved:
             last = self._last = job, _Cost(job_bytes(job), work(job))

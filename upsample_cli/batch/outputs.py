@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.atomic.folders import Place, is_link
+from upsample_cli.atomic.folders import is_link
+from upsample_cli.atomic.place import Place
 from upsample_cli.batch.inputs import Found, is_folder
 from upsample_cli.errors import Setting, UsageError, joined
 from upsample_cli.images.formats import is_input_name

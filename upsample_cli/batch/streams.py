@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from upsample_cli.batch.entry import Entry, checked_entry
 from upsample_cli.batch.inputs import find_inputs, is_folder
-from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
+from upsample_cli.batch.plan import check_named_once
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job

@@ -29,14 +29,8 @@ def enlarge_frames(
     the number of frames, so that the file counts as one image.
     """
     job, options, fmt = run.job, run.options, format_named(run.job.format)
-    done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
-
-    def on_frame_rows(rows: int) -> None:
-        nonlocal done, reported
-        done += rows
-        on_rows(done // frames.count - reported)
-        reported = done // frames.count
-
+    losses, written, described, fault = dict[Loss, None](), 0, False, None
+    on_frame_rows = _divided(on_rows, frames.count)
     for number, image in enumerate(images, start=1):
         if isinstance(image, Loss):
             losses[image] = None
@@ -68,6 +62,19 @@ def enlarge_frames(
         raise fault
     writer.finish()
     return list(losses)
+
+
+def _divided(on_rows: OnRows, count: int) -> OnRows:
+    """A function that calls `on_rows` with its rows divided by `count`. Remainders are added up."""
+    done = reported = 0
+
+    def on_frame_rows(rows: int) -> None:
+        nonlocal done, reported
+        done += rows
+        on_rows(done // count - reported)
+        reported = done // count
+
+    return on_frame_rows
 
 
 def _check_described(path: Path, is_described: bool, lost: Loss) -> None:

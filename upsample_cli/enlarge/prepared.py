@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.computing import computed_layout, settings_and_arithmetic
 from upsample_cli.enlarge.job import Job
-from upsample_cli.enlarge.known import ByHeader
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import Resolved
 from upsample_cli.images.formats import format_named

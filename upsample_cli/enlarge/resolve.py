@@ -57,6 +57,7 @@ class Resolved:
         remarks: effects of the options that a user may not expect.
         possible: what may be lost, depending on the pixels.
         model: the network that enlarges in place of the kernel, which then enlarges only alpha; None without one.
+        least_bytes: the least disk space that the output takes; 0 if unknown.
     """
 
     format: str
@@ -68,6 +69,7 @@ class Resolved:
     remarks: tuple[Loss, ...] = ()
     possible: tuple[Loss, ...] = ()
     model: Model | None = None
+    least_bytes: int = 0
 
     @property
     def warnings(self) -> tuple[Loss, ...]:

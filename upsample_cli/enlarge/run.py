@@ -12,9 +12,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.enlarge.computing import engine_settings
 from upsample_cli.enlarge.job import Job, Outcome, Result
 from upsample_cli.enlarge.options import Options
@@ -27,7 +28,7 @@ from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import ImageInfo
+from upsample_cli.images.model import Frames, ImageInfo
 from upsample_cli.images.open import open_image
 from upsample_cli.images.streams import piped_file
 
@@ -130,17 +131,10 @@ def enlarge_image(
         settings = engine_settings(options, job.resolved.kernel)  # a missing device is found before a file is created
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
+        run = FileRun(job, options, settings, stop)
         with _output_file(job, options, token, was) as file:
-            frames, run = job.resolved.frames, FileRun(job, options, settings, stop)
-            if frames is not None:
-                from upsample_cli.enlarge.frames import enlarge_frames, images_of
-                from upsample_cli.images.save_frames import open_frame_writer
-
-                writer = open_frame_writer(
-                    file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
-                    info=info, executor=compute_pool(),
-                )  # fmt: skip
-                more = enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
+            if job.resolved.frames is not None:
+                more = _enlarged_frames(run, job.resolved.frames, info, input_file, file, on_rows)
             else:
                 made, open_sink = prepared_file(job, info, metadata, options, settings)
                 more = enlarge_rows(run, source, open_sink(file, executor=compute_pool()), made, on_rows)
@@ -152,6 +146,22 @@ def enlarge_image(
         options.frame,
     )  # fmt: skip
     return Result.of(job, outcome)
+
+
+def _enlarged_frames(
+    run: FileRun, frames: Frames, info: ImageInfo, input_file: BinaryIO, file: BinaryIO, on_rows: OnRows
+) -> list[Loss]:
+    """Enlarge all frames or pages of the input into a file, and return the losses."""
+    from upsample_cli.engine.pool import compute_pool
+    from upsample_cli.enlarge.frames import enlarge_frames, images_of
+    from upsample_cli.images.save_frames import open_frame_writer
+
+    job, options = run.job, run.options
+    writer = open_frame_writer(
+        file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
+        info=info, executor=compute_pool(),
+    )  # fmt: skip
+    return enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
 
 
 def _followed(job: Job, options: Options, was: OpenedFile | None, file: BinaryIO) -> tuple[Loss, ...]:

@@ -12,7 +12,7 @@ from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from upsample_cli.atomic.files import writing_error
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
