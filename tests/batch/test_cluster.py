@@ -30,7 +30,7 @@ from upsample_cli.batch.cluster.scheduler import check_workers, connected, versi
 from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
 from upsample_cli.batch.entry import Entry
-from upsample_cli.batch.plain import plain_failure
+from upsample_cli.batch.json_values import plain_failure
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options

@@ -21,8 +21,8 @@ from support.running import COMMAND, ENVIRONMENT, CommandResult, names, save, tr
 
 from upsample_cli.atomic.temporaries import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
+from upsample_cli.batch.json_values import failure_json
 from upsample_cli.batch.outputs import outputs_of
-from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.record import file
 from upsample_cli.batch.record.file import copied, locked
