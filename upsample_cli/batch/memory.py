@@ -53,8 +53,8 @@ _MOST_PER_SLOT = 32
 def job_bytes(job: Job) -> int:
     """Estimated peak memory for one image, without the worker's own.
 
-    For large images it is within a factor of two, except where compiled sums reduce to another size: there it is too
-    large.
+    For large images it is within a factor of two or a little more. Where compiled sums reduce to another size, it is
+    too large.
 
     >>> from pathlib import Path
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved

@@ -15,7 +15,7 @@ import numpy as np
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg import all_segments
 from upsample_cli.images.codecs.jpeg_markers import APPLICATION, COMMENT_MARKER, FRAMES, START_OF_SCAN
-from upsample_cli.images.metadata.jpeg_blocks import segment_name, unknown_loss
+from upsample_cli.images.metadata.segment_names import segment_name, unknown_loss
 from upsample_cli.images.model import Colour, Layout, Rows
 from upsample_cli.images.regions import ReadBox, box_of
 
