@@ -157,6 +157,15 @@ class Metadata:
     background: tuple[float, ...] | None = None
     tags: TiffTags | None = field(default=None, repr=False)
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the parts that may be large: blocks, texts and tags."""
+        blocks = [self.icc_profile, self.exif, self.xmp, self.iptc]
+        blocks += [data for _, data in self.colour.mastering] if self.colour is not None else []
+        texts = sum(len(keyword) + len(value) for keyword, value in self.text)
+        tags = self.tags.size_bytes if self.tags is not None else 0
+        return sum(len(block) for block in blocks if block is not None) + texts + tags
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:

@@ -90,7 +90,7 @@ def read_metadata(
     if format_name == "tiff":
         metadata, lost = _with_tags(image, file, metadata, orientation)
         losses += lost
-    check_metadata_bytes(_size_bytes(metadata))
+    check_metadata_bytes(metadata.size_bytes)
     return Found(metadata, orientation, tuple(losses))
 
 
@@ -146,13 +146,6 @@ def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientati
         return metadata, []
     dpi = None if tags is not None and tags.has_resolution else metadata.dpi
     return replace(metadata, tags=tags, dpi=dpi), losses
-
-
-def _size_bytes(metadata: Metadata) -> int:
-    blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
-    texts = (len(part) for pair in metadata.text for part in pair)
-    tags = metadata.tags.size_bytes if metadata.tags is not None else 0
-    return sum(len(block) for block in blocks if block) + sum(texts) + tags
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
