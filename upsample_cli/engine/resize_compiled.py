@@ -109,9 +109,7 @@ class CompiledResize:
     def __init__(
         self, rows: Taps, columns: Taps, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None
     ) -> None:
-        instructions = instructions or next(iter(compiled.instruction_sets()), None)
-        if instructions is None:
-            raise ValueError("this package was not compiled for this processor")
+        instructions = instructions or compiled.fastest_instructions()
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
         self._rows, self._width, self._channels = rows, columns.length, channels

@@ -201,3 +201,9 @@ def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
     data = tiff.read(entry.value_at, size)
     value = int.from_bytes(data, "little" if tiff.order == "<" else "big", signed=entry.kind in _SIGNED)
     return value if len(data) == size and value >= 0 else None
+
+
+def integer_of(tiff: Tiff, directory: Directory, tag: int, default: int) -> int:
+    """`first_integer` of the entry of a tag; the default in place of None."""
+    found = first_integer(tiff, directory.find(tag))
+    return default if found is None else found

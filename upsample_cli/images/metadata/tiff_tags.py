@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO
 
 from upsample_cli.errors import Loss
@@ -90,10 +91,7 @@ def read_tags(
 
 
 def _stored(tiff: ifd.Tiff, directory: ifd.Directory, pages: int) -> Stored:
-    def number(tag: int, default: int) -> int:
-        found = ifd.first_integer(tiff, directory.find(tag))
-        return default if found is None else found
-
+    number = partial(ifd.integer_of, tiff, directory)
     return Stored(number(257, 0), number(256, 0), number(258, 1), number(339, 1), number(277, 1), pages)
 
 
