@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
+from typing import NamedTuple
 
 from upsample_cli.batch.entry import Entry, existing
 from upsample_cli.enlarge.job import Job, Result
@@ -23,8 +24,7 @@ from upsample_cli.errors import (
 OnRows = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(NamedTuple):
     """Enlarges the images of a run. It is pickled when it is sent to another process.
 
     Args:

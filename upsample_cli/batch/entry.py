@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.enlarge.job import Job, Result
@@ -13,8 +14,7 @@ from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, jo
 from upsample_cli.images.space import free_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One input of a run.
 
     Args:

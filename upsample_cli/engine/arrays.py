@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -163,6 +162,6 @@ def _enlarged(pixels: Pixels, out: Pixels, kind: Dtype, settings: Settings, has_
         raise UsageError(*reason, kind="no-kernel")
     kernel, arithmetic = form_for_pixels(settings.kernel, kind, has_alpha=has_alpha)
     if kernel is not settings.kernel:
-        settings = replace(settings, kernel=kernel)
+        settings = settings._replace(kernel=kernel)
     enlarge(pixels, out, settings=settings, arithmetic=arithmetic)
     return out

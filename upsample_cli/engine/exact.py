@@ -10,9 +10,8 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,8 +37,7 @@ overflow."""
 _LEAST_REACH = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(NamedTuple):
     """The arithmetic for one type of pixels and one kernel.
 
     Args:
@@ -151,7 +149,7 @@ def form_for_pixels(
 
 def linear_arithmetic(network: Network, arithmetic: Arithmetic) -> Arithmetic:
     """The arithmetic of a network's linear kernel alone."""
-    return replace(arithmetic, gain=Fraction(network.linear.reach, network.linear.denominator))
+    return arithmetic._replace(gain=Fraction(network.linear.reach, network.linear.denominator))
 
 
 def prepare(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:

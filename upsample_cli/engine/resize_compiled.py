@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import NamedTuple
@@ -141,7 +140,7 @@ class CompiledResize:
         self._without_alpha: CompiledResize | None = None
         if arithmetic.has_alpha and not is_summed and _is_flat(rows) and _is_flat(columns):
             self._without_alpha = CompiledResize(
-                rows, columns, replace(arithmetic, has_alpha=False), channels, instructions=instructions
+                rows, columns, arithmetic._replace(has_alpha=False), channels, instructions=instructions
             )
 
     def _most_inputs(self) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from threading import Event
@@ -63,7 +62,7 @@ def bands_by_products(
     )
     if settings.border == "wrap":
         read_rows, shape = with_margins(read_rows, shape, *margins)
-        settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
+        settings = settings._replace(border="replicate")  # nothing depends on samples beyond the margins
     taps = None if isinstance(kernel, Network) else axis_of(kernel)
     if arithmetic.is_exact and taps is not None and settings.engine == "auto":
         on_route("matrices")
@@ -73,13 +72,13 @@ def bands_by_products(
     else:
         sums = _enlarged_sums(read_rows, shape, settings, arithmetic, stop, on_route)
     if isinstance(kernel, Network):
-        arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
+        arithmetic = arithmetic._replace(divisor=1, gain=Fraction(1))
     taken = columns.taken
     narrow = computed_ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
     divisor = arithmetic.divisor * WEIGHT_SUM**2
     shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # dividing a float by a power of two is exact
-    rows = replace(rows, weights=rows.weights / 2**shift)
-    ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
+    rows = rows._replace(weights=rows.weights / 2**shift)
+    ending = arithmetic._replace(divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
 
@@ -98,11 +97,11 @@ def _enlarged_sums(
     """
     if isinstance(settings.kernel, Network):
         large = enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
-        pixels = replace(arithmetic, divisor=1, gain=Fraction(1))
+        pixels = arithmetic._replace(divisor=1, gain=Fraction(1))
         return (prepare(band, pixels) for band in large)
     is_float32 = arithmetic.pixel_dtype == FLOAT32
     if is_float32 and arithmetic.overshoots:
-        settings = replace(settings, engine="layer")  # float sums are rounded, differently on every route
+        settings = settings._replace(engine="layer")  # float sums are rounded, differently on every route
     undivided = Arithmetic(
         arithmetic.sum_dtype,
         1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -106,7 +105,7 @@ def resolved_and_checked(
             fmt, *resolved.size, resolved.layout,
             frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
         )  # fmt: skip
-        return replace(resolved, least_bytes=least_bytes)
+        return resolved._replace(least_bytes=least_bytes)
 
     return _known.get(make, info, metadata, options, fmt.name, output.suffix)
 

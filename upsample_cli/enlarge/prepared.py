@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.computing import computed_layout, settings_and_arithmetic
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from upsample_cli.images.color.light import Light
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """The enlargement of an image or frame, without its source and its sink.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from upsample_cli.enlarge.networks import usable_network
 from upsample_cli.enlarge.options import DEPTHS, Options
@@ -41,8 +42,7 @@ class KernelChoice:
         return KernelChoice, (self.text, self.factor)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The decisions about one image.
 
     The device is not part of this: "auto" is resolved by the process that computes, which may be on another machine.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from upsample_cli.images.input_formats import ReadFormat
@@ -23,7 +23,7 @@ _LAB = (Layout(colour, alpha) for colour in ("cielab", "icclab") for alpha in (F
 
 
 def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
-    return frozenset(replace(layout, depth=depth) for layout in layouts for depth in depths)
+    return frozenset(layout._replace(depth=depth) for layout in layouts for depth in depths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from upsample_cli.errors import Loss
 
@@ -27,8 +27,7 @@ _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab":
 _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The meaning of the numbers of a pixel.
 
     Args:
@@ -108,8 +107,7 @@ class TiffTags(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ColourSpace:
+class ColourSpace(NamedTuple):
     """The colour space of an image without an ICC profile. A value of None means the value of sRGB.
 
     Args:
@@ -195,8 +193,7 @@ FIRST_IS_PREVIEW = Loss("preview", "its first page, the one that is read, is a s
 """Of a TIFF."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
+class ImageInfo(NamedTuple):
     """The header of an image, known before its pixels are decoded.
 
     Args:

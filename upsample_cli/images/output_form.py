@@ -6,8 +6,8 @@ It follows from the header, before the image is decoded. No Pillow, no files.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
@@ -35,8 +35,7 @@ _DEPTH_LOSSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForm:
+class OutputForm(NamedTuple):
     """The form of an image in an output format.
 
     Args:
@@ -70,8 +69,8 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
     """
     frames, lost_frames = _held_frames(info.frames, fmt)
     if frames is not None and frames.layout is not None:
-        info = replace(info, layout=frames.layout)
-    wanted = info.layout if depth is None else replace(info.layout, depth=depth)
+        info = info._replace(layout=frames.layout)
+    wanted = info.layout if depth is None else info.layout._replace(depth=depth)
     layout = _nearest_layout(wanted, fmt)
     kept, lost = _held_metadata(info, metadata, layout, fmt)
     by_profile = _is_by_profile(info, metadata, layout)
@@ -132,10 +131,10 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
         yield Loss("alpha", f"{fmt.title} cannot hold transparency; it is laid over white")
     if layout.colour == "cmyk" != made.colour:
         how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
-        can = _titles(replace(layout, depth=8))
+        can = _titles(layout._replace(depth=8))
         yield Loss("colour", f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({can} can)")
     if layout.colour in LAB_COLOURS and layout.colour != made.colour:
-        can = _titles(replace(layout, depth=8))
+        can = _titles(layout._replace(depth=8))
         become = "they become sRGB, and those beyond it its nearest"
         yield Loss("colour", f"{fmt.title} cannot hold Lab colours; {become} ({can} can)")
     if layout.depth > made.depth:

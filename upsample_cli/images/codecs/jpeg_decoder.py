@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ _PADDING = b"\0\r\n \xff\xd9"
 _SPACES: dict[Colour, str] = {"grey": "GRAYSCALE", "rgb": "RGB", "cmyk": "CMYK"}
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded JPEG.
 
     Args:

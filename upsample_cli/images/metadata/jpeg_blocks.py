@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP, XMP, Segment
@@ -28,8 +28,7 @@ _INDEX = b"MPF\0"
 _GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
-@dataclass(frozen=True, slots=True)
-class JpegBlocks:
+class JpegBlocks(NamedTuple):
     """The metadata of a JPEG.
 
     Args:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
@@ -25,8 +25,7 @@ _X_RESOLUTION = 282
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\0<": "utf-16-be", b"<\0": "utf-16-le"}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The metadata of an image.
 
     Args:
@@ -176,7 +175,7 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
     elif ORIENTATION in tags:
         tiff = ifd.tiff_in_file(file)
         page_at: int | None = getattr(image, "page_at", None)
-        stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
+        stated = exif_blocks.tiff_orientation(tiff if page_at is None else tiff._replace(first=page_at)) or 1
     else:
         stated = None
     if stated is None and xmp is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import BinaryIO
@@ -70,7 +69,7 @@ def read_tags(
         ValueError: the directory is damaged.
     """
     tiff = ifd.tiff_in_file(file)
-    tiff = tiff if page_at is None else replace(tiff, first=page_at)
+    tiff = tiff if page_at is None else tiff._replace(first=page_at)
     directory = ifd.read_directory(tiff, tiff.first)
     stored = _stored(tiff, directory, pages)
     fields, losses = _georeferenced(list(_kept(tiff, directory, _KEPT)), orientation)

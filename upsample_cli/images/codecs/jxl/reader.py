@@ -56,7 +56,7 @@ def open_jxl(file: BinaryIO, name: str, *, max_pixels: int, frame: int | None = 
             raise no_frame(name, frame, frames.count if frames is not None else 1)
         info, metadata, losses = *_described(file, container, look), set[Loss]()
         pixels = _Pixels(partial(_rows, file, container, look, losses, (frame or 1) - 1))
-        info = info if frame is None else replace(info, frames=None)
+        info = info if frame is None else info._replace(frames=None)
     return _source(info, metadata, readable_box(pixels.read_box, name, _FORMAT), losses)
 
 
@@ -79,7 +79,7 @@ def open_jxl_frames(file: BinaryIO, name: str, *, max_pixels: int) -> Iterator[t
         rows = _rows(file, container, look, losses, None).reshape(len(look.durations), look.header.height, *look.row)
     for pixels, ticks in zip(rows, look.durations, strict=True):
         duration_ms = Fraction(1000 * ticks * clock.per_seconds, clock.ticks)
-        yield _source(replace(info, frames=None), metadata, box_of(pixels), losses), duration_ms
+        yield _source(info._replace(frames=None), metadata, box_of(pixels), losses), duration_ms
 
 
 def _opened(file: BinaryIO, name: str, max_pixels: int) -> tuple[Container, Look]:

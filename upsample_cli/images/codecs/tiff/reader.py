@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
@@ -60,7 +60,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
         first, frames = pages_of(file, name)
     source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
     if source is not None:
-        source.info = replace(source.info, frames=frames)
+        source.info = source.info._replace(frames=frames)
     return source
 
 
