@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
 from typing import NamedTuple
 
 from upsample_cli.batch.entry import Entry, existing
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Job, OnRows, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import (
     MORE_MEMORY,
@@ -20,8 +19,6 @@ from upsample_cli.errors import (
     UpsampleError,
     UsageError,
 )
-
-OnRows = Callable[[int], None]
 
 
 class Carrier(NamedTuple):

@@ -7,10 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from upsample_cli.enlarge.job import OnRows
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import prepared
 from upsample_cli.enlarge.resolve import check_strict, resolve
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
+from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 from upsample_cli.errors import ImageError, Loss, Setting, joined
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.interfaces import FrameWriter, Source

@@ -17,6 +17,9 @@ from upsample_cli.images.model import ImageInfo
 
 Status = Literal["planned", "written", "skipped", "failed"]
 
+OnRows = Callable[[int], None]
+"""Called with the number of input rows that were enlarged since the last call."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
-from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.job import Job, OnRows
 from upsample_cli.enlarge.networks import network_run, not_finite
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import Prepared
@@ -19,9 +19,6 @@ from upsample_cli.images.model import Rows
 
 if TYPE_CHECKING:
     from upsample_cli.engine.enlargement import Settings
-
-OnRows = Callable[[int], None]
-"""Called with the number of input rows that were enlarged since the last call."""
 
 
 @dataclass(frozen=True, slots=True)

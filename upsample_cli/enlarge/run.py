@@ -10,19 +10,17 @@ from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
 from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.enlarge.computing import engine_settings
-from upsample_cli.enlarge.job import Job, Outcome, Result
+from upsample_cli.enlarge.job import Job, OnRows, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
-from upsample_cli.enlarge.prepared import prepared_file
 from upsample_cli.enlarge.resolve import check_strict
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.formats import format_named
@@ -31,6 +29,9 @@ from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, ImageInfo
 from upsample_cli.images.open import open_image
 from upsample_cli.images.streams import piped_file
+
+if TYPE_CHECKING:
+    from upsample_cli.enlarge.rows import FileRun
 
 _SMALL_BYTES = 1 << 18
 """Files up to this size are read into memory before they are opened as images."""
@@ -117,8 +118,11 @@ def enlarge_image(
         opened as input_file,
         open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
     ):
+        # `executors.executor_for` imports them in another thread while a photograph is decoded.
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
+        from upsample_cli.enlarge.prepared import prepared_file
+        from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 
         is_one = options.frame is not None
         info, metadata = under_policy(
