@@ -92,11 +92,26 @@ def _close_output(status: int, name: str) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            return _report(name, error, f"standard output cannot be written: {error.strerror}", status or 1)
-        return status or 1
+        return _give_up_output(name, error, status or 1)
     return status
+
+
+def _give_up_output(name: str, error: OSError, status: int) -> int:
+    """Report that stdout cannot be written. A closed pipe is not reported: its reader wanted no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return status
+    cause = f"standard output cannot be written: {error.strerror}"
+    return _report(name, error, f"{cause}; free some space, or redirect it to another disk", status)
+
+
+def _is_output_lost() -> bool:
+    """Whether standard output cannot be written, found by an empty line: an error of a stream does not name it."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
@@ -108,6 +123,8 @@ def _report(name: str, error: BaseException, message: str, status: int) -> int:
 
 
 def _unexpected(name: str, error: BaseException) -> int:
+    if isinstance(error, OSError) and error.filename is None and _is_output_lost():
+        return _give_up_output(name, error, 1)
     text = " ".join(str(error).split())
     cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
     return _report(name, error, f"{cause}; add --debug to see the traceback", 1)
