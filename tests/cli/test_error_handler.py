@@ -12,7 +12,7 @@ from upsample_cli.cli.spelling import OFFERED, advised, option
 from upsample_cli.errors import Failure, Setting, spelled
 
 COMMAND = """
-import sys, time, typer
+import os, signal, sys, time, typer
 from upsample_cli.cli import error_handler
 from upsample_cli.cli.program import Command
 from upsample_cli.errors import Interrupted, ImageError, UsageError
@@ -21,6 +21,11 @@ app = typer.Typer(add_completion=False)
 
 def pretend(error):
     raise error
+
+class Stopping:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
 
 WAYS = {
     "image": lambda: pretend(ImageError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
@@ -31,6 +36,7 @@ WAYS = {
     "silent": lambda: pretend(MemoryError()),
     "panic": lambda: pretend(type("PanicException", (BaseException,), {})("index out of bounds\\n")),
     "ctrl-c": lambda: pretend(KeyboardInterrupt()),
+    "in a class": lambda: type("Made", (), {"attribute": Stopping()}),
     "exit": lambda: pretend(typer.Exit(3)),
     "much": lambda: [print("x" * 99) for _ in range(9999)],
     "odd": lambda: print("\\xd7 \\udcff"),
@@ -151,6 +157,12 @@ def test_a_closed_stdout_is_not_an_error():
         ["sh", "-c", command], capture_output=True, check=False, env={**BUFFERED, "COMMAND": COMMAND}
     )
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_while_a_class_is_made_is_no_unexpected_error():
+    ended = run("in a class")
+    assert (ended.returncode, ended.stderr) == (143, "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")

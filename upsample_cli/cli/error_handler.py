@@ -70,8 +70,10 @@ def _status(app: typer.Typer, name: str) -> int:
     except UpsampleError as error:
         return _report(name, error, sentence(advised(error.failure)), error.exit_status)
     except BaseException as error:  # a panic of a Rust library is not an Exception
-        if isinstance(error, OSError) and stop_status() is not None:
-            return INTERRUPTED_STATUS  # the terminal was closed, so nobody can read a message
+        if stop_status() is not None:
+            # The terminal was closed, so nobody can read a message; or Python turned the interrupt into another error,
+            # as before 3.12 while a class is made.
+            return INTERRUPTED_STATUS
         is_typers = hasattr(error, "format_message")  # the name of the class differs between versions of typer
         return _misread(name, error) if is_typers else _unexpected(name, error)
     return status if isinstance(status, int) else 0

@@ -52,6 +52,10 @@ def _start(module: str, *, images: int = 0) -> None:
             importlib.import_module(module).main()
     except KeyboardInterrupt:
         os._exit(INTERRUPTED_STATUS)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # before Python 3.12, while a class is made
+            os._exit(INTERRUPTED_STATUS)
+        raise
 
 
 def _open_closed_streams() -> None:
