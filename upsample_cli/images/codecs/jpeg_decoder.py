@@ -20,12 +20,12 @@ from upsample_cli.images.model import Colour, Layout, Rows
 from upsample_cli.images.regions import ReadBox, box_of
 
 _END = 0xD9
-_END_OF_IMAGE = bytes((0xFF, _END))
+END_OF_IMAGE = bytes((0xFF, _END))
 _PROGRESSIVE = {0xC2, 0xCA}
 _ARITHMETIC = {*range(0xC9, 0xD0)}
 _COEFFICIENTS = 64
 _RESTARTS = b"".join(bytes((0xFF, 0xD0 + number)) + b"\x55" * 16 for number in range(8))
-_FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64, _RESTARTS)
+FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64, _RESTARTS)
 """Bytes to append to coded pixels. If the decoded pixels are the same with each of them, no pixel is missing. The last
 ones continue pixels that end where a restart marker follows.
 """
@@ -147,7 +147,7 @@ def _completed(
     ended = data.rstrip(b"\0")
     data = (ended if len(data) - len(ended) > _MOST_ZEROS else data).rstrip(b"\xff")
     try:
-        return data + _END_OF_IMAGE if _has_all_pixels(data, layout, size, bits) else None
+        return data + END_OF_IMAGE if _has_all_pixels(data, layout, size, bits) else None
     except (ValueError, RuntimeError):
         return None
 
@@ -161,8 +161,8 @@ def _has_all_pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: in
     from hashlib import blake2b
 
     first: bytes | None = None
-    for filling in _FILLINGS:
-        pixels: Any = _pixels(data + filling + _END_OF_IMAGE, layout, size, bits)
+    for filling in FILLINGS:
+        pixels: Any = _pixels(data + filling + END_OF_IMAGE, layout, size, bits)
         digest = blake2b(pixels).digest()
         if first is not None and digest != first:
             return False
