@@ -168,8 +168,8 @@ class Segments:
                 filled = self._decode(page, data + filling + END_OF_IMAGE, index, row)
                 if filled is None or (filled != decoded).any():
                     raise ValueError("truncated")  # decoders invent the missing pixels
-        rows: NDArray[Any] = decoded[0]
-        return rows[: page.imagelength - row * self._side[0]]
+        piece: NDArray[Any] = decoded[0]
+        return piece[: page.imagelength - row * self._side[0]]
 
     def _decode(self, page: TiffPage, data: bytes, index: int, row: int) -> NDArray[Any] | None:
         is_jpeg = page.compression in JPEG_COMPRESSIONS
