@@ -106,7 +106,7 @@ def test_python_itself_would_run_planted_modules(marker):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX folders")
-@pytest.mark.parametrize("code", ["upsample_file('{0}/a.png', '{0}/b.png')", "[*upsample_folder('{0}', '{0}/out')]"])
+@pytest.mark.parametrize("code", ["upsample_file('{0}/a.png', '{0}/c.png')", "[*upsample_folder('{0}', '{0}/out')]"])
 def test_a_current_folder_that_was_removed_is_named(tmp_path, code):
     """Without the check, a library of torch ends the process without a word of ours."""
     (tmp_path / "gone").mkdir()
