@@ -78,6 +78,7 @@ def test_16_bits_stay_exact_through_pipes():
         (["a.png", "-o", "-", "--json"], "--json and the image would both be written to standard output"),
         (["-", "--json"], "--json and the image would both be written to standard output"),
         (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
+        (["-", "-o", "out/", "--name", "x{ext}"], "has no name to be given in a folder; give --output a file"),
     ],
 )
 def test_options_that_conflict_with_a_pipe_are_refused(arguments, message):
