@@ -103,9 +103,8 @@ class Request:
         if self.dry_run:
             raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
         if (self.as_json or self.pipes_image) and leads_to(sys.stdout, Path(name)):
-            cause = (
-                f"{option} {name} is standard output, to which {'--json' if self.as_json else 'the image'} is written"
-            )
+            other = "--json" if self.as_json else "the image"
+            cause = f"{option} {name} is standard output, to which {other} is written"
             raise UsageError(cause, "give it another name")
         if option == "--gallery" and is_streamed(self.inputs, self.output):
             raise UsageError("--gallery shows files, and - is not a file", "name files")
