@@ -148,6 +148,19 @@ def test_workers_that_cannot_start_are_one_line(monkeypatch):
         results(["good0", "good1"])
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), ConnectionRefusedError(111, "Refused"), EOFError()]
+)
+def test_a_system_that_starts_no_worker_is_one_line(monkeypatch, error):
+    def start(_process):
+        raise error
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", start)
+    why = error.strerror if isinstance(error, OSError) else "their server has ended"
+    with pytest.raises(UpsampleError, match=f"worker processes do not start: {why}; free some memory"):
+        results(["good0", "good1"])
+
+
 @pytest.mark.parametrize("name", ["hang", "slow"])
 def test_an_early_close_leaves_no_process_and_no_temporary_file(name):
     pool = executor()

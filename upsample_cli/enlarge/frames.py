@@ -19,6 +19,7 @@ from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames
 from upsample_cli.images.open import open_animation, open_pages
 from upsample_cli.images.open_frames import lost_page
+from upsample_cli.images.output_form import lost_duration
 
 
 def enlarge_frames(
@@ -42,7 +43,7 @@ def enlarge_frames(
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata, dpi=options.dpi)
             resolved = resolve(job.input, info, metadata, fmt, options, job.output)
-            found = dict.fromkeys(resolved.losses)
+            found = dict.fromkeys((*resolved.losses, *lost_duration(duration_ms, fmt)))
             check_strict(job.input, (*losses, *found), options)
             try:
                 made = prepared(job.input, info, metadata, resolved, options, run.settings)

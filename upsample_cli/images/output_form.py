@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from upsample_cli.errors import Loss
@@ -85,11 +86,29 @@ def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Form
 
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[Loss, ...]]:
     if frames is None or frames.kind in fmt.frames:
-        return frames, frames.losses if frames else ()
+        return frames, () if frames is None else (*frames.losses, *_lost_plays(frames, fmt))
     others = _listed([other.title for other in FORMATS.values() if frames.kind in other.frames])
     can = f"{others} can" if others else "no output can"
     line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
     return None, (Loss("frames", line),)
+
+
+def _lost_plays(frames: Frames, fmt: Format) -> tuple[Loss, ...]:
+    if frames.kind != "animation" or frames.plays <= fmt.max_plays:
+        return ()
+    return (Loss("timing", f"{fmt.title} plays an animation at most {fmt.max_plays} times, not {frames.plays}"),)
+
+
+def lost_duration(duration_ms: Fraction, fmt: Format) -> tuple[Loss, ...]:
+    """The loss of the duration of an animation's frame, if the format cannot hold it.
+
+    >>> lost_duration(Fraction(40), FORMATS["gif"])
+    ()
+    """
+    shortest, longest = fmt.frame_ms
+    if not duration_ms or shortest <= duration_ms <= longest:
+        return ()
+    return (Loss("timing", f"{fmt.title} shows a frame for {shortest} to {longest} ms; other durations are changed"),)
 
 
 def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
