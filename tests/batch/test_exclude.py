@@ -141,7 +141,7 @@ def test_case_counts_except_on_windows(monkeypatch):
     assert [Exclusion(("RAW/",)).is_excluded(path) for path in ("a/Raw/b.png", "draw/b.png")] == [True, False]
 
 
-@pytest.mark.parametrize("pattern", ["", " ", "!", "/", "//", "!/", "a\\"])
+@pytest.mark.parametrize("pattern", ["", " ", "!", "/", "//", "!/", "a\\", "[b-a]", "x[a-\\*]"])
 def test_a_pattern_that_cannot_match_is_refused(pattern):
     with pytest.raises(UsageError, match="cannot match anything; give a pattern such as"):
         Exclusion(("a", pattern))

@@ -168,7 +168,7 @@ def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
         try:
             PathSpec.from_lines("gitignore", [line], backend="simple")
             is_empty = not line.strip("!/ \t\n")
-        except GitIgnorePatternError:
+        except (GitIgnorePatternError, re.error):  # re.error: a range of characters such as [b-a]
             is_empty = True
         if is_empty:
             cause = (Setting("exclude", repr(pattern)), " cannot match anything")
