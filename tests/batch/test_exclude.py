@@ -164,6 +164,7 @@ def test_every_pattern_is_refused_or_matches_without_a_fault(patterns):
     st.text("ab/.-", max_size=14),
 )
 @example(["*a*[ab]?*b"], "xaabab")
+@example(["*[!a]*a**b"], "b-b/ab")
 def test_patterns_with_many_stars_match_as_before(patterns, path):
     """The oracle is the library's own expression."""
     path = "/".join(part for part in path.split("/") if part.strip(".")) or "a"

@@ -31,7 +31,10 @@ _APPLE_DOUBLE = "._"
 _STAR = "[^/]*"
 """A star of a pattern in its regular expression."""
 
-_NOT_FIXED, _ESCAPED = set("/()|+*?{}"), re.compile(r"\\.", re.DOTALL)
+_ANY = "[^/]"
+"""A question mark. Other sets of characters may contain "/", as the library writes them."""
+
+_NOT_FIXED, _ESCAPED = set("/()|+*?{}["), re.compile(r"\\.", re.DOTALL)
 _IGNORES_CASE = os.name == "nt"
 _Decision = tuple[bool, int]
 """Whether a path is excluded, and the index of the pattern that decides."""
@@ -214,7 +217,7 @@ def _with_fixed_stars(expression: str) -> str:
     first, *others = expression.split(_STAR)
     made = [first]
     for index, piece in enumerate(others, start=1):
-        is_fixed = index < len(others) and not _NOT_FIXED & set(_ESCAPED.sub("", piece))
+        is_fixed = index < len(others) and not _NOT_FIXED & set(_ESCAPED.sub("", piece.replace(_ANY, "")))
         made.append(f"(?>{_STAR}?{piece})" if is_fixed else _STAR + piece)
     return "".join(made)
 
