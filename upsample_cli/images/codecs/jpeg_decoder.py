@@ -84,7 +84,8 @@ def decoded_jpeg(
     losses = [*_late_losses(data, found[scans[0] :])] if scans else []
     has_end = bool(found) and found[-1][0] == _END
     if has_end:
-        if not _has_all_scans(data, found):
+        is_one = len(scans) == 1 and frame not in _PROGRESSIVE and data[found[scans[0]][1] + 4] == layout.channels
+        if not is_one and not _has_all_scans(data, found):
             losses.append(Loss("damage", "scans at its end are missing, and details with them"))
         rest = data[found[-1][2] :]
         if rest.strip(_PADDING) and not has_others:
