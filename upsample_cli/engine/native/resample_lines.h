@@ -3,7 +3,7 @@
 namespace {
 namespace resample {
 
-constexpr int lines = 8;
+constexpr int lines = std::max(8, lanes<float>);
 
 template <class Number> using Whole = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
 
@@ -45,7 +45,9 @@ void turn_around(const Number *from, Count from_step, Count rows, Count columns,
 {
     constexpr int side = 16 / sizeof(Number);
     constexpr auto all = std::make_integer_sequence<int, lanes<Number>>();
-    const Count places[] = {0, side * from_step * static_cast<Count>(sizeof(Number))};
+    Count places[vector_bytes / 16];
+    for (int at = 0; at < vector_bytes / 16; at++)
+        places[at] = at * side * from_step * static_cast<Count>(sizeof(Number));
     for (Count row = 0; row < rows; row += lanes<Number>)
         for (Count column = 0; column < columns; column += side) {
             Full<Number> made[side], before[side];
