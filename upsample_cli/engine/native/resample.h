@@ -1,9 +1,9 @@
 // Enlargement and reduction to any size in one step: each output is a sum over neighbouring rows and columns, with
 // weights of its own.
 //
-// The image is made in strips of columns. Eight rows of inputs are summed along the rows together: they are turned
-// around, so that the eight are side by side and share the weights of a column, and their sums are turned back. Rows of
-// such sums are kept while rows of outputs need them, which are summed down the columns.
+// The image is made in strips of columns. Eight rows of inputs or more are summed along the rows together: they are turned
+// around, so that they are side by side and share the weights of a column, and their sums are turned back. Rows of such
+// sums are kept while rows of outputs need them, which are summed down the columns.
 //
 // Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_rounding.py proves how far they can
 // be off. If this does not decide how a pixel is rounded, `Exact` computes it again in whole numbers.
@@ -65,6 +65,7 @@ public:
 
 private:
     using Number = Sum<Pixel, Alpha>;
+    static constexpr int lines = resample::lines<Number>;
     static constexpr int planes = Alpha ? Alpha : 1;  // with alpha, kept sums have one for each channel
 
     // How many columns of inputs a strip has.
@@ -100,7 +101,7 @@ private:
         }
     }
 
-    // Sums eight rows of inputs along the rows. Returns false if all are transparent.
+    // Sums some rows of inputs along the rows. Returns false if all are transparent.
     bool sum_lines(Count row, Count start, Count stop, Number *to)
     {
         const Count first = work.column_firsts[start], count = inputs(start, stop) * channels;
