@@ -26,6 +26,7 @@ _FAMILIES = {
     "process": "Whole processes",
     "16-bit": "16-bit PNG",
     "memory": "Memory",
+    "TIFF": "Larger than memory",
     "batch": "Folders",
     "PNG": "PNG encoders",
     "decoder": "PNG decoders, CPU time",

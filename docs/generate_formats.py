@@ -24,7 +24,7 @@ from upsample_cli import upsample_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, MANY, MAX_METADATA_BYTES
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
 from upsample_cli.images.open import read_header
 from upsample_cli.images.output_form import nearest_form

@@ -105,6 +105,27 @@ def test_python_itself_would_run_planted_modules(marker):
     assert "multiprocessing " in marker.read_text()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX folders")
+@pytest.mark.parametrize("code", ["upsample_file('{0}/a.png', '{0}/c.png')", "[*upsample_folder('{0}', '{0}/out')]"])
+def test_a_current_folder_that_was_removed_is_named(tmp_path, code):
+    """Without the check, a library of torch ends the process without a word of ours."""
+    (tmp_path / "gone").mkdir()
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    for command in (
+        [sys.executable, "-m", "upsample_cli", str(tmp_path), "-o", str(tmp_path / "o")],
+        [sys.executable, "-c", "from upsample_cli import upsample_file, upsample_folder; " + code.format(tmp_path)],
+    ):
+        for removing in ("rmdir ../gone; ", ""):
+            (tmp_path / "gone").mkdir(exist_ok=True)
+            done = subprocess.run(
+                ["sh", "-c", removing + 'exec "$@"', "-", *command],
+                cwd=tmp_path / "gone", env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+            said = "the current folder no longer exists; change to another folder" in done.stderr
+            assert said == bool(removing), done.stderr
+
+
 def test_the_environment_and_the_path_of_the_caller_are_restored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -116,3 +117,21 @@ def test_ci_runs_the_commands_of_the_readme(name: str) -> None:
     assert command.startswith("python -m pip install ")
     assert " && " in command
     assert not more
+
+
+def missing_files(page: str) -> set[str]:
+    """Files and folders of the code that a page names and that do not exist. `NAME` stands for any name."""
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w*-]+(?:\.(?:py|h|cpp|toml)|/))`", page))
+    folders = [ROOT / "upsample_cli", ROOT]
+    found = {name for name in named if any(any(folder.glob(name.replace("NAME", "*"))) for folder in folders)}
+    bare = {name for name in named if "/" not in name.rstrip("/") and any((ROOT / "upsample_cli").rglob(name))}
+    return named - found - bare
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/architecture.md", "docs/decisions.md", "docs/performance.md", "docs/sizes.md", "CONTRIBUTING.md"]
+)
+def test_every_module_that_a_page_names_exists(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert missing_files(page) == set()
+    assert missing_files(page + "`batch/planning.py` `folders/` `batch/plan.py`") == {"batch/planning.py", "folders/"}

@@ -223,12 +223,28 @@ def test_it_works_inside_compose_and_leaves_its_input_unchanged():
 
 
 def test_wrong_arguments_are_refused_when_it_is_made_and_wrong_images_when_it_is_used():
-    for settings in ({"factor": 0}, {"factor": 65}, {"factor": 1.5}, {"kernel": "cubic"}, {"border": "edge"}):
+    for settings in (
+        {"factor": 0},
+        {"factor": 65},
+        {"factor": 1.5},
+        {"kernel": "cubic"},
+        {"border": "edge"},
+        {"factor": [2]},
+        {"kernel": None},
+    ):
         with pytest.raises(UsageError):
             Upsample(**settings)
     for image in (torch.ones(3, 4, 4, dtype=torch.int64), torch.ones(3), torch.ones(4, 4, dtype=torch.complex64)):
         with pytest.raises(UsageError):
             Upsample(2)(image)
+
+
+def test_numbers_of_numpy_and_paths_are_plain_settings(tmp_path):
+    np.save(tmp_path / "k.npy", np.ones((1, 1, 2, 2), np.float32))
+    image = torch.from_numpy(hostile_pixels((3, 4, 5), np.uint8))
+    transform = Upsample(np.uint8(2), kernel=tmp_path / "k.npy")
+    assert torch.equal(transform(image), Upsample(2, kernel="nearest")(image))
+    assert (type(transform.factor), type(transform.kernel)) == (int, str)
 
 
 def test_alpha_of_a_tensor_is_premultiplied_if_it_is_named():

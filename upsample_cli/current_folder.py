@@ -48,6 +48,18 @@ def distrust_current_folder() -> Iterator[None]:
                 _undo.close()
 
 
+def check_current_folder() -> None:
+    """Refuse to work in a folder that was removed: a library of torch ends the process there.
+
+    Raises:
+        UsageError: if the current folder does not exist.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109  pathlib's function makes a path of it
+    except FileNotFoundError:
+        raise UsageError("the current folder no longer exists", "change to another folder") from None
+
+
 def check_child_flags() -> None:
     """Refuse to start Python processes that would ignore PYTHONSAFEPATH.
 

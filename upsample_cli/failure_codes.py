@@ -45,6 +45,7 @@ LOSSES = {
     "range": "colour values outside what the output stores are cut off",
     "channels": "channels are left out",
     "frames": "frames or pages are left out",
+    "timing": "frames are shown for another time, or an animation is played less often",
     "preview": "the image that is read is a small preview of another",
     "profile": "the colour profile is left out",
     "metadata": "metadata are left out",

@@ -13,12 +13,14 @@ from torch.utils.data import get_worker_info
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import Transform
 
+from upsample_cli import arguments
 from upsample_cli.engine.arrays import upsample
 from upsample_cli.engine.cores import use_cores
 from upsample_cli.engine.layer import enlarged_by_layer
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named
 from upsample_cli.kernels.choice import chosen_kernel
+from upsample_cli.kernels.profiles import checked_factor
 
 __all__ = ["Upsample"]
 
@@ -74,9 +76,8 @@ class Upsample(Transform):  # type: ignore[misc]  # torchvision has no types
         self, factor: int = 2, *, kernel: str = "bilinear", border: Border = "replicate", has_alpha: bool = False
     ) -> None:
         super().__init__()
-        chosen_kernel(kernel, factor)
-        self.factor = factor
-        self.kernel = kernel
+        self.factor, self.kernel = checked_factor(factor), arguments.text(kernel, "kernel")
+        chosen_kernel(self.kernel, self.factor)
         self.border = border_named(border)
         self.has_alpha = has_alpha
 

@@ -8,7 +8,8 @@ from support.running import names
 
 from upsample_cli.atomic import folders
 from upsample_cli.atomic.files import new_file
-from upsample_cli.atomic.folders import Place, folder_kept_open
+from upsample_cli.atomic.folders import folder_kept_open
+from upsample_cli.atomic.place import Place
 from upsample_cli.errors import WritingError
 
 OPEN = Path("/proc/self/fd")

@@ -15,8 +15,9 @@ from support.running import leave, save, upsample
 
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.files import new_file
-from upsample_cli.atomic.folders import Folder, Place, make_bases
+from upsample_cli.atomic.folders import Folder, make_bases
 from upsample_cli.atomic.opened import OpenedFile, opened
+from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError, OutputExistsError, UsageError, WritingError

@@ -11,7 +11,8 @@ from support.running import names, pixels_of, save, tree, upsample
 
 from upsample_cli.atomic import files
 from upsample_cli.atomic.files import new_file
-from upsample_cli.atomic.folders import Folder, Place
+from upsample_cli.atomic.folders import Folder
+from upsample_cli.atomic.place import Place
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run

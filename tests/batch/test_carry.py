@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.jobs import job_of
 
-from upsample_cli.atomic.files import writing_error
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.batch.carry import Carrier
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options

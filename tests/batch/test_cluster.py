@@ -29,8 +29,8 @@ from upsample_cli.batch.cluster.executor import ClusterExecutor
 from upsample_cli.batch.cluster.scheduler import check_workers, connected, version_line
 from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
-from upsample_cli.batch.plain import plain_failure
-from upsample_cli.batch.plan import Entry
+from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.json_values import plain_failure
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -355,7 +355,7 @@ def test_different_versions_are_one_line():
     versions = {"packages": {"python": "3.11.1", "msgpack": "1.1", "dask": "1"}, "host": {}}
     others = {"packages": {"python": "3.12.9", "msgpack": "1.1", "dask": "1"}, "host": {}}
     reports = distributed.versions.error_message(versions, {"tcp://a:1": others}, versions, "client")
-    assert version_line(reports["warning"]).startswith("the cluster has other versions than this machine of python; ")
+    assert version_line(reports["warning"]).startswith("the cluster has other versions of python than this machine; ")
 
 
 def test_only_the_temporary_files_of_a_run_are_removed():

@@ -101,8 +101,8 @@ def test_mistakes_in_the_call_are_raised_by_the_call_and_nothing_is_written():
     save_images("a")
     before = names(".")
     for settings in (
-        {"factor": 0}, {"workers": 0}, {"timeout_s": 0}, {"timeout_s": 1e9}, {"timeout_s": float("nan")},
-        {"kernel": "x"}, {"sources": ["in", ""]}, {"target": "in/a.png"},
+        {"factor": 0}, {"workers": 0}, {"workers": "2"}, {"timeout_s": 0}, {"timeout_s": 1e9},
+        {"timeout_s": float("nan")}, {"kernel": "x"}, {"sources": ["in", ""]}, {"target": "in/a.png"},
     ):  # fmt: skip
         with pytest.raises(UsageError):
             upsample_folder(**{"sources": "in", **settings})

@@ -21,8 +21,8 @@ from support.running import COMMAND, ENVIRONMENT, CommandResult, names, save, tr
 
 from upsample_cli.atomic.temporaries import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
+from upsample_cli.batch.json_values import failure_json
 from upsample_cli.batch.outputs import outputs_of
-from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.record import file
 from upsample_cli.batch.record.file import copied, locked
@@ -424,7 +424,7 @@ def test_a_journal_planted_after_the_check_deletes_nothing(is_held, monkeypatch)
 
     monkeypatch.setattr(file, "_opened", planted)
     if not is_held:
-        monkeypatch.setattr(file, "_no_journal_is_hot", lambda _: contextlib.nullcontext())
+        monkeypatch.setattr(file, "no_journal_is_hot", lambda _: contextlib.nullcontext())
     with pytest.raises(RecordError) if is_held else contextlib.suppress(RecordError):
         locked(RECORD).close()
     assert Path("victim/thesis.txt").exists() == is_held

@@ -12,8 +12,8 @@ from support.environment import ENVIRONMENT
 from support.jobs import job_of
 
 from upsample_cli.batch import run
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.memory import job_bytes
-from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import DeviceError, Failure, Interrupted

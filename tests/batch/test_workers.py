@@ -16,7 +16,7 @@ from support.jobs import job_of
 from support.running import Watched
 
 from upsample_cli.batch.carry import Carrier
-from upsample_cli.batch.plan import Entry
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
@@ -145,6 +145,19 @@ def test_workers_that_cannot_start_are_one_line(monkeypatch):
     # Called with a pipe, `os._exit` ends with a TypeError.
     monkeypatch.setattr("upsample_cli.batch.workers.worker.work", os._exit)
     with pytest.raises(UpsampleError, match="worker processes do not start: the last one ended by status 1; free"):
+        results(["good0", "good1"])
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), ConnectionRefusedError(111, "Refused"), EOFError()]
+)
+def test_a_system_that_starts_no_worker_is_one_line(monkeypatch, error):
+    def start(_process):
+        raise error
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", start)
+    why = error.strerror if isinstance(error, OSError) else "their server has ended"
+    with pytest.raises(UpsampleError, match=f"worker processes do not start: {why}; free some memory"):
         results(["good0", "good1"])
 
 

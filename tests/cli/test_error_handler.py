@@ -12,7 +12,7 @@ from upsample_cli.cli.spelling import OFFERED, advised, option
 from upsample_cli.errors import Failure, Setting, spelled
 
 COMMAND = """
-import sys, time, typer
+import os, signal, sys, time, typer
 from upsample_cli.cli import error_handler
 from upsample_cli.cli.program import Command
 from upsample_cli.errors import Interrupted, ImageError, UsageError
@@ -22,14 +22,21 @@ app = typer.Typer(add_completion=False)
 def pretend(error):
     raise error
 
+class Stopping:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
 WAYS = {
     "image": lambda: pretend(ImageError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
     "usage": lambda: pretend(UsageError("bad option")),
     "interrupted": lambda: pretend(Interrupted()),
     "unexpected": lambda: pretend(RuntimeError("two\\nlines [red]")),
+    "full": lambda: pretend(OSError(28, "another disk is full")),
     "silent": lambda: pretend(MemoryError()),
     "panic": lambda: pretend(type("PanicException", (BaseException,), {})("index out of bounds\\n")),
     "ctrl-c": lambda: pretend(KeyboardInterrupt()),
+    "in a class": lambda: type("Made", (), {"attribute": Stopping()}),
     "exit": lambda: pretend(typer.Exit(3)),
     "much": lambda: [print("x" * 99) for _ in range(9999)],
     "odd": lambda: print("\\xd7 \\udcff"),
@@ -127,19 +134,20 @@ def test_a_pipe_without_a_reader_is_detected_at_the_last_flush():
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-@pytest.mark.parametrize(
-    ("way", "line"),
-    [
-        ("much", "demo: unexpected OSError: [Errno 28] No space left on device; add --debug to see the traceback\n"),
-        ("fine", "demo: standard output cannot be written: No space left on device\n"),
-    ],
-)
-def test_a_full_disk_under_stdout_is_one_line(way, line):
+@pytest.mark.parametrize("way", ["much", "fine"])
+@pytest.mark.parametrize("env", [BUFFERED, {**BUFFERED, "PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_full_disk_under_stdout_is_one_line(way, env):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         command = [sys.executable, "-c", COMMAND, way]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=BUFFERED)
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
     assert result.returncode == 1
-    assert result.stderr == line
+    reason = "standard output cannot be written: No space left on device"
+    assert result.stderr == f"demo: {reason}; free some space, or redirect it to another disk\n"
+
+
+def test_another_full_disk_is_not_taken_for_stdout():
+    result = run("full")
+    assert result.stderr.startswith("demo: unexpected OSError: [Errno 28] another disk is full; ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
@@ -149,6 +157,12 @@ def test_a_closed_stdout_is_not_an_error():
         ["sh", "-c", command], capture_output=True, check=False, env={**BUFFERED, "COMMAND": COMMAND}
     )
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_while_a_class_is_made_is_no_unexpected_error():
+    ended = run("in a class")
+    assert (ended.returncode, ended.stderr) == (143, "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")

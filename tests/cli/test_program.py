@@ -6,13 +6,14 @@ import sys
 from dataclasses import fields
 
 import pytest
+from PIL import Image
 from support.commands import call
 from support.environment import ENVIRONMENT
 
+from upsample_cli.cli.option_values import field_values
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.tconv import COMMANDS
 from upsample_cli.cli.upsample import upsample
-from upsample_cli.cli.upsample_options import field_values
 from upsample_cli.enlarge.options import Options
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
@@ -50,6 +51,37 @@ def tconv(capsys, monkeypatch):
 
 def test_every_command_is_in_the_table():
     assert list(FAILING) == list(COMMANDS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", ""])
+def test_a_message_for_a_closed_stderr_does_not_go_to_stdout(closed):
+    start = "from upsample_cli.cli.start import tconv; tconv()"
+    command = f'"{sys.executable}" -c "{start}" shape 9x --json {closed}'
+    ended = subprocess.run(["sh", "-c", command], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert bool(ended.stderr) == (not closed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell and descriptors")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ""])
+def test_no_file_gets_the_number_of_a_closed_stream(closed):
+    program = "import os, sys; from upsample_cli.cli import start; start._open_closed_streams()"
+    opened = "os._exit(os.open(os.devnull, os.O_RDONLY))"
+    for code, safe in ((f"{program}; {opened}", True), (f"import os; {opened}", not closed)):
+        ended = subprocess.run(["sh", "-c", f"\"{sys.executable}\" -c '{code}' {closed}"], env=ENVIRONMENT, check=False)
+        assert (ended.returncode > 2) == safe
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+def test_a_run_with_closed_streams_ends_as_usual(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    command = f'cd "{tmp_path}" && "{sys.executable}" -m upsample_cli a.png -o b.png'
+    for streams in ("<&- >&- 2>&-", "--overwrite"):
+        ended = subprocess.run(["sh", "-c", f"{command} {streams}"], env=ENVIRONMENT, capture_output=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (6, 4)
 
 
 @pytest.mark.parametrize("command", FAILING)

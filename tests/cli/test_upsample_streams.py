@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,7 @@ def test_16_bits_stay_exact_through_pipes():
         (["a.png", "-o", "-", "--json"], "--json and the image would both be written to standard output"),
         (["-", "--json"], "--json and the image would both be written to standard output"),
         (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
+        (["-", "-o", "out/", "--name", "x{ext}"], "has no name to be given in a folder; give --output a file"),
     ],
 )
 def test_options_that_conflict_with_a_pipe_are_refused(arguments, message):
@@ -89,6 +91,23 @@ def test_options_that_conflict_with_a_pipe_are_refused(arguments, message):
     assert message in err
     assert err.count("\n") == 1
     assert tree(".") == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="/dev/stdout")
+def test_a_report_is_not_written_into_the_image_or_the_document():
+    save("a.png")
+    for first, what in ((["-o", "-"], "the image"), (["--json", "-o", "b.png"], "--json")):
+        status, out, err = piped("a.png", *first, "--report", "/dev/stdout")
+        assert (status, out) == (2, b"")
+        assert err == (
+            f"upsample: --report /dev/stdout is standard output, to which {what} is written; give it another name\n"
+        )
+        with open("same", "wb") as same:  # noqa: PTH123
+            assert piped("a.png", *first, "--report", "same", stdout=same)[0] == 2
+        assert Path("same").read_bytes() == b""
+        assert not Path("b.png").exists()
+    for more in (["--json", "--report", "r.jsonl"], ["--report", "/dev/stdout"], ["--json", "--report", os.devnull]):
+        assert piped("a.png", "-o", "b.png", "--overwrite", *more)[0] == 0  # the control
 
 
 @pytest.mark.parametrize(

@@ -444,12 +444,33 @@ def test_an_invalid_image_is_refused(words, image):
         ({"memory": 1e9}, "memory budget cannot be 1000000000.0 bytes"),
         ({"memory": 1}, "too small for a single tile"),
         ({"memory": "much"}, "memory 'much' is not a quantity"),
+        ({"factor": [2]}, r"factor \[2\]"),
+        ({"kernel": None}, "kernel=None is not text"),
+        ({"tile": True}, "tile cannot be True pixels"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(keywords, words):
     with pytest.raises(UsageError, match=words) as raised:
         upsample(SMALL, **keywords)
     assert "\n" not in str(raised.value)
+
+
+def test_an_image_whose_parts_would_be_ignored_is_refused():
+    masked = np.ma.masked_array(SMALL, SMALL > 99)
+    for image, words in [(masked, r"image\.filled"), (torch.eye(3).to_sparse(), r"image\.to_dense")]:
+        with pytest.raises(UsageError, match=words):
+            upsample(image)
+    assert_same_pixels(upsample(masked.filled(0)), upsample(np.where(SMALL > 99, 0, SMALL).astype(SMALL.dtype)))
+
+
+def test_a_lazily_negated_tensor_is_negated():
+    values = torch.rand(3, 4)
+    assert torch.equal(upsample(torch._neg_view(values)), upsample(-values))
+
+
+def test_a_kernel_may_be_a_path(tmp_path):
+    np.save(tmp_path / "k.npy", np.full((1, 1, 2, 2), 1, np.float32))
+    assert_same_pixels(upsample(SMALL, kernel=tmp_path / "k.npy"), upsample(SMALL, kernel="nearest"))
 
 
 def test_a_missing_device_is_refused():
@@ -462,8 +483,9 @@ def test_a_missing_device_is_refused():
 
 
 def test_the_package_exports_all_names_in_its_list():
-    for name in upsample_cli.__all__:
-        assert getattr(upsample_cli, name) is not None
+    for name in set(upsample_cli.__all__) - {"__version__"}:
+        assert getattr(upsample_cli, name).__name__ == name
+    assert upsample_cli.upsample is upsample
     assert upsample_cli.UpsampleError is UpsampleError
     with pytest.raises(AttributeError, match="has no attribute 'downsample'"):
         upsample_cli.downsample  # noqa: B018

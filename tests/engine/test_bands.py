@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from concurrent import futures
-from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -133,7 +132,7 @@ def test_a_padded_tile_equals_a_part_of_the_padded_image(rows, columns, border):
     pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
     whole = np.pad(image, pad, mode=PAD_MODES[border])
     expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
-    rows, columns = (replace(span, wraps=border == "wrap") for span in (rows, columns))
+    rows, columns = (span._replace(wraps=border == "wrap") for span in (rows, columns))
     of_rows = joined([image[start:stop] for start, stop in rows.runs], 0)
     taken = joined([of_rows[:, start:stop] for start, stop in columns.runs], 1)
     found = padded_tile(taken, Tile(rows, columns), border)

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,7 +99,7 @@ def test_sums_are_exact_on_arm(channels, has_alpha, pixel_type):
     kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), pixels.dtype, has_alpha=has_alpha)
     given = pixels.shape, (13, 17), kernel, "replicate", arithmetic, filter_for("lanczos3")
     reduced = resize._compiled(*given, instructions="neon")
-    arithmetic = replace(arithmetic, sums_dtype=FLOAT32 if pixel_type == np.uint8 and not has_alpha else FLOAT64)
+    arithmetic = arithmetic._replace(sums_dtype=FLOAT32 if pixel_type == np.uint8 and not has_alpha else FLOAT64)
     tile = np.pad(pixels, ((kernel.halo, kernel.halo), (kernel.halo, kernel.halo), (0, 0)), mode="edge")
     sums = applied(CompiledSums(kernel, arithmetic, channels, instructions="neon"), tile, kernel, arithmetic)
     assert np.array_equal(sums, np.stack(layer_sums(tile, kernel, has_alpha=has_alpha), axis=2).astype(np.float64))

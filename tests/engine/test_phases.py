@@ -1,7 +1,5 @@
 """Row phases in blocks of pixels: the sums of the layer with any blocks, interleaved in the right order."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -94,7 +92,7 @@ def test_outputs_written_one_position_off_are_detected():
     kernel = kernel_named("bilinear", 3)
     tile = tile_of(kernel, 3, 17, 3)
     phases = row_phases(kernel, blocks_of(kernel, 3, 1), np.eye(3), np.zeros(3))
-    off = [replace(phase, blocks=blocks_of(kernel, 3, 1, OneOutputEarly)) for phase in phases]
+    off = [phase._replace(blocks=blocks_of(kernel, 3, 1, OneOutputEarly)) for phase in phases]
     for found, is_right in ((phases, True), (off, False)):
         out = np.zeros((9, 51, 3))
         for number, phase in enumerate(found):

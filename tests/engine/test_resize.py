@@ -301,7 +301,7 @@ def test_a_size_equal_to_a_whole_factor_uses_the_engine():
     pixels = hostile_pixels((7, 5, 3), np.uint8)
     kernel, arithmetic = exact_form(kernel_named("bilinear", 3), np.dtype(np.uint8))
     # Only the engine uses the divisor directly; the filter multiplies it.
-    wrong = replace(arithmetic, divisor=2 * arithmetic.divisor)
+    wrong = arithmetic._replace(divisor=2 * arithmetic.divisor)
     bands = resized_bands(
         lambda first, last: pixels[first:last], pixels.shape, (21, 15),
         settings=Settings(kernel, "replicate", "cpu"), arithmetic=wrong, weigh=lanczos_weights,

@@ -1,7 +1,9 @@
 """Frames and pages: exact pixels compared with the oracle, the same durations and repetitions."""
 
 import io
+import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -157,6 +159,35 @@ def test_frames_are_composed_before_they_are_enlarged():
     alone = expected(canvas)  # the control: a frame enlarged alone and then pasted has hard edges
     alone[4:10, 8:14] = expected(small)
     assert not np.array_equal(after[1], alone)
+
+
+@pytest.mark.parametrize(
+    ("target", "longest", "plays"),
+    [("b.gif", 655350, 65535), ("b.png", 65535000, 2**31 - 1), ("b.webp", 2**24 - 1, 65535)],
+)
+def test_durations_and_plays_that_a_format_cannot_hold_are_a_loss(target, longest, plays):
+    """The oracle is what another reader finds in the file; GIF counts repetitions after the first play."""
+    whole, small = np.zeros((5, 7, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8)
+    still = animated_png(5, 7, 8, 6, ((whole, 0, 0, 0, 0), (small, 1, 1, 1, 1)))
+    control, at = still.index(b"fcTL"), still.index(b"acTL")
+    for seconds, count, is_lost in [((1, 50), 7, False), ((60000, 1), 9, True), ((1, 50), 2**31 - 1, True)]:
+        data = bytearray(still)
+        data[control + 24 : control + 28] = struct.pack(">HH", *seconds)
+        data[at + 8 : at + 12] = struct.pack(">I", count)
+        for start, size in ((control, 26), (at, 8)):
+            data[start + 4 + size : start + 8 + size] = struct.pack(">I", zlib.crc32(data[start : start + 4 + size]))
+        Path("a.png").write_bytes(data)
+        result = upsample_file("a.png", target, overwrite=True)
+        _, durations, loop = frames_of(target)
+        is_kept = durations[0] == 1000 * seconds[0] / seconds[1] and loop == count - (target == "b.gif")
+        kinds = [loss.kind for loss in result.losses if loss.kind == "timing"]
+        assert bool(kinds) == (not is_kept), (seconds, count, durations, loop)
+        assert is_kept or is_lost
+        assert durations[0] <= longest
+        assert loop <= plays
+        if kinds:
+            with pytest.raises(ImageError, match=r"other durations are changed|at most 6553[56] times"):
+                upsample_file("a.png", target, overwrite=True, strict=True)
 
 
 def test_durations_of_a_thirtieth_of_a_second_keep_their_sum_in_gif():

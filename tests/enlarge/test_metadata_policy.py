@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from support.running import save, upsample
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.images.metadata.iptc import captions_in_text, jpeg_segments, png_text
+from upsample_cli.images.metadata.iptc import jpeg_segments, png_text, resources_in_text
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -130,10 +130,11 @@ def test_captions_survive_several_formats(steps):
 
 @pytest.mark.parametrize("value", ["", "\niptc\n      20\nzz", "\niptc\n  4\n3842494d", "\niptc\n 12\n3842494d0404ff"])
 def test_damaged_captions_are_ignored(value):
-    assert captions_in_text(value) is None
+    resources = resources_in_text(value)
+    assert resources is None or resources.captions is None
 
 
 def test_captions_may_have_an_odd_length_and_no_header():
     for size in range(1, 60):
-        assert captions_in_text(png_text(bytes([28] * size))) == bytes([28] * size)
-    assert captions_in_text("\niptc\n 3\n1c0205") == b"\x1c\x02\x05"
+        assert resources_in_text(png_text(bytes([28] * size))).captions == bytes([28] * size)
+    assert resources_in_text("\niptc\n 3\n1c0205").captions == b"\x1c\x02\x05"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from upsample_cli.enlarge import prepared as module
 from upsample_cli.enlarge import run
-from upsample_cli.enlarge.known import ByHeader
+from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.input_file import in_memory, opened_regular

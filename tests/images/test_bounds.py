@@ -41,7 +41,7 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images import limits, metered, preview
 from upsample_cli.images.about import about_image
 from upsample_cli.images.codecs.avif import check_lists
-from upsample_cli.images.codecs.tiff import stack
+from upsample_cli.images.codecs.tiff import segments, stack
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.metered import MeteredFile
 from upsample_cli.images.model import Layout
@@ -513,4 +513,18 @@ def test_strips_that_claim_far_more_than_their_pixels_are_refused(tmp_path):
         offsets.overwrite([8] * 3000)
         counts.overwrite([100_000 // 4] * 3000)
     with pytest.raises(ImageError, match="far larger than their pixels"), open_image(path) as source:
+        source.read_rows(0, 1)
+
+
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 3}, {"tile": (16, 16)}, {"rowsperstrip": 3, "planarconfig": 2}])
+def test_large_compressed_strips_are_not_refused(tmp_path, monkeypatch, layout):
+    """The limit follows the pixels, whatever they are compressed with. Noise does not get smaller."""
+    monkeypatch.setattr(segments, "_SPARE_BYTES", 0)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    stored = noise.transpose(2, 0, 1) if "planarconfig" in layout else noise
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", compression="zlib", **layout)
+    with open_image(tmp_path / "a.tif") as source:
+        assert np.array_equal(source.read_rows(0, 40), noise)
+    monkeypatch.setattr(segments, "_SPARE_BYTES", -4 * noise.nbytes)  # the control: as if there were no pixels
+    with pytest.raises(ImageError, match="far larger than their pixels"), open_image(tmp_path / "a.tif") as source:
         source.read_rows(0, 1)

@@ -1,7 +1,9 @@
 """Every JPEG segment is kept or reported as a loss, whoever wrote it; an independent reader counts them."""
 
 import io
+import re
 import struct
+import tracemalloc
 from collections import Counter
 
 import imagecodecs
@@ -434,6 +436,60 @@ def test_a_jpeg_without_all_its_pixels_is_refused(name):
         for tail in (b"", b"\0" * 5000):
             with pytest.raises(ImageError, match=r"is truncated|is damaged"):
                 rows_and_losses(whole[:-cut] + tail)
+
+
+RESTARTED = jpeg(restart_marker_blocks=2)
+RESTARTS_AT = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", RESTARTED)]
+
+
+@pytest.mark.parametrize("at", RESTARTS_AT[::3])
+def test_pixels_that_end_before_a_restart_marker_are_missed(at):
+    with pytest.raises(ImageError, match="is truncated"):
+        rows_and_losses(RESTARTED[:at])
+
+
+@pytest.mark.parametrize("name", ["baseline", "restarts", "optimised", "ink"])
+def test_missing_pixels_before_an_end_marker_are_a_loss(name):
+    """Pillow's decoder, too, makes them grey."""
+    whole = WHOLE[name]
+    assert rows_and_losses(whole)[1] == ()
+    for cut in (len(whole) // 3, len(whole) // 4):
+        data = whole[:-cut] + b"\xff\xd9"
+        rows, losses = rows_and_losses(data)
+        assert losses == ("pixels at its end are missing and become grey",)
+        assert (rows[-1, -1] == 255 - 128 if name == "ink" else rows[-1, -1] == 128).all()
+
+
+def test_grey_pixels_at_the_end_are_not_missing():
+    for mode in ("RGB", "L"):
+        file = io.BytesIO()
+        Image.new(mode, (40, 40), (128,) * len(mode)).save(file, "JPEG")
+        rows, losses = rows_and_losses(file.getvalue())
+        assert losses == ()
+        assert (rows == 128).all()
+
+
+def test_a_small_file_of_a_large_size_is_refused_before_it_takes_memory():
+    data = jpeg()
+    at = data.index(b"\xff\xc0") + 5
+    for side, words in ((2000, "truncated"), (200, "become grey")):
+        claimed = data[:at] + side.to_bytes(2, "big") * 2 + data[at + 4 :]
+        tracemalloc.start()
+        if words == "truncated":
+            with pytest.raises(ImageError, match=words):
+                rows_and_losses(claimed)
+            assert tracemalloc.get_traced_memory()[1] < 2**20
+        else:
+            assert words in rows_and_losses(claimed)[1][0]
+        tracemalloc.stop()
+
+
+def test_a_progressive_jpeg_that_ends_after_some_scans_is_a_loss():
+    data = WHOLE["progressive"]
+    scans = [start for marker, start, _ in segments(data) if marker == 0xDA]
+    for at in scans[1:]:
+        assert "scans at its end are missing, and details with them" in rows_and_losses(data[:at] + b"\xff\xd9")[1]
+    assert rows_and_losses(data)[1] == ()
 
 
 def test_a_jpeg_without_all_its_scans_is_refused():

@@ -16,7 +16,7 @@ from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS
-from upsample_cli.images.metadata.carried import Metadata
+from upsample_cli.images.metadata.reading import Metadata
 from upsample_cli.images.model import ImageInfo, Layout
 from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form

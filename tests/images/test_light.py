@@ -177,11 +177,11 @@ def test_the_profile_defines_the_light(tmp_path):
         (Layout("cmyk"), None, "inks"),
         (Layout("rgb", depth=32), None, "linear already"),
         (Layout("rgb"), profile(), "has no curves"),
-        (Layout("rgb"), b"rubbish", "of no use"),
+        (Layout("rgb"), b"rubbish", r"of no use to linear_light \(it is damaged\)"),
         (Layout("rgb"), rgb_profile(b"mft2" + bytes(20)), "unknown kind"),
         (Layout("rgb"), rgb_profile(parametric(0, -1.0)), "do not rise"),
         (Layout("rgb"), rgb_profile(b"curv\0\0\0\0" + struct.pack(">I3H", 3, 9, 5, 1)), "do not rise"),
-        (Layout("rgb"), rgb_profile(b"para\0\0\0\0\0\x09"), "of no use"),
+        (Layout("rgb"), rgb_profile(b"para\0\0\0\0\0\x09"), r"of no use to linear_light \(it is damaged\)"),
     ],
 )
 def test_images_without_linear_light_are_refused_in_one_line(layout, icc, message):

@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from support.facts import lines
 
-from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import orientation, without_prefix
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.open import open_image, read_header
 

@@ -19,8 +19,8 @@ from PIL.JpegImagePlugin import get_sampling
 from upsample_cli.atomic.files import new_file
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import FORMATS
-from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import without_prefix
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form

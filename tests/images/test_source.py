@@ -6,7 +6,6 @@ import struct
 import threading
 import warnings
 import zlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -267,7 +266,7 @@ def test_the_content_decides_the_format_and_not_the_name(tmp_path):
     assert probe(path).format == "jpeg"
     bare = tmp_path / "no extension"
     bare.write_bytes(GOOD["PNG"])
-    found = replace(probe(bare), decoding_bytes=0)  # which depends on a compiled module
+    found = probe(bare)._replace(decoding_bytes=0)  # which depends on a compiled module
     assert found == ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
 
 

@@ -100,6 +100,25 @@ def test_a_jpeg_in_a_tiff_is_decoded_to_rgb():
     assert np.abs(rows[..., ::-1].astype(int) - smooth).mean() > 20  # the control: channels in another order
 
 
+@pytest.mark.parametrize("strips", [{}, {"rowsperstrip": 16}, {"tile": (16, 16)}])
+def test_a_jpeg_strip_that_ends_early_is_an_error_and_one_without_an_end_marker_is_not(strips):
+    data = tiff(NUMBERS[np.uint8][..., :3], photometric="rgb", compression="jpeg", **strips)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        places, sizes, counts = page.dataoffsets, page.databytecounts, page.tags[325 if "tile" in strips else 279]
+    assert all(data[at + size - 2 : at + size] == b"\xff\xd9" for at, size in zip(places, sizes, strict=True))
+    for missing in (2, sizes[0] // 2):
+        short = [sizes[0] - missing, *sizes[1:]]
+        at, width = counts.valueoffset, counts.valuebytecount // len(sizes)
+        numbers = b"".join(size.to_bytes(width, "little") for size in short)
+        changed = data[:at] + numbers + data[at + len(numbers) :]
+        if missing == 2:
+            np.testing.assert_array_equal(rows_of(changed)[0], rows_of(data)[0])
+        else:
+            with pytest.raises(ImageError, match=r"is truncated|is damaged"):
+                rows_of(changed)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
 def test_unusual_depths_are_stretched_to_the_full_range(bits):
     """The smallest and the largest value stay so, and the values between are mapped to the nearest level."""

@@ -11,8 +11,8 @@ from PIL import Image
 from support.facts import lines
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.change import Change
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.metadata.xmp import Packet
 from upsample_cli.images.metadata.xmp_rules import RULES, changed_xmp, xmp_orientation
 from upsample_cli.images.model import Metadata

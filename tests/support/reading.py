@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.interfaces import Source
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Frames, ImageInfo
 from upsample_cli.images.open import open_animation, open_image
 from upsample_cli.images.output_form import nearest_form
@@ -48,7 +47,7 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
         bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
         rows = np.concatenate(bands)
         assert rows.shape == (info.height, info.width, info.layout.channels)
-        form = nearest_form(replace(info, frames=None), source.metadata, FORMATS[target])
+        form = nearest_form(info._replace(frames=None), source.metadata, FORMATS[target])
         metadata = metadata_for_output(form.metadata, 2 * info.height, 2 * info.width, info)
         if rows.size <= 100_000:
             sink = open_sink(

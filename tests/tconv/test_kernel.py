@@ -11,7 +11,8 @@ from support.commands import call, imported_by
 from torch import nn
 
 from upsample_cli.kernels.profiles import PROFILES, axis_kernel
-from upsample_cli.tconv.interpolation import equalities, interpolation
+from upsample_cli.tconv.interpolation import interpolation
+from upsample_cli.tconv.interpolation_report import equalities
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from upsample_cli.geometry.chain import Chain
 from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.model_text import parse_layers, parse_model
+from upsample_cli.tconv.layers.model_text import parse_model
 from upsample_cli.tconv.layers.model_tree import MOST_LAYERS
 from upsample_cli.tconv.layers.symbolic import Symbolic, parse_symbolic_size
 from upsample_cli.tconv.shape import least_letter, shape, with_output_size
@@ -160,8 +160,9 @@ def test_printed_models_have_torchs_sizes_channels_and_parameters(model):
     ],
 )
 def test_every_notation_of_a_model_gives_the_same_model(text):
-    assert [layer.name for layer in parse_layers(text)] == ["Conv2d", "ReLU", "MaxPool2d"]
-    assert shape((17, 12), parse_layers(text))[-1].output == (7, 5)
+    layers = parse_model(text)
+    assert [layer.name for layer in layers] == ["Conv2d", "ReLU", "MaxPool2d"]
+    assert shape((17, 12), layers)[-1].output == (7, 5)
 
 
 @pytest.mark.parametrize(

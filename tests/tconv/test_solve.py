@@ -14,7 +14,8 @@ from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.shape import shape
-from upsample_cli.tconv.solve import smooth_alternative, solve, why_best
+from upsample_cli.tconv.solutions import smooth_alternative, why_best
+from upsample_cli.tconv.solve import solve
 
 
 def by_torch(before, after, most_kernel, most_stride, transposed):

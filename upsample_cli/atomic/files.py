@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.atomic import permissions
-from upsample_cli.atomic.folders import Folder, Place, opened_folder
+from upsample_cli.atomic.folders import Folder, opened_folder
 from upsample_cli.atomic.opened import Source, as_path, has_acl, remove_acl
+from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.atomic.temporaries import new_token, temporary_name
+from upsample_cli.atomic.writing_errors import OTHER_OUTPUT, writing_error
 from upsample_cli.errors import (
-    FREE_SPACE,
     ImageError,
     Interrupted,
     OutputExistsError,
     Setting,
-    Text,
     WritingError,
     joined,
 )
@@ -33,45 +33,6 @@ _BUFFER_BYTES = 1 << 16
 """Small outputs are written in one call. Measured: each further call takes 5 to 10 microseconds."""
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
-
-_OTHER_OUTPUT: Text = ("give another ", Setting("output"))
-_NO_PERMISSION = ("its folder may not be written to", joined("check the permissions, or ", _OTHER_OUTPUT))
-_CAUSES: dict[int | None, tuple[str, Text]] = {
-    errno.ENOSPC: ("the disk is full", FREE_SPACE),
-    errno.EDQUOT: ("your disk quota is used up", FREE_SPACE),
-    errno.EFBIG: ("the file would be larger than allowed here", "write a format that is smaller, or write elsewhere"),
-    errno.EACCES: _NO_PERMISSION,
-    errno.EPERM: _NO_PERMISSION,
-    errno.EROFS: ("its disk is mounted read-only", _OTHER_OUTPUT),
-    errno.ENOENT: ("its folder does not exist", joined("create it, or ", _OTHER_OUTPUT)),
-    errno.ENOTDIR: ("a part of its path is not a folder", _OTHER_OUTPUT),
-    errno.ENAMETOOLONG: ("its name is longer than the file system allows", ("give a shorter ", Setting("output"))),
-    errno.ELOOP: ("it is a symbolic link that leads in a circle", _OTHER_OUTPUT),
-    errno.EPIPE: ("nobody reads it any more", ""),
-}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-
-
-def system_cause(error: OSError) -> str:
-    """Why the system refuses to write a file.
-
-    >>> system_cause(PermissionError(errno.EACCES, "Permission denied"))
-    'its folder may not be written to'
-    """
-    return _CAUSES[error.errno][0] if error.errno in _CAUSES else error.strerror or str(error)
-
-
-def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
-    """The error to raise for a file that cannot be written, from an error of the system or of an encoder.
-
-    >>> print(writing_error("big.png", OSError(errno.ENOSPC, "No space left on device")))
-    big.png: cannot be written: the disk is full; free some space, or give output a folder on another disk
-    """
-    _, next_step = _CAUSES.get(error.errno, ("", ""))
-    cause = f"cannot be written: {system_cause(error)}"
-    if error.errno is None:  # it comes from an encoder
-        return ImageError(path, cause, next_step, kind="cannot-hold")
-    return WritingError(path, cause, next_step, kind="no-space" if error.errno in _NO_SPACE else "")
 
 
 @contextmanager
@@ -107,7 +68,7 @@ def new_file(
         Interrupted: `remove_unfinished` has removed the file.
     """
     if "\0" in os.fspath(path):
-        raise ImageError(path, "cannot be written: its name holds a zero byte", _OTHER_OUTPUT, kind="unwritable")
+        raise ImageError(path, "cannot be written: its name holds a zero byte", OTHER_OUTPUT, kind="unwritable")
     # The user may name a link; any other link is detected, and refused, when its folder is open.
     follow = follow and place is None
     target = _target(path, place, follow=follow)
@@ -205,13 +166,13 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
         ImageError: the path may not be replaced, even with `overwrite`.
     """
     if stat.S_ISDIR(status.st_mode):
-        other = joined("remove it, or ", _OTHER_OUTPUT, (" or ", Setting("name")))
+        other = joined("remove it, or ", OTHER_OUTPUT, (" or ", Setting("name")))
         raise ImageError(path, "is a folder", other, kind="exists")
     if stat.S_ISLNK(status.st_mode):
         cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
         raise (WritingError if overwrite else OutputExistsError)(path, cause, next_step)
     if not stat.S_ISREG(status.st_mode):
-        other = joined(_OTHER_OUTPUT, ", or - for a pipe")
+        other = joined(OTHER_OUTPUT, ", or - for a pipe")
         raise ImageError(path, "is not a regular file and is not replaced", other, kind="exists")
     if not overwrite:
         raise OutputExistsError(path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from upsample_cli.atomic.files import check_replaceable, writing_error
+from upsample_cli.atomic.files import check_replaceable
+from upsample_cli.atomic.writing_errors import writing_error
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
+from typing import NamedTuple
 
-from upsample_cli.batch.plan import Entry, existing
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.batch.entry import Entry, existing
+from upsample_cli.enlarge.job import Job, OnRows, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import (
     MORE_MEMORY,
@@ -20,11 +20,8 @@ from upsample_cli.errors import (
     UsageError,
 )
 
-OnRows = Callable[[int], None]
 
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(NamedTuple):
     """Enlarges the images of a run. It is pickled when it is sent to another process.
 
     Args:

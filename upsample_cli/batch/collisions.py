@@ -9,9 +9,9 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from upsample_cli.atomic.same_file import folded
 from upsample_cli.batch.paths import OnePaths
@@ -23,8 +23,7 @@ _PROBED_ENTRIES = 200
 """How many directory entries to probe before giving up on detecting case sensitivity."""
 
 
-@dataclass(frozen=True, slots=True)
-class NameEquivalence:
+class NameEquivalence(NamedTuple):
     """Which names a file system treats as equal.
 
     Args:

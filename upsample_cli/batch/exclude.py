@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.formats import format_of_path
@@ -26,6 +28,13 @@ _LITTER_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini"))
 _APPLE_DOUBLE = "._"
 """Begins the names of files that hold what another file system cannot store of a Mac's files."""
 
+_STAR = "[^/]*"
+"""A star of a pattern in its regular expression."""
+
+_ANY = "[^/]"
+"""A question mark. Other sets of characters may contain "/", as the library writes them."""
+
+_NOT_FIXED, _ESCAPED = set("/()|+*?{}["), re.compile(r"\\.", re.DOTALL)
 _IGNORES_CASE = os.name == "nt"
 _Decision = tuple[bool, int]
 """Whether a path is excluded, and the index of the pattern that decides."""
@@ -162,15 +171,15 @@ def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
         try:
             PathSpec.from_lines("gitignore", [line], backend="simple")
             is_empty = not line.strip("!/ \t\n")
-        except GitIgnorePatternError:
+        except (GitIgnorePatternError, re.error):  # re.error: a range of characters such as [b-a]
             is_empty = True
         if is_empty:
             cause = (Setting("exclude", repr(pattern)), " cannot match anything")
             raise UsageError(cause, "give a pattern such as '*.tmp.png', raw/ or /top/only")
-    of_folder = PathSpec.from_lines("gitignore", lines, backend="simple").check_file
+    of_folder = _quick(PathSpec.from_lines("gitignore", lines, backend="simple"))
     # A pattern that ends in "/" is for folders; those above the file are looked at.
     others = ["#" if line.rstrip().endswith("/") else line for line in lines]
-    of_file = PathSpec.from_lines("gitignore", others, backend="simple").check_file
+    of_file = _quick(PathSpec.from_lines("gitignore", others, backend="simple"))
 
     def decided(path: str) -> _Decision:
         found = (of_folder if path.endswith("/") else of_file)(path)
@@ -185,6 +194,32 @@ def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
         return decided(f"{folder}/") if folder else (False, -1)
 
     return lambda path: decided(path.lower() if _IGNORES_CASE else path)[0]
+
+
+def _quick(rules: Any) -> Callable[[str], Any]:
+    """How the rules decide about a file, in a time that does not explode with the number of stars in a pattern."""
+    for pattern in rules.patterns:
+        if pattern.regex is not None:
+            pattern.regex = re.compile(_with_fixed_stars(pattern.regex.pattern))
+    check_file: Callable[[str], Any] = rules.check_file
+    return check_file
+
+
+def _with_fixed_stars(expression: str) -> str:
+    """The regular expression of a pattern, in which a star takes no more once what follows it was found.
+
+    What follows has a fixed length, and after it comes another star of the same name. So if the rest matches at all,
+    it also matches after the first place where it is found.
+
+    >>> _with_fixed_stars("^[^/]*a[^/]*b[^/]*c$")
+    '^(?>[^/]*?a)(?>[^/]*?b)[^/]*c$'
+    """
+    first, *others = expression.split(_STAR)
+    made = [first]
+    for index, piece in enumerate(others, start=1):
+        is_fixed = index < len(others) and not _NOT_FIXED & set(_ESCAPED.sub("", piece.replace(_ANY, "")))
+        made.append(f"(?>{_STAR}?{piece})" if is_fixed else _STAR + piece)
+    return "".join(made)
 
 
 def _line(pattern: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import sys
 import threading
@@ -63,7 +64,7 @@ def executor_for(
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs and options.model is None:
-            threading.Thread(target=_choose_route, args=(jobs[0], options), daemon=True).start()
+            threading.Thread(target=_get_ready, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # one image does not need it
     from upsample_cli.batch.workers.worker import Assignment
@@ -75,8 +76,11 @@ def executor_for(
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s)
 
 
-def _choose_route(job: Job, options: Options) -> None:
+def _get_ready(job: Job, options: Options) -> None:
+    """Import what enlarges an image, and choose its route, while the image is decoded."""
     with contextlib.suppress(Exception):  # it fails again, with a message, where the route is needed
+        for name in ("prepared", "rows"):
+            importlib.import_module(f"upsample_cli.enlarge.{name}")
         choose_route(job, options)
 
 

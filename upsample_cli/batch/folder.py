@@ -13,13 +13,15 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Self
 
+from upsample_cli import arguments
 from upsample_cli.atomic.folders import make_bases
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.interfaces import MAX_TIMEOUT_S
 from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.outputs import outputs_of
-from upsample_cli.batch.plan import Entry, plan_run
+from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
@@ -63,7 +65,7 @@ def upsample_folder(
     Raises:
         UsageError: if an option is out of range, or two outputs would have the same name.
     """
-    if workers is not None and workers < 1:
+    if workers is not None and (workers := arguments.whole(workers, "workers")) < 1:
         raise UsageError(f"{workers} workers do nothing", ("give ", Setting("workers", 1), " or more"))
     if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
         timeout = Setting("timeout_s", f"{timeout_s:g}")

@@ -6,8 +6,8 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.exclude import Exclusion, is_litter
@@ -15,8 +15,7 @@ from upsample_cli.errors import Failure, UsageError
 from upsample_cli.images.formats import is_input_name, other_format
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One input.
 
     Args:

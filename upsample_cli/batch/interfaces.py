@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Text
@@ -64,8 +63,7 @@ class Watcher(Protocol):
         """The image has ended, written or failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the record says about one output.
 
     Args:

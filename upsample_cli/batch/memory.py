@@ -31,9 +31,12 @@ _DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8, "jxl": 6
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12, "jxl": 20}
-"""Bytes per output pixel in the encoder; 4 for other formats. Measured; WebP takes 11 if lossy, 31 if lossless, JPEG XL
-13 to 15, and 38 if it is lossy with a colour profile."""
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 11, "avif": 36, "gif": 12, "jxl": 20}
+"""Bytes per output pixel in the encoder; 4 for other formats. Measured. JPEG XL takes 13 to 15, and 38 if it is lossy
+with a colour profile."""
+
+_LOSSLESS_BYTES = {"webp": 31}
+"""The same for an input that is stored without loss. Without a quality, its output is lossless too."""
 
 _DEEP_TIMES = {"jxl": 3}
 """How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""
@@ -53,8 +56,8 @@ _MOST_PER_SLOT = 32
 def job_bytes(job: Job) -> int:
     """Estimated peak memory for one image, without the worker's own.
 
-    For large images it is within a factor of two, except where compiled sums reduce to another size: there it is too
-    large.
+    For large images it is within a factor of two or a little more. Where compiled sums reduce to another size, it is
+    too large.
 
     >>> from pathlib import Path
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
@@ -66,7 +69,8 @@ def job_bytes(job: Job) -> int:
     pixels = job.height * job.width
     header, output = job.header, job.resolved.layout
     decoded = _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
-    collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
+    of_output = _COLLECTED_BYTES | (_LOSSLESS_BYTES if header.lossless else {})
+    collected = _pixel_bytes(output, of_output.get(job.format, 4))
     collected *= _DEEP_TIMES.get(job.format, 1) if output.depth > 8 else 1
     factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor
@@ -144,7 +148,7 @@ class Admission:
         return True
 
     def _cost(self, job: Job) -> _Cost:
-        """The cost of an image; that of the image before, if both have the same header (see `enlarge.known`)."""
+        """The cost of an image; that of the image before, if both have the same header (see `enlarge.by_header`)."""
         last = self._last
         if last is None or last[0].header is not job.header or last[0].resolved is not job.resolved:
             last = self._last = job, _Cost(job_bytes(job), work(job))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from upsample_cli.atomic.folders import Place, is_link
+from upsample_cli.atomic.folders import is_link
+from upsample_cli.atomic.place import Place
 from upsample_cli.batch.inputs import Found, is_folder
 from upsample_cli.errors import Setting, UsageError, joined
 from upsample_cli.images.formats import is_input_name
@@ -16,8 +17,7 @@ from upsample_cli.images.formats import is_input_name
 _GIVE_FOLDER = ("give ", Setting("output"), " a folder")
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(NamedTuple):
     """Where the outputs of a run go.
 
     Without arguments, an output goes to the folder of its input, and the outputs of an input folder go to its mirror,

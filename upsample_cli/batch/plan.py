@@ -5,23 +5,25 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from upsample_cli.atomic.folders import Place, check_way
+from upsample_cli.atomic.folders import check_way
+from upsample_cli.atomic.place import Place
 from upsample_cli.batch.collisions import check_collisions
+from upsample_cli.batch.entry import Entry, checked_entry
 from upsample_cli.batch.inputs import Found
-from upsample_cli.batch.interfaces import UNKNOWN, Verdict
+from upsample_cli.batch.interfaces import UNKNOWN
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.paths import RealPaths, name_at
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.output_name import output_name
-from upsample_cli.enlarge.planning import check_output, check_run_space, plan_job
-from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, UsageError, joined
+from upsample_cli.enlarge.planning import check_run_space, plan_job
+from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.space import free_bytes
 
@@ -30,22 +32,6 @@ if TYPE_CHECKING:
 
 _LOOKED_UP = 500
 """How many inputs are looked up in the record together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One input of a run.
-
-    Args:
-        result: "planned" if there is a job; otherwise the final result.
-        job: the image to enlarge.
-        is_alone: it is the only image of the run and was named by its own path. An existing output is then an error; a
-            batch skips it.
-    """
-
-    result: Result
-    job: Job | None = None
-    is_alone: bool = False
 
 
 def plan_run(
@@ -207,46 +193,3 @@ def _entry(index: int, found: Found, run: _Run) -> Entry:
         return Entry(Result(found.path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN
     return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)
-
-
-def checked_entry(
-    job: Job,
-    options: Options,
-    *,
-    is_alone: bool,
-    verdict: Verdict = UNKNOWN,
-    free: Callable[[str], int | None] = free_bytes,
-) -> Entry:
-    """The entry of a job: planned, unless its output exists or exceeds the free space.
-
-    Args:
-        verdict: what the record says about the output.
-        free: see `planning.check_output`.
-
-    Raises:
-        UsageError: if the output is the input itself.
-    """
-    result = Result.planned(job)
-    if verdict.is_done:
-        return Entry(replace(result, was_done=True).ended("skipped"))
-    try:
-        check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
-    except OutputExistsError as error:
-        if verdict.is_stale and verdict.reason is not None:
-            again = (Setting("overwrite", True), " replaces it")
-            stale = OutputExistsError(job.output, verdict.reason, again)
-            return Entry(existing(Entry(result, job, is_alone), stale))
-        return Entry(existing(Entry(result, job, is_alone), error))
-    except ImageError as error:
-        return Entry(result.ended("failed", error.failure))
-    if verdict.reason is not None:
-        rerun = Loss("rerun", joined("made again: its output ", verdict.reason))
-        result = replace(result, losses=(*result.losses, rerun))
-    return Entry(result, job, is_alone)
-
-
-def existing(entry: Entry, error: OutputExistsError) -> Result:
-    """The result for an output that exists already: skipped in a batch, failed for a single image."""
-    if entry.is_alone:
-        return entry.result.ended("failed", error.failure)
-    return replace(entry.result, losses=()).ended("skipped", error.failure)

@@ -12,9 +12,9 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from upsample_cli.atomic.temporaries import new_token
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.memory import Admission
-from upsample_cli.batch.plan import Entry
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.signals import interrupt_deferred
 

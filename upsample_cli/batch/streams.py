@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from upsample_cli.batch.entry import Entry, checked_entry
 from upsample_cli.batch.inputs import find_inputs, is_folder
-from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
+from upsample_cli.batch.plan import check_named_once
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
@@ -41,12 +42,12 @@ def plan_stream(
         UsageError: if there is not exactly one image, or its output does not have a name or has two.
     """
     image = _only_image(arguments)
-    check_named_once(options)
     source: BinaryIO | None = None
     target = None if is_output_streamed(arguments, output) else Path(output or "")
     if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):
         cause = "an image from standard input has no name to be given in a folder"
         raise UsageError(cause, ("give ", Setting("output"), " a file"))
+    check_named_once(options)
     if NAME in arguments and target is not None and leads_to(stdin, target):
         cause = f"{target} is the input itself, read as standard input"
         raise UsageError(cause, ("give another ", Setting("output")))

@@ -70,8 +70,10 @@ def _status(app: typer.Typer, name: str) -> int:
     except UpsampleError as error:
         return _report(name, error, sentence(advised(error.failure)), error.exit_status)
     except BaseException as error:  # a panic of a Rust library is not an Exception
-        if isinstance(error, OSError) and stop_status() is not None:
-            return INTERRUPTED_STATUS  # the terminal was closed, so nobody can read a message
+        if stop_status() is not None:
+            # The terminal was closed, so nobody can read a message; or Python turned the interrupt into another error,
+            # as before 3.12 while a class is made.
+            return INTERRUPTED_STATUS
         is_typers = hasattr(error, "format_message")  # the name of the class differs between versions of typer
         return _misread(name, error) if is_typers else _unexpected(name, error)
     return status if isinstance(status, int) else 0
@@ -92,11 +94,26 @@ def _close_output(status: int, name: str) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            return _report(name, error, f"standard output cannot be written: {error.strerror}", status or 1)
-        return status or 1
+        return _give_up_output(name, error, status or 1)
     return status
+
+
+def _give_up_output(name: str, error: OSError, status: int) -> int:
+    """Report that stdout cannot be written. A closed pipe is not reported: its reader wanted no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return status
+    cause = f"standard output cannot be written: {error.strerror}"
+    return _report(name, error, f"{cause}; free some space, or redirect it to another disk", status)
+
+
+def _is_output_lost() -> bool:
+    """Whether standard output cannot be written, found by an empty line: an error of a stream does not name it."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
@@ -108,6 +125,8 @@ def _report(name: str, error: BaseException, message: str, status: int) -> int:
 
 
 def _unexpected(name: str, error: BaseException) -> int:
+    if isinstance(error, OSError) and error.filename is None and _is_output_lost():
+        return _give_up_output(name, error, 1)
     text = " ".join(str(error).split())
     cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
     return _report(name, error, f"{cause}; add --debug to see the traceback", 1)

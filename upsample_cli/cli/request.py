@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.streams import is_output_streamed, is_streamed
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
+from upsample_cli.images.streams import leads_to
 
 if TYPE_CHECKING:
     from upsample_cli.batch.record.resume import Resume
@@ -100,6 +102,10 @@ class Request:
             raise UsageError(f"{option} {name!r} is not the name of a file", "give it one")
         if self.dry_run:
             raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
+        if (self.as_json or self.pipes_image) and leads_to(sys.stdout, Path(name)):
+            other = "--json" if self.as_json else "the image"
+            cause = f"{option} {name} is standard output, to which {other} is written"
+            raise UsageError(cause, "give it another name")
         if option == "--gallery" and is_streamed(self.inputs, self.output):
             raise UsageError("--gallery shows files, and - is not a file", "name files")
 

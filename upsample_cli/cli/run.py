@@ -15,10 +15,11 @@ from rich.console import Console
 
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
-from upsample_cli.batch.plan import Entry, plan_run
+from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.streams import is_streamed, plan_stream
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import make_folder

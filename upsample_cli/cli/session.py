@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
-from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.cli.report.chosen import chosen_formats, networks
 from upsample_cli.cli.report.progress import Bars

@@ -38,6 +38,7 @@ def _images(arguments: list[str]) -> int:
 
 
 def _start(module: str, *, images: int = 0) -> None:
+    _open_closed_streams()
     try:
         with distrust_current_folder():
             if images == 1:
@@ -51,3 +52,22 @@ def _start(module: str, *, images: int = 0) -> None:
             importlib.import_module(module).main()
     except KeyboardInterrupt:
         os._exit(INTERRUPTED_STATUS)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # before Python 3.12, while a class is made
+            os._exit(INTERRUPTED_STATUS)
+        raise
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in place of each standard stream that is closed.
+
+    Otherwise the next file would get its number, and what a library prints would be written into that file; and
+    `print(file=sys.stderr)` would write to standard output.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  open until the process ends

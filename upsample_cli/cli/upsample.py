@@ -82,12 +82,15 @@ def upsample(
     """
     given = dict(locals())
     # Imported when a run starts: `--help` does not need these modules, and a watch and a run need different ones.
+    from upsample_cli.cli.option_values import field_values
     from upsample_cli.cli.request import Request
+    from upsample_cli.current_folder import check_current_folder
     from upsample_cli.enlarge.options import Options
 
+    check_current_folder()
     request = Request(
-        options=Options(**option.field_values(Options, given)),
-        **option.field_values(Request, given | {"debug": DEBUG.is_on}),
+        options=Options(**field_values(Options, given)),
+        **field_values(Request, given | {"debug": DEBUG.is_on}),
     )
     if watch:
         from upsample_cli.cli.watch import watch_upsample as carry_out

@@ -1,27 +1,23 @@
-"""The options of `upsample` about each image, and the conversion of all options to fields of `Options` and `Request`.
+"""The options of `upsample` about each image. Each option is declared once.
 
-`upsample_run_options.py` has those about the run. Each option is declared once.
+`upsample_run_options.py` has those about the run; `option_values.py` makes fields of `Options` and `Request` of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from upsample_cli.cli.options import version_printer
 from upsample_cli.enlarge.names import NameFields
 from upsample_cli.geometry.borders import BORDERS
-from upsample_cli.geometry.output_size import parsed_size
-from upsample_cli.geometry.print_size import MAX_DPI, parsed_dpi
+from upsample_cli.geometry.print_size import MAX_DPI
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.limits import MANY
 from upsample_cli.kernels.kernel import KERNEL_NAMES
-from upsample_cli.text import parse_quantity, parse_seconds
 
 # Each declares options under one heading of the help. Everyday options have no heading.
 _output_option = partial(typer.Option, rich_help_panel="Output")
@@ -229,31 +225,3 @@ MaxPixels = Annotated[
         "as many.",
     ),
 ]
-
-_PARSERS: dict[str, Callable[[Any], Any]] = {
-    "exclude": tuple,
-    "size": partial(parsed_size, option="--size"),
-    "dpi": parsed_dpi,
-    "fit": partial(parsed_size, option="--fit"),
-    "memory_bytes": partial(parse_quantity, option="--memory"),
-    "max_pixels": partial(parse_quantity, option="--max-pixels"),
-    "timeout_s": partial(parse_seconds, option="--timeout"),
-}
-"""The parsers of options whose fields have another type, by the name of the field."""
-
-
-def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for the fields of a dataclass, from parameters of the command with the same names.
-
-    Raises:
-        UsageError: if a text cannot be parsed.
-
-    >>> from upsample_cli.enlarge.options import Options
-    >>> field_values(Options, {"fit": "640x480", "tile": None, "quiet": True})
-    {'tile': None, 'fit': (480, 640)}
-    """
-    return {
-        name: _PARSERS[name](given[name]) if name in _PARSERS and given[name] is not None else given[name]
-        for name in (field.name for field in fields(kind))
-        if name in given
-    }

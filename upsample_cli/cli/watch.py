@@ -11,13 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from upsample_cli.atomic.folders import Place, make_bases
+from upsample_cli.atomic.folders import make_bases
+from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
+from upsample_cli.batch.entry import Entry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
-from upsample_cli.batch.plan import Entry, plan_run
+from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli import arguments
 from upsample_cli.engine.bands import enlarge
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.enlargement import Settings
@@ -18,6 +18,7 @@ from upsample_cli.engine.exact import Dtype, Pixels, form_for_pixels
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named
 from upsample_cli.kernels.choice import chosen_kernel
+from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ def upsample(
     is_tensor = torch is not None and isinstance(image, torch.Tensor)
     if not is_tensor and not isinstance(image, np.ndarray):
         raise UsageError(f"a {type(image).__name__} is not an image", "give a torch tensor or a numpy array")
+    if isinstance(image, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):  # numpy imports it when it is used
+        raise UsageError("a masked array cannot be enlarged: its mask would be lost", "give image.filled(...)")
     settings = Settings(
-        chosen_kernel(kernel, factor),
+        chosen_kernel(arguments.text(kernel, "kernel"), checked_factor(factor)),
         border,
         pick_device(str(device or (image.device if is_tensor else "cpu"))),
         parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),
@@ -87,7 +90,7 @@ def upsample(
 def _count(number: int | None, thing: str, unit: str) -> int | None:
     if number is None:
         return None
-    if not isinstance(number, Integral) or number < 1:
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
         raise UsageError(f"{thing} cannot be {number} {unit}s", f"give a whole number of {unit}s, one or more")
     return int(number)
 
@@ -123,7 +126,9 @@ def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -
     import torch
 
     _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
-    batch = image.detach()[(None,) * (4 - image.ndim)]
+    if image.layout != torch.strided:
+        raise UsageError(f"a tensor of layout {image.layout} cannot be enlarged", "give image.to_dense()")
+    batch = image.detach().resolve_neg()[(None,) * (4 - image.ndim)]
     results = [_enlarged_planes(planes.permute(1, 2, 0), settings, has_alpha) for planes in batch]
     result = (torch.stack(results) if len(results) != 1 else results[0][None]).permute(0, 3, 1, 2)
     if image.ndim == 4 and not image.is_contiguous() and image.is_contiguous(memory_format=torch.channels_last):
@@ -163,6 +168,6 @@ def _enlarged(pixels: Pixels, out: Pixels, kind: Dtype, settings: Settings, has_
         raise UsageError(*reason, kind="no-kernel")
     kernel, arithmetic = form_for_pixels(settings.kernel, kind, has_alpha=has_alpha)
     if kernel is not settings.kernel:
-        settings = replace(settings, kernel=kernel)
+        settings = settings._replace(kernel=kernel)
     enlarge(pixels, out, settings=settings, arithmetic=arithmetic)
     return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from threading import RLock
 
+from upsample_cli.current_folder import check_current_folder
 from upsample_cli.engine.library import NoOperatorsError
 from upsample_cli.engine.operators import Operators
 from upsample_cli.errors import DeviceError
@@ -19,9 +20,16 @@ _note = ""
 
 
 def operators() -> Operators:
-    """The operators of this process. The first call loads them, from Python's torch if it is already imported."""
+    """The operators of this process. The first call loads them, from Python's torch if it is already imported.
+
+    Raises:
+        DeviceError: if torch cannot be imported.
+        UsageError: if the current folder does not exist.
+    """
     global _loaded, _note  # noqa: PLW0603  one library for the process
     with _lock:
+        if _loaded is None:
+            check_current_folder()
         if _loaded is None and "torch" not in sys.modules:
             from upsample_cli.engine.libtorch import LibTorch
 

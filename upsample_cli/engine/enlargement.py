@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -23,8 +22,7 @@ _ROWS_PER_HALO = 12
 tile, which takes an eighth more time in low and wide tiles (measured); other kernels only read the halo."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Settings of an enlargement that do not depend on the image.
 
     Args:
@@ -118,7 +116,7 @@ class Enlargement:
             tile_size=settings.tile_size,
             least_rows=_ROWS_PER_HALO * halo if isinstance(settings.kernel, Network) else LEAST_ROWS,
         )
-        return replace(plan, wraps=True) if settings.border == "wrap" and plan.halo else plan
+        return plan._replace(wraps=True) if settings.border == "wrap" and plan.halo else plan
 
     def compute_band(self, taken: Taken) -> Pixels:
         """Enlarge one band."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -37,12 +36,8 @@ overflow."""
 
 _LEAST_REACH = 2**20
 
-_ROUNDINGS = 64
-"""An upper bound of the rounding error of any sum, in units of the last place."""
 
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(NamedTuple):
     """The arithmetic for one type of pixels and one kernel.
 
     Args:
@@ -154,7 +149,7 @@ def form_for_pixels(
 
 def linear_arithmetic(network: Network, arithmetic: Arithmetic) -> Arithmetic:
     """The arithmetic of a network's linear kernel alone."""
-    return replace(arithmetic, gain=Fraction(network.linear.reach, network.linear.denominator))
+    return arithmetic._replace(gain=Fraction(network.linear.reach, network.linear.denominator))
 
 
 def prepare(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:
@@ -205,37 +200,6 @@ def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
     else:  # CUDA multiplies by the reciprocal of a Python number, which is one level too low at factor 11
         colour /= colour.new_full((), arithmetic.divisor)
     out[...] = cut_off(colour, arithmetic)
-
-
-def overflowed(padded: Pixels, out: Pixels, arithmetic: Arithmetic) -> Pixels | None:
-    """A mask of floating-point results that may be infinite or NaN because a sum overflowed; None if there are no such.
-
-    Args:
-        padded: the pixels.
-        out: their results.
-        arithmetic: the arithmetic of these pixels.
-    """
-    most = float(np.finfo(arithmetic.pixel_dtype).max) * arithmetic.safe_scale
-    if arithmetic.has_alpha:
-        most **= 0.5  # colour is multiplied by alpha
-    if -most <= padded.min() and padded.max() <= most:  # False if there is a NaN
-        return None
-    with np.errstate(invalid="ignore"):
-        is_bad = (out - out) != 0  # true for infinities and NaN
-    return is_bad if is_bad.any() else None
-
-
-def unscaled(results: Pixels, arithmetic: Arithmetic) -> Pixels:
-    """Divide results for pixels times `safe_scale` by `safe_scale`.
-
-    A result that exceeds the largest number only because of rounding becomes the largest number.
-    """
-    info = np.finfo(arithmetic.pixel_dtype)
-    most = float(info.max) * arithmetic.safe_scale
-    if not arithmetic.is_wide:
-        is_rounded = abs(results) <= most * (1 + _ROUNDINGS * float(info.eps))
-        results[is_rounded] = results[is_rounded].clip(-most, most)
-    return results / arithmetic.safe_scale
 
 
 def cut_off(quotients: Pixels, arithmetic: Arithmetic) -> Pixels:

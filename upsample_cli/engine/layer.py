@@ -62,7 +62,7 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     out_channels, groups = (1, channels) if depthwise else (channels, 1)
     weight = bilinear_kernel(min(channels, 1) if depthwise else channels, out_channels, kernel.kernel_size)
     layer = nn.ConvTranspose2d(
-        channels, channels, kernel.kernel_size, stride=factor, padding=kernel.padding, groups=groups, bias=False
+        channels, channels, kernel.kernel_size, stride=kernel.factor, padding=kernel.padding, groups=groups, bias=False
     )
     with torch.no_grad():
         layer.weight.copy_(weight)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from threading import Event
@@ -117,7 +116,7 @@ def _compiled(
 
     rows, columns = map(taps_along, shape[:2], size, margins)
     if isinstance(kernel, Network):
-        arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
+        arithmetic = arithmetic._replace(divisor=1, gain=Fraction(1))
     else:
         arithmetic = _of_first_step(kernel, arithmetic) or arithmetic
     return CompiledResize(rows, columns, arithmetic, shape[2], instructions=instructions)
@@ -130,7 +129,7 @@ def _of_first_step(kernel: AnyKernel, arithmetic: Arithmetic) -> Arithmetic | No
     if axis_of(kernel) is not None:
         return None
     is_short = arithmetic.pixel_dtype == np.uint8 and not arithmetic.has_alpha
-    return replace(arithmetic, sums_dtype=arithmetic.sum_dtype if is_short else FLOAT64)
+    return arithmetic._replace(sums_dtype=arithmetic.sum_dtype if is_short else FLOAT64)
 
 
 def _compiled_bands(
@@ -146,7 +145,7 @@ def _compiled_bands(
     kernel = settings.kernel
     if settings.border == "wrap":
         read_rows, shape = with_margins(read_rows, shape, *margins_of(shape, size, kernel, settings.border))
-        settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
+        settings = settings._replace(border="replicate")  # nothing depends on samples beyond the margins
     if (large := _of_first_step(kernel, arithmetic)) is not None:
         bands = enlarged_bands(read_rows, shape, settings=settings, arithmetic=large, stop=stop, on_route=on_route)
         read_rows = _read_once(bands)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,7 @@ def filter_for(kernel_name: str) -> Filter:
     return _FILTERS.get(kernel_name, lanczos_weights)
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """An axis that is reduced in blocks of neighbouring samples. All blocks have the same shape.
 
     Args:

@@ -1,4 +1,4 @@
-"""Resizing with compiled sums: the same whole numbers as in `resize.py`, without the products with zero.
+"""Resizing with compiled sums: the same whole numbers as in `resize_products.py`, without the products with zero.
 
 `native/resample.h` computes; this module prepares its tables and decides which types hold all sums.
 """
@@ -6,33 +6,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from threading import Event
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import ReadRows
 from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.enlargement import raise_if_set
 from upsample_cli.engine.exact import FLOAT32, FLOAT64, Arithmetic
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis
 from upsample_cli.engine.resize_rounding import rounding_of
 from upsample_cli.engine.routes import compiled
-
-Array = NDArray[Any]
+from upsample_cli.engine.routes.uniform_alpha import has_one_alpha
 
 _LINES = 8
 """Rows of outputs that are computed together; see native/resample.h."""
 
 _MOST_INPUT_BYTES = 2**24
-"""The most bytes of input rows that a group of output rows may need. Stronger reductions read rows one after another
-with the matrices of `resize.py`."""
+"""The most bytes of input rows that a group of output rows may need. Stronger reductions use the products of
+`resize_products.py`, which read rows one after another."""
 
 _BAND_BYTES = 2**20
+"""The most bytes of a band of outputs."""
 
 
 class Taps(NamedTuple):
@@ -109,9 +108,7 @@ class CompiledResize:
     def __init__(
         self, rows: Taps, columns: Taps, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None
     ) -> None:
-        instructions = instructions or next(iter(compiled.instruction_sets()), None)
-        if instructions is None:
-            raise ValueError("this package was not compiled for this processor")
+        instructions = instructions or compiled.fastest_instructions()
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
         self._rows, self._width, self._channels = rows, columns.length, channels
@@ -143,7 +140,7 @@ class CompiledResize:
         self._without_alpha: CompiledResize | None = None
         if arithmetic.has_alpha and not is_summed and _is_flat(rows) and _is_flat(columns):
             self._without_alpha = CompiledResize(
-                rows, columns, replace(arithmetic, has_alpha=False), channels, instructions=instructions
+                rows, columns, arithmetic._replace(has_alpha=False), channels, instructions=instructions
             )
 
     def _most_inputs(self) -> int:
@@ -188,7 +185,7 @@ class CompiledResize:
         return out
 
     def _resample(self, part: _Part, out: Array) -> None:
-        if self._without_alpha is not None and _has_one_alpha(part.rows):
+        if self._without_alpha is not None and has_one_alpha(part.rows):
             self._without_alpha._resample(part, out)
             return
         firsts, weights = self._rows.firsts[part.made] - np.int32(part.first), self._rows.weights[part.made]
@@ -200,9 +197,3 @@ def _is_flat(taps: Taps) -> bool:
     """Whether the weights of all outputs have the same sum, so that a constant alpha cancels."""
     sums = taps.weights.sum(axis=1)
     return bool((sums == sums[0]).all())
-
-
-def _has_one_alpha(rows: Array) -> bool:
-    """Whether alpha is constant and not zero; see `uniform_alpha.py`."""
-    alpha = rows[..., -1]
-    return bool(alpha[0, 0] > 0 and (alpha == alpha[0, 0]).all())

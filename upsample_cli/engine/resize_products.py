@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -49,56 +49,73 @@ def bands_by_products(
     stop: Event | None = None,
     on_route: OnRoute = lambda _name: None,
 ) -> Iterator[Array]:
-    """Reduce with products of matrices, in float64: without a compiler, and as the reference for the compiled sums."""
+    """Reduce with products of matrices, in float64: without a compiler, and as the reference for the compiled sums.
 
-    def read_numbers(first: int, last: int) -> Array:
-        numbers: Array = prepare(read_rows(first, last), arithmetic)
-        return numbers
-
+    Args: see `resize.resized_bands`.
+    """
     layer_pool()  # its threads compute the products
-    factor = settings.kernel.factor
-    margins = margins_of(shape, size, settings.kernel, settings.border)
+    kernel = settings.kernel
+    margins = margins_of(shape, size, kernel, settings.border)
     rows, columns = (
-        reduced_axis(length * factor, made, weigh, margin=margin * factor)
+        reduced_axis(length * kernel.factor, made, weigh, margin=margin * kernel.factor)
         for length, made, margin in zip(shape[:2], size, margins, strict=True)
     )
     if settings.border == "wrap":
         read_rows, shape = with_margins(read_rows, shape, *margins)
-        settings = replace(settings, border="replicate")  # nothing depends on samples beyond the margins
-    kernel = None if isinstance(settings.kernel, Network) else axis_of(settings.kernel)
-    sums: Iterator[Array]
-    if isinstance(settings.kernel, Network):  # its pixels are reduced, because they are defined only as whole numbers
-        large = enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
-        arithmetic = replace(arithmetic, divisor=1, gain=Fraction(1))
-        pixels = arithmetic
-        sums = (prepare(band, pixels) for band in large)
-    elif arithmetic.is_exact and kernel is not None and settings.engine == "auto":
+        settings = settings._replace(border="replicate")  # nothing depends on samples beyond the margins
+    taps = None if isinstance(kernel, Network) else axis_of(kernel)
+    if arithmetic.is_exact and taps is not None and settings.engine == "auto":
         on_route("matrices")
-        rows = behind_enlargement(rows, shape[0], kernel, settings.border)
-        columns = behind_enlargement(columns, shape[1], kernel, settings.border)
-        sums = _few_rows(read_numbers, shape[0], stop)
+        rows = behind_enlargement(rows, shape[0], taps, settings.border)
+        columns = behind_enlargement(columns, shape[1], taps, settings.border)
+        sums = _few_rows(partial(_numbers, read_rows, arithmetic), shape[0], stop)
     else:
-        if arithmetic.pixel_dtype == FLOAT32 and arithmetic.overshoots:
-            settings = replace(settings, engine="layer")  # float sums are rounded, differently on every route
-        gain = arithmetic.gain * arithmetic.divisor
-        undivided = Arithmetic(
-            arithmetic.sum_dtype,
-            1,
-            gain=gain,
-            overshoots=arithmetic.overshoots,
-            is_wide=arithmetic.pixel_dtype == FLOAT32,
-        )
-        sums = enlarged_bands(
-            read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop, on_route=on_route
-        )
+        sums = _enlarged_sums(read_rows, shape, settings, arithmetic, stop, on_route)
+    if isinstance(kernel, Network):
+        arithmetic = arithmetic._replace(divisor=1, gain=Fraction(1))
     taken = columns.taken
     narrow = computed_ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
     divisor = arithmetic.divisor * WEIGHT_SUM**2
     shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # dividing a float by a power of two is exact
-    rows = replace(rows, weights=rows.weights / 2**shift)
-    ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
+    rows = rows._replace(weights=rows.weights / 2**shift)
+    ending = arithmetic._replace(divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
+
+
+def _enlarged_sums(
+    read_rows: ReadRows,
+    shape: tuple[int, int, int],
+    settings: Settings,
+    arithmetic: Arithmetic,
+    stop: Event | None,
+    on_route: OnRoute,
+) -> Iterator[Array]:
+    """The rows of the enlarged image: the layer's sums, not divided, or the pixels of a network.
+
+    A network's sums are not reduced, because its pixels are defined only as whole numbers.
+    """
+    if isinstance(settings.kernel, Network):
+        large = enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
+        pixels = arithmetic._replace(divisor=1, gain=Fraction(1))
+        return (prepare(band, pixels) for band in large)
+    is_float32 = arithmetic.pixel_dtype == FLOAT32
+    if is_float32 and arithmetic.overshoots:
+        settings = settings._replace(engine="layer")  # float sums are rounded, differently on every route
+    undivided = Arithmetic(
+        arithmetic.sum_dtype,
+        1,
+        gain=arithmetic.gain * arithmetic.divisor,
+        overshoots=arithmetic.overshoots,
+        is_wide=is_float32,
+    )
+    read_numbers = partial(_numbers, read_rows, arithmetic)
+    return enlarged_bands(read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop, on_route=on_route)
+
+
+def _numbers(read_rows: ReadRows, arithmetic: Arithmetic, first: int, last: int) -> Array:
+    numbers: Array = prepare(read_rows(first, last), arithmetic)
+    return numbers
 
 
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[Array]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def computed_layout(read: Layout, written: Layout) -> Layout:
     """The layout that is enlarged. For a 16-bit output, 8-bit pixels are converted first, to gain precision."""
-    return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
+    return read._replace(depth=16) if read.depth == 8 and written.depth == 16 else read
 
 
 def settings_and_arithmetic(
@@ -42,7 +42,7 @@ def settings_and_arithmetic(
         has_alpha=is_premultiplied(read, options),
         largest_amount=light.largest_amount if light else None,
     )
-    return settings if kernel is settings.kernel else replace(settings, kernel=kernel), arithmetic
+    return settings if kernel is settings.kernel else settings._replace(kernel=kernel), arithmetic
 
 
 def engine_settings(options: Options, kernel: KernelChoice) -> Settings:

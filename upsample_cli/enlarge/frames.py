@@ -7,10 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from upsample_cli.enlarge.job import OnRows
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.prepared import prepared
 from upsample_cli.enlarge.resolve import check_strict, resolve
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
+from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 from upsample_cli.errors import ImageError, Loss, Setting, joined
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.interfaces import FrameWriter, Source
@@ -18,6 +19,7 @@ from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames
 from upsample_cli.images.open import open_animation, open_pages
 from upsample_cli.images.open_frames import lost_page
+from upsample_cli.images.output_form import lost_duration
 
 
 def enlarge_frames(
@@ -29,14 +31,8 @@ def enlarge_frames(
     the number of frames, so that the file counts as one image.
     """
     job, options, fmt = run.job, run.options, format_named(run.job.format)
-    done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
-
-    def on_frame_rows(rows: int) -> None:
-        nonlocal done, reported
-        done += rows
-        on_rows(done // frames.count - reported)
-        reported = done // frames.count
-
+    losses, written, described, fault = dict[Loss, None](), 0, False, None
+    on_frame_rows = _divided(on_rows, frames.count)
     for number, image in enumerate(images, start=1):
         if isinstance(image, Loss):
             losses[image] = None
@@ -47,7 +43,7 @@ def enlarge_frames(
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata, dpi=options.dpi)
             resolved = resolve(job.input, info, metadata, fmt, options, job.output)
-            found = dict.fromkeys(resolved.losses)
+            found = dict.fromkeys((*resolved.losses, *lost_duration(duration_ms, fmt)))
             check_strict(job.input, (*losses, *found), options)
             try:
                 made = prepared(job.input, info, metadata, resolved, options, run.settings)
@@ -68,6 +64,19 @@ def enlarge_frames(
         raise fault
     writer.finish()
     return list(losses)
+
+
+def _divided(on_rows: OnRows, count: int) -> OnRows:
+    """A function that calls `on_rows` with its rows divided by `count`. Remainders are added up."""
+    done = reported = 0
+
+    def on_frame_rows(rows: int) -> None:
+        nonlocal done, reported
+        done += rows
+        on_rows(done // count - reported)
+        reported = done // count
+
+    return on_frame_rows
 
 
 def _check_described(path: Path, is_described: bool, lost: Loss) -> None:

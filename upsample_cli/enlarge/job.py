@@ -9,13 +9,16 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from upsample_cli.atomic.folders import Place
+from upsample_cli.atomic.place import Place
 from upsample_cli.enlarge.resolve import Resolved
 from upsample_cli.errors import Failure, Loss
 from upsample_cli.geometry.output_size import Size
 from upsample_cli.images.model import ImageInfo
 
 Status = Literal["planned", "written", "skipped", "failed"]
+
+OnRows = Callable[[int], None]
+"""Called with the number of input rows that were enlarged since the last call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +31,6 @@ class Job:
         resolved: the decisions about the image.
         source_stream: a seekable stream to read instead of the file `input`.
         target_stream: a pipe to write to instead of the file `output`.
-        least_bytes: the least disk space that the output takes; 0 if unknown.
         place: place of the output; None if the user named its whole path.
         accessed_ns: when the input was last accessed, before its header was read; None if the output does not get it.
     """
@@ -39,7 +41,6 @@ class Job:
     resolved: Resolved
     source_stream: BinaryIO | None = None
     target_stream: BinaryIO | None = None
-    least_bytes: int = 0
     place: Place | None = None
     accessed_ns: int | None = None
 
@@ -66,6 +67,11 @@ class Job:
     def size(self) -> Size:
         """(height, width) of the output."""
         return self.resolved.size
+
+    @property
+    def least_bytes(self) -> int:
+        """The least disk space that the output takes; 0 if unknown."""
+        return self.resolved.least_bytes
 
     @property
     def losses(self) -> tuple[Loss, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Literal, cast
 
+from upsample_cli import arguments
 from upsample_cli.engine.names import ENGINES, EngineName
 from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_suffix
 from upsample_cli.errors import GeometryError, Setting, UsageError, joined, listed
@@ -30,6 +31,13 @@ DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
 DEFAULT_FACTOR = 2
 _WITHOUT_MODEL = ("size", "width", "height", "fit", "print", "kernel", "border", "linear_light", "engine")
 """Options that do not go with a network: it has one factor and its own border, and gets pixels as they are encoded."""
+
+_PLAIN = {
+    **dict.fromkeys(("kernel", "device", "format", "name", "print", "model"), arguments.text),
+    **dict.fromkeys(("memory_bytes", "tile", "quality", "max_pixels", "width", "height", "frame"), arguments.whole),
+    **dict.fromkeys(("size", "fit"), arguments.size),
+}
+"""How the value of an option becomes a plain one. `factor` and `dpi` are parsed, and the others compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ class Options:
     model: str | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
         if self.model is not None:
             self._take_factor(self.model)
         if self.factor is not None:
@@ -141,6 +150,11 @@ class Options:
         if self.format is not None:
             check_quality(format_named(self.format), self.quality)
             self._check_extension(format_named(self.format))
+
+    def _make_plain(self) -> None:
+        for field in fields(self):
+            if field.name in _PLAIN and (value := getattr(self, field.name)) is not field.default:
+                object.__setattr__(self, field.name, _PLAIN[field.name](value, field.name))
 
     def _take_factor(self, model: str) -> None:
         """Take the factor of a network. Settings that would have no effect, or another one, are refused.

@@ -8,25 +8,29 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.atomic.files import check_replaceable
-from upsample_cli.atomic.folders import Place
+from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import is_same_file
-from upsample_cli.enlarge.decided import decided
+from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import template_suffix
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.output_name import output_name
+from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
 from upsample_cli.errors import OutputExistsError, Setting, UsageError
 from upsample_cli.images.formats import (
     FORMATS,
     Format,
+    check_output_size,
+    check_quality,
     default_format,
     format_named,
     format_of_path,
 )
 from upsample_cli.images.input_formats import read_only_format
+from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import ImageInfo
-from upsample_cli.images.space import check_space, disk_of, free_bytes, size_text
+from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 
@@ -68,10 +72,8 @@ def plan_job(
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
-    resolved, least_bytes = decided(image, info, metadata, format_, options, output)
-    return Job(
-        image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place, accessed_ns=accessed_ns
-    )
+    resolved = resolved_and_checked(image, info, metadata, format_, options, output)
+    return Job(image, output, info, resolved, source_stream, place=place, accessed_ns=accessed_ns)
 
 
 def _accessed_ns(image: Path) -> int | None:
@@ -79,6 +81,44 @@ def _accessed_ns(image: Path) -> int | None:
         return image.stat().st_atime_ns
     except (OSError, ValueError):  # it cannot be read either
         return None
+
+
+_known = ByHeader[Resolved]()
+
+
+def resolved_and_checked(
+    image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path
+) -> Resolved:
+    """The decisions about an image, checked. They are made once for all images with the same header.
+
+    Args: see `resolve.resolve`.
+
+    Raises:
+        ImageError: if there is no suitable kernel for the image, or the output cannot hold the result.
+        UsageError: if the format does not have the quality.
+    """
+
+    def make() -> Resolved:
+        resolved = resolve(image, info, metadata, fmt, options, output)
+        _check(image, info, metadata, fmt, options, resolved)
+        least_bytes = least_output_bytes(
+            fmt, *resolved.size, resolved.layout,
+            frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
+        )  # fmt: skip
+        return resolved._replace(least_bytes=least_bytes)
+
+    return _known.get(make, info, metadata, options, fmt.name, output.suffix)
+
+
+def _check(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, resolved: Resolved) -> None:
+    check_all_frames(str(image), resolved.frames, info.height, info.width, options.max_pixels)
+    if options.linear_light:
+        from upsample_cli.images.color.light import light_of  # imports numpy
+
+        light_of(image, info.layout, metadata.icc_profile)
+    check_strict(image, resolved.warnings, options)
+    check_quality(fmt, options.quality)
+    check_output_size(image, fmt, *resolved.size, resolved.layout)
 
 
 def check_output(job: Job, options: Options, free: Callable[[str], int | None] = free_bytes) -> None:

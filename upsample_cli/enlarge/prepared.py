@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.computing import computed_layout, settings_and_arithmetic
 from upsample_cli.enlarge.job import Job
-from upsample_cli.enlarge.known import ByHeader
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import Resolved
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.interfaces import Sink
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import sink_opener
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from upsample_cli.images.color.light import Light
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """The enlargement of an image or frame, without its source and its sink.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from upsample_cli.enlarge.networks import usable_network
 from upsample_cli.enlarge.options import DEPTHS, Options
@@ -41,8 +42,7 @@ class KernelChoice:
         return KernelChoice, (self.text, self.factor)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The decisions about one image.
 
     The device is not part of this: "auto" is resolved by the process that computes, which may be on another machine.
@@ -57,6 +57,7 @@ class Resolved:
         remarks: effects of the options that a user may not expect.
         possible: what may be lost, depending on the pixels.
         model: the network that enlarges in place of the kernel, which then enlarges only alpha; None without one.
+        least_bytes: the least disk space that the output takes; 0 if unknown.
     """
 
     format: str
@@ -68,6 +69,7 @@ class Resolved:
     remarks: tuple[Loss, ...] = ()
     possible: tuple[Loss, ...] = ()
     model: Model | None = None
+    least_bytes: int = 0
 
     @property
     def warnings(self) -> tuple[Loss, ...]:

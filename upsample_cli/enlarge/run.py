@@ -10,26 +10,28 @@ from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.enlarge.computing import engine_settings
-from upsample_cli.enlarge.job import Job, Outcome, Result
+from upsample_cli.enlarge.job import Job, OnRows, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
-from upsample_cli.enlarge.prepared import prepared_file
 from upsample_cli.enlarge.resolve import check_strict
-from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import ImageInfo
+from upsample_cli.images.model import Frames, ImageInfo
 from upsample_cli.images.open import open_image
 from upsample_cli.images.streams import piped_file
+
+if TYPE_CHECKING:
+    from upsample_cli.enlarge.rows import FileRun
 
 _SMALL_BYTES = 1 << 18
 """Files up to this size are read into memory before they are opened as images."""
@@ -116,8 +118,11 @@ def enlarge_image(
         opened as input_file,
         open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
     ):
+        # `executors.executor_for` imports them in another thread while a photograph is decoded.
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
+        from upsample_cli.enlarge.prepared import prepared_file
+        from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 
         is_one = options.frame is not None
         info, metadata = under_policy(
@@ -130,17 +135,10 @@ def enlarge_image(
         settings = engine_settings(options, job.resolved.kernel)  # a missing device is found before a file is created
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
+        run = FileRun(job, options, settings, stop)
         with _output_file(job, options, token, was) as file:
-            frames, run = job.resolved.frames, FileRun(job, options, settings, stop)
-            if frames is not None:
-                from upsample_cli.enlarge.frames import enlarge_frames, images_of
-                from upsample_cli.images.save_frames import open_frame_writer
-
-                writer = open_frame_writer(
-                    file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
-                    info=info, executor=compute_pool(),
-                )  # fmt: skip
-                more = enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
+            if job.resolved.frames is not None:
+                more = _enlarged_frames(run, job.resolved.frames, info, input_file, file, on_rows)
             else:
                 made, open_sink = prepared_file(job, info, metadata, options, settings)
                 more = enlarge_rows(run, source, open_sink(file, executor=compute_pool()), made, on_rows)
@@ -152,6 +150,22 @@ def enlarge_image(
         options.frame,
     )  # fmt: skip
     return Result.of(job, outcome)
+
+
+def _enlarged_frames(
+    run: FileRun, frames: Frames, info: ImageInfo, input_file: BinaryIO, file: BinaryIO, on_rows: OnRows
+) -> list[Loss]:
+    """Enlarge all frames or pages of the input into a file, and return the losses."""
+    from upsample_cli.engine.pool import compute_pool
+    from upsample_cli.enlarge.frames import enlarge_frames, images_of
+    from upsample_cli.images.save_frames import open_frame_writer
+
+    job, options = run.job, run.options
+    writer = open_frame_writer(
+        file, format_named(job.format), frames, factor=job.resolved.kernel.factor, quality=options.quality,
+        info=info, executor=compute_pool(),
+    )  # fmt: skip
+    return enlarge_frames(run, writer, frames, images_of(input_file, options, frames), on_rows)
 
 
 def _followed(job: Job, options: Options, was: OpenedFile | None, file: BinaryIO) -> tuple[Loss, ...]:

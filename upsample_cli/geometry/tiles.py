@@ -10,15 +10,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from upsample_cli.geometry.borders import wrapped_runs
 
 LEAST_ROWS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A run of samples along one axis, with the halo around it.
 
     Args:
@@ -66,8 +65,7 @@ class Span:
         return self.stop + self.halo - self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """A rectangle of an image: its rows and columns."""
 
     rows: Span
@@ -89,11 +87,10 @@ class Tile:
 
 def _halves(span: Span) -> tuple[Span, Span]:
     middle = (span.start + span.stop) // 2
-    return replace(span, stop=middle), replace(span, start=middle)
+    return span._replace(stop=middle), span._replace(start=middle)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """An image cut into bands of full-width rows, each cut into tiles.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -72,8 +71,8 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:
             if decoded.losses:
-                info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-                header = replace(header, info=info)
+                info = header.info._replace(losses=(*header.info.losses, *decoded.losses))
+                header = header._replace(info=info)
             return source_of(header, decoded.read_box)
         file.seek(0)
         image, is_cut = open_with_pillow(file, name, max_pixels=max_pixels).image, decoded.is_cut
@@ -90,8 +89,8 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
         raise EOFError("truncated")
     vars(image).pop("_decoder", None)  # decoders of WebP and AVIF keep the file and two more images in memory
     if turned:
-        info = replace(header.info, height=image.height, width=image.width)
-        header = replace(header, info=info, orientation=1)
+        info = header.info._replace(height=image.height, width=image.width)
+        header = header._replace(info=info, orientation=1)
     return source_of(header, pillow_box(image, header.reading))
 
 

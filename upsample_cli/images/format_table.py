@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from upsample_cli.images.input_formats import ReadFormat
@@ -23,7 +23,7 @@ _LAB = (Layout(colour, alpha) for colour in ("cielab", "icclab") for alpha in (F
 
 
 def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
-    return frozenset(replace(layout, depth=depth) for layout in layouts for depth in depths)
+    return frozenset(layout._replace(depth=depth) for layout in layouts for depth in depths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Format(ReadFormat):
         default_quality: the quality of a lossy coding if none is given.
         max_colours: the most colours in one image; None for no limit.
         frames: the kinds of `Frames` that one file can hold.
+        frame_ms: the shortest and the longest duration of a frame; 0 is held too.
+        max_plays: the most plays of an animation, unless it is played forever.
     """
 
     pillow_name: str
@@ -66,6 +68,8 @@ class Format(ReadFormat):
     default_quality: int | None = None
     max_colours: int | None = None
     frames: frozenset[FramesKind] = frozenset()
+    frame_ms: tuple[int, int] = (0, 0)
+    max_plays: int = 1
 
 
 # Limits of the encoders and decoders in Pillow 13: libjpeg stops at 65500 although the format has
@@ -86,13 +90,13 @@ FORMATS: dict[str, Format] = {
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
             frozenset({"icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "background", "text"}),
             lossless=True, streams=True, quality_range=(0, 9),
-            frames=frozenset({"animation"}),
+            frames=frozenset({"animation"}), frame_ms=(0, 65535000), max_plays=2**31 - 1,
         ),
         Format(
             "webp", "WebP", (".webp",), "WEBP",
             frozenset({_RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
             lossless=False, max_side=16383, quality_range=(0, 100), default_quality=95,
-            frames=frozenset({"animation"}),
+            frames=frozenset({"animation"}), frame_ms=(1, 2**24 - 1), max_plays=65535,
         ),
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
@@ -110,7 +114,7 @@ FORMATS: dict[str, Format] = {
             "gif", "GIF", (".gif",), "GIF",
             frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"comment"}),
             lossless=False, max_side=65535, max_colours=256,
-            frames=frozenset({"animation"}),
+            frames=frozenset({"animation"}), frame_ms=(10, 655350), max_plays=65536,
         ),
         Format(
             "avif", "AVIF", (".avif",), "AVIF",
@@ -122,7 +126,7 @@ FORMATS: dict[str, Format] = {
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16, 32),
             frozenset({"icc_profile", "colour", "exif", "xmp"}),
             lossless=False, max_side=2**30, max_pixels=2**40, quality_range=(0, 100), default_quality=90,
-            frames=frozenset({"animation"}),
+            frames=frozenset({"animation"}), frame_ms=(1, 2**32 - 1), max_plays=2**32 - 1,
         ),
         Format(
             "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
@@ -12,8 +11,8 @@ from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.codecs.png.kinds import decoding_bytes
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
-from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, read_blocks
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.model import Depth, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
 from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
@@ -23,8 +22,7 @@ _COEFFICIENT_BYTES = 2
 """Bytes per sample of a progressive JPEG: all coefficients are in memory before the first pixel is decoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Everything that is known about an image before Pillow decodes it. `header_of` makes it.
 
     Args:
@@ -58,8 +56,8 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
         if jpeg is not None:
             depth: Depth = 16 if jpeg.bits > _BYTE_BITS else 8
-            layout = replace(reading.layout, depth=depth)
-            reading = replace(reading, layout=layout, lossless=jpeg.is_lossless)
+            layout = reading.layout._replace(depth=depth)
+            reading = reading._replace(layout=layout, lossless=jpeg.is_lossless)
         height, width = stored[::-1] if TURNS[found.orientation].swapped else stored
         info = ImageInfo(
             format=fmt.name,
@@ -114,8 +112,8 @@ def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> H
 
 def as_frame(header: Header, layout: Layout) -> Header:
     """The header of one frame as a separate image with the given layout."""
-    info = replace(header.info, layout=layout, frames=None)
-    return replace(header, info=info, reading=replace(header.reading, layout=layout, drops_low_byte=False))
+    info = header.info._replace(layout=layout, frames=None)
+    return header._replace(info=info, reading=header.reading._replace(layout=layout, drops_low_byte=False))
 
 
 def no_frame(name: str, frame: int, count: int) -> ImageError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from upsample_cli.errors import Loss
 
@@ -27,8 +27,7 @@ _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab":
 _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The meaning of the numbers of a pixel.
 
     Args:
@@ -108,8 +107,7 @@ class TiffTags(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ColourSpace:
+class ColourSpace(NamedTuple):
     """The colour space of an image without an ICC profile. A value of None means the value of sRGB.
 
     Args:
@@ -157,6 +155,15 @@ class Metadata:
     background: tuple[float, ...] | None = None
     tags: TiffTags | None = field(default=None, repr=False)
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the parts that may be large: blocks, texts and tags."""
+        blocks = [self.icc_profile, self.exif, self.xmp, self.iptc]
+        blocks += [data for _, data in self.colour.mastering] if self.colour is not None else []
+        texts = sum(len(keyword) + len(value) for keyword, value in self.text)
+        tags = self.tags.size_bytes if self.tags is not None else 0
+        return sum(len(block) for block in blocks if block is not None) + texts + tags
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:
@@ -186,8 +193,7 @@ FIRST_IS_PREVIEW = Loss("preview", "its first page, the one that is read, is a s
 """Of a TIFF."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
+class ImageInfo(NamedTuple):
     """The header of an image, known before its pixels are decoded.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import BinaryIO
 
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
@@ -70,5 +69,5 @@ def _tiff(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> Regi
         return one_page(file, name, frame, max_pixels=max_pixels)
     source = open_tiff(file, name, max_pixels=max_pixels)
     if frame is not None and source is not None:
-        source.info = replace(source.info, frames=None)
+        source.info = source.info._replace(frames=None)
     return source

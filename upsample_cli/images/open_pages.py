@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
@@ -91,7 +90,7 @@ def first_readable(file: BinaryIO, name: str, error: ImageError, *, max_pixels: 
         except ImageError as another:
             losses.append(lost_page(another, number, frames.count))
         else:
-            source.info = replace(source.info, frames=frames, losses=(*losses, *source.info.losses))
+            source.info = source.info._replace(frames=frames, losses=(*losses, *source.info.losses))
             return source
     raise error
 

@@ -5,7 +5,7 @@ Source: Exif 2.32 (CIPA DC-008), tag Orientation; TIFF revision 6.0 and XMP use 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from upsample_cli.images.model import Rows
 
@@ -13,8 +13,7 @@ ORIENTATION = 0x0112
 """The orientation tag of Exif blocks and TIFF directories."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """How an upright image is stored.
 
     Args:

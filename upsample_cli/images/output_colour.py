@@ -64,11 +64,11 @@ def _kept(colour: ColourSpace, profile: bytes | None, fmt: Format, made: Layout)
     if "colour" not in fmt.holds:
         return None
     if fmt.name == "png":
-        return replace(colour, intent=None) if profile is not None else colour
+        return colour._replace(intent=None) if profile is not None else colour
     if fmt.name == "jxl":
         from upsample_cli.images.codecs.jxl.colour import encoding_of
 
         is_held = profile is None and encoding_of(colour, made.colour) is not None
-        return replace(colour, intent=None, mastering=()) if is_held else None
+        return colour._replace(intent=None, mastering=()) if is_held else None
     is_held = colour.codes is not None and not colour.is_limited and profile is None
     return ColourSpace(codes=colour.codes) if is_held else None

@@ -6,8 +6,9 @@ It follows from the header, before the image is decoded. No Pillow, no files.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
@@ -35,8 +36,7 @@ _DEPTH_LOSSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForm:
+class OutputForm(NamedTuple):
     """The form of an image in an output format.
 
     Args:
@@ -70,8 +70,8 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
     """
     frames, lost_frames = _held_frames(info.frames, fmt)
     if frames is not None and frames.layout is not None:
-        info = replace(info, layout=frames.layout)
-    wanted = info.layout if depth is None else replace(info.layout, depth=depth)
+        info = info._replace(layout=frames.layout)
+    wanted = info.layout if depth is None else info.layout._replace(depth=depth)
     layout = _nearest_layout(wanted, fmt)
     kept, lost = _held_metadata(info, metadata, layout, fmt)
     by_profile = _is_by_profile(info, metadata, layout)
@@ -86,11 +86,29 @@ def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Form
 
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[Loss, ...]]:
     if frames is None or frames.kind in fmt.frames:
-        return frames, frames.losses if frames else ()
+        return frames, () if frames is None else (*frames.losses, *_lost_plays(frames, fmt))
     others = _listed([other.title for other in FORMATS.values() if frames.kind in other.frames])
     can = f"{others} can" if others else "no output can"
     line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
     return None, (Loss("frames", line),)
+
+
+def _lost_plays(frames: Frames, fmt: Format) -> tuple[Loss, ...]:
+    if frames.kind != "animation" or frames.plays <= fmt.max_plays:
+        return ()
+    return (Loss("timing", f"{fmt.title} plays an animation at most {fmt.max_plays} times, not {frames.plays}"),)
+
+
+def lost_duration(duration_ms: Fraction, fmt: Format) -> tuple[Loss, ...]:
+    """The loss of the duration of an animation's frame, if the format cannot hold it.
+
+    >>> lost_duration(Fraction(40), FORMATS["gif"])
+    ()
+    """
+    shortest, longest = fmt.frame_ms
+    if not duration_ms or shortest <= duration_ms <= longest:
+        return ()
+    return (Loss("timing", f"{fmt.title} shows a frame for {shortest} to {longest} ms; other durations are changed"),)
 
 
 def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
@@ -132,10 +150,10 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
         yield Loss("alpha", f"{fmt.title} cannot hold transparency; it is laid over white")
     if layout.colour == "cmyk" != made.colour:
         how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
-        can = _titles(replace(layout, depth=8))
+        can = _titles(layout._replace(depth=8))
         yield Loss("colour", f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({can} can)")
     if layout.colour in LAB_COLOURS and layout.colour != made.colour:
-        can = _titles(replace(layout, depth=8))
+        can = _titles(layout._replace(depth=8))
         become = "they become sRGB, and those beyond it its nearest"
         yield Loss("colour", f"{fmt.title} cannot hold Lab colours; {become} ({can} can)")
     if layout.depth > made.depth:

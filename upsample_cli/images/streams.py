@@ -12,7 +12,7 @@ from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from upsample_cli.atomic.files import writing_error
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
@@ -108,10 +108,10 @@ def _no_space(reason: str | None) -> ImageError:
 
 
 def leads_to(stream: object, path: Path) -> bool:
-    """Whether standard input or output is redirected from or to the file at `path`."""
+    """Whether standard input or output is the file or pipe at `path`; False for devices, such as a terminal."""
     try:
         status = os.fstat(cast("BinaryIO", stream).fileno())
-        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, path.stat())
+        return not stat.S_ISCHR(status.st_mode) and os.path.samestat(status, path.stat())
     except (AttributeError, OSError, ValueError):  # it has no descriptor or is closed, or the path does not exist
         return False
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from numbers import Integral
+from typing import NamedTuple
 
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axis import LayerAxis
@@ -26,8 +26,7 @@ _TAP_BITS = 60
 """Irrational taps are rounded to this many bits. This is finer than float64 and the same on every machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """An even function that is zero at distances of `support` and more.
 
     Args:
@@ -116,8 +115,7 @@ PROFILES: dict[str, Profile] = {
 """The kernels with a formula. `bicubic` and `catmull-rom` are the same polynomial, derived in two ways."""
 
 
-@dataclass(frozen=True, slots=True)
-class AxisKernel:
+class AxisKernel(NamedTuple):
     """A profile's taps along one axis, with the settings of their transposed convolution.
 
     Args:

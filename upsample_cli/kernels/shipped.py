@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from upsample_cli.errors import Setting, UsageError
 
@@ -13,8 +13,7 @@ FITTED = "fitted"
 FITTED_FILE = Path(__file__).with_name("fitted.json")
 
 
-@dataclass(frozen=True, slots=True)
-class ShippedKernel:
+class ShippedKernel(NamedTuple):
     """Whole weights, (kernel_size, kernel_size) flattened, over one denominator."""
 
     weights: tuple[int, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,6 @@ def enlarged_alpha(rows: NDArray[Any], settings: Settings) -> NDArray[Any]:
     kernel, arithmetic = exact_form(settings.kernel, rows.dtype, has_alpha=False)
     height, width, channels = rows.shape
     made = np.empty((height * kernel.factor, width * kernel.factor, channels), arithmetic.out_dtype)
-    on_cpu = replace(settings, kernel=kernel, device="cpu", border="replicate", tile_size=None)
+    on_cpu = settings._replace(kernel=kernel, device="cpu", border="replicate", tile_size=None)
     enlarge(np.ascontiguousarray(rows), made, settings=on_cpu, arithmetic=arithmetic)
     return made

@@ -6,10 +6,9 @@ Torch and spandrel are imported with the first network. A file is read again whe
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.errors import ImageError, UsageError, joined
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _choosing = Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """What is known about a network. Plain data, which other processes receive.
 
     Args:

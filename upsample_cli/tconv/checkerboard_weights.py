@@ -141,9 +141,7 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     return result
 
 
-def flat_response(
-    weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int | None = None
-) -> Array:
+def flat_response(weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1) -> Array:
     """One output channel for a small flat input of 1, borders included: (rows, columns), one row for one axis.
 
     For three axes, it is the middle slice along the first.
@@ -151,12 +149,11 @@ def flat_response(
     Args:
         weight, axes, groups: see `gains`.
         channel: the output channel.
-        size: samples of the input on each axis; by default `map_input`.
     """
     per_group = weight.shape[1]
     members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]
     summed: Array = members.sum(axis=0)[channel % per_group]
-    count = map_input(axes) if size is None else size
+    count = map_input(axes)
     lengths = [axis.output_size(count) for axis in axes]
     ends = [
         max((count - 1) * axis.stride + axis.span, axis.padding + length)

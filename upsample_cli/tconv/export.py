@@ -12,7 +12,8 @@ from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axes import axis_names
-from upsample_cli.tconv.interpolation import Interpolation, as_json
+from upsample_cli.tconv.interpolation import Interpolation
+from upsample_cli.tconv.interpolation_report import as_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -69,7 +69,7 @@ class ClusterExecutor:
         """See `interfaces.Executor`."""
         place = None if job.place is None else job.place.absolute()
         kernel = KernelChoice(_absolute(job.resolved.kernel.text), job.resolved.kernel.factor)
-        resolved = replace(job.resolved, kernel=kernel)
+        resolved = job.resolved._replace(kernel=kernel)
         sent = replace(job, input=job.input.absolute(), output=job.output.absolute(), place=place, resolved=resolved)
         future: Future[Result] = Future()
         self._count += 1

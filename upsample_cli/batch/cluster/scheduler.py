@@ -90,11 +90,11 @@ def version_line(text: str) -> str:
     r"""Dask's table of versions that differ between client, scheduler and workers, in one line.
 
     >>> version_line("Mismatched versions found\n| Package | Client | Scheduler |\n| msgpack | 1.1 | 1.0 |")
-    'the cluster has other versions than this machine of msgpack; if workers fail, install the same there'
+    'the cluster has other versions of msgpack than this machine; if workers fail, install the same ones there'
     """
     packages = [name for name in re.findall(r"^\| *([\w.-]+)", text, re.MULTILINE) if name != "Package"]
     of = ", ".join(packages) or "Dask"
-    return f"the cluster has other versions than this machine of {of}; if workers fail, install the same there"
+    return f"the cluster has other versions of {of} than this machine; if workers fail, install the same ones there"
 
 
 def check_workers(client: Any, address: str, job: Job | None) -> None:

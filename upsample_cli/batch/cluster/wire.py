@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, cast
 
-from upsample_cli.batch.plain import failure_of, loss_of, plain_failure, plain_loss
+from upsample_cli.batch.json_values import failure_of, loss_of, plain_failure, plain_loss
 from upsample_cli.enlarge.job import Job, Result, Status
 
 _ENDS: tuple[Status, ...] = ("written", "skipped", "failed")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from upsample_cli.atomic.files import system_cause
+from upsample_cli.atomic.writing_errors import system_cause
 from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
+from upsample_cli.batch.record.locks import AT_WORK, NO_LOCKS, no_journal_is_hot
 from upsample_cli.batch.record.schema import APPLICATION_ID, TABLES, VERSION, bring_up_to_date, own_tables
 from upsample_cli.errors import RecordError, Setting, Text, joined
 
@@ -34,10 +34,6 @@ _FOLDER_CAUSES: dict[int | None, str] = {
 }
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 
-_RESERVED_BYTE = 0x40000001  # the byte that SQLite locks before it writes to a database
-_AT_WORK = "another run is at work here"
-_NO_LOCKS = "its disk has no locks for files, by which two runs stay apart"
-_LACKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # SQLite reports the first as "locked"
 
 _STEP = 1000  # operations of SQLite's virtual machine, a few tens of nanoseconds each
 _STEPS = 50_000
@@ -119,7 +115,7 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         if is_new:
             _make(path)
         status = check_record_files(path)
-        with _no_journal_is_hot(path) as held:
+        with no_journal_is_hot(path) as held:
             db = stack.enter_context(closing(_opened(path)))
             db.held = held
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -139,60 +135,6 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         db.execute("COMMIT")
         stack.pop_all()
     return db
-
-
-@contextmanager
-def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
-    """Keep SQLite from rolling back a journal that was planted after the check. Such a journal can delete any file.
-
-    SQLite calls a journal hot, and rolls it back, if no process holds the writer's lock. So this function holds that
-    lock while SQLite checks. The lock belongs to the descriptor, not to the process; only Linux has such locks.
-
-    Source: https://www.sqlite.org/fileformat2.html and the comment on hasHotJournal in SQLite's pager.c.
-    """
-    if sys.platform != "linux":
-        _check_locks(path)
-        yield None
-        return
-    import fcntl
-
-    held = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        _set_reserved(held, fcntl.F_WRLCK)
-    except OSError as error:
-        os.close(held)
-        if error.errno in _LACKS:
-            raise RecordError(f"{path}: {_NO_LOCKS}", ELSEWHERE) from error
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise RecordError(f"{path}: {_AT_WORK}", joined("wait for its end, or ", ELSEWHERE)) from error
-    try:
-        yield held
-    finally:
-        _set_reserved(held, fcntl.F_UNLCK)
-
-
-def _check_locks(path: Path) -> None:
-    """Refuse a disk without locks, before SQLite holds any: closing a descriptor would release them."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    file = os.open(path, os.O_RDWR)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _RESERVED_BYTE)
-    except OSError as error:
-        if error.errno in _LACKS:
-            raise RecordError(f"{path}: {_NO_LOCKS}", ELSEWHERE) from error
-    finally:
-        os.close(file)
-
-
-def _set_reserved(descriptor: int, kind: int) -> None:
-    import fcntl
-
-    lock = struct.pack("@hhqqi", kind, os.SEEK_SET, _RESERVED_BYTE, 1, 0)
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
 
 
 def _make(path: Path) -> None:
@@ -270,8 +212,8 @@ def record_errors(path: Path) -> Iterator[None]:
 
 
 _CAUSES: tuple[tuple[str, str, Text], ...] = (
-    ("SQLITE_IOERR_LOCK", _NO_LOCKS, ELSEWHERE),
-    ("SQLITE_BUSY", _AT_WORK, joined("wait for its end, or ", ELSEWHERE)),
+    ("SQLITE_IOERR_LOCK", NO_LOCKS, ELSEWHERE),
+    ("SQLITE_BUSY", AT_WORK, joined("wait for its end, or ", ELSEWHERE)),
     ("SQLITE_CORRUPT", *DAMAGED),
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),

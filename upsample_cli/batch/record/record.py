@@ -17,8 +17,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from upsample_cli.atomic.temporaries import new_token, remove_temporaries
+from upsample_cli.batch.json_values import failure_json
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
 from upsample_cli.batch.record.row import COLUMNS, Row, checked, row_of, stored

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from upsample_cli.atomic.temporaries import is_token
-from upsample_cli.batch.plain import failure_in_json
+from upsample_cli.batch.json_values import failure_in_json
 from upsample_cli.batch.record.identity import Stamp, is_settings
 from upsample_cli.errors import Failure
 from upsample_cli.images.formats import FORMATS

@@ -16,7 +16,12 @@ from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 
 from upsample_cli import signals
-from upsample_cli.current_folder import check_child_flags, distrust_current_folder, restore_variable
+from upsample_cli.current_folder import (
+    check_child_flags,
+    check_current_folder,
+    distrust_current_folder,
+    restore_variable,
+)
 from upsample_cli.errors import UsageError
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
@@ -45,9 +50,10 @@ def starting_processes() -> Iterator[None]:
     at a time is in the block: what it changes and restores, such as environment variables, all threads share.
 
     Raises:
-        UsageError: if they would import modules from the current folder.
+        UsageError: if they would import modules from the current folder, or it does not exist.
     """
     check_child_flags()
+    check_current_folder()
     with _lock, distrust_current_folder():
         if not hasattr(signal, "pthread_sigmask"):
             yield

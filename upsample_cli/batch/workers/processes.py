@@ -24,10 +24,10 @@ from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.workers.exits import failure_of_exit, how_ended, last_result
-from upsample_cli.batch.workers.started import Order, Worker, started_worker
+from upsample_cli.batch.workers.started import Order, Worker, not_started, started_worker
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Outcome, Result
-from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
+from upsample_cli.errors import Failure, Interrupted
 from upsample_cli.images.metered import timeout_error
 
 _ASSIGNED_WORK = 1.0  # a worker is assigned small images up to this much work, and more when half of it is done
@@ -235,10 +235,7 @@ class ProcessExecutor:
             self._queue.extendleft(reversed(worker.assigned))
             self._start_worker()
         elif not self._workers:
-            self._error = UpsampleError(
-                f"worker processes do not start: the last one ended by {how_ended(worker.process.exitcode)}",
-                ("free some memory, or give fewer ", Setting("workers")),
-            )
+            self._error = not_started(f"the last one ended by {how_ended(worker.process.exitcode)}")
 
 
 _HANDLERS: dict[str, Callable[[ProcessExecutor, Worker, Any], None]] = {

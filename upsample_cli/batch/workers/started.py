@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
 from upsample_cli.batch.workers.no_main import without_main_module
 from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.errors import Setting, UpsampleError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -67,8 +68,22 @@ def started_worker() -> Worker:
     """Start a worker process. It waits for its `worker.Assignment`.
 
     Raises:
-        UsageError: if it would import modules from the current folder.
+        UsageError: if it would import modules from the current folder, or it does not exist.
+        UpsampleError: if the system does not start it.
     """
+    try:
+        return _started_worker()
+    except (EOFError, OSError) as error:
+        raise not_started(getattr(error, "strerror", None) or "their server has ended") from error
+
+
+def not_started(why: str) -> UpsampleError:
+    """The error if worker processes do not start."""
+    fewer = ("free some memory, or give fewer ", Setting("workers"))
+    return UpsampleError(f"worker processes do not start: {why}", fewer)
+
+
+def _started_worker() -> Worker:
     with starting_processes(), without_main_module(_NAME):
         from upsample_cli.batch.workers.worker import work
 

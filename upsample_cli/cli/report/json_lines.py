@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from upsample_cli.atomic.files import writing_error
+from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.batch.own_files import link_fault
 from upsample_cli.cli.report.console import file_record
 from upsample_cli.enlarge.job import Result

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import ReportFile
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from upsample_cli.cli.report.gallery import Gallery
 
 
-@dataclass(frozen=True, slots=True)
-class Reporters:
+class Reporters(NamedTuple):
     """The reporters of a run; see `open_reporters`."""
 
     report: Report

@@ -15,7 +15,8 @@ from upsample_cli.geometry.axes import axis_names
 from upsample_cli.kernels.kernel import NETWORKS
 from upsample_cli.kernels.profiles import PROFILES
 from upsample_cli.kernels.shipped import FITTED
-from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
+from upsample_cli.tconv.interpolation import Interpolation, interpolation
+from upsample_cli.tconv.interpolation_report import as_json, equalities
 
 Factor = Annotated[str, options.factor_option(metavar="S", help="Whole factor, 1 to 64; one number, or one per axis.")]
 Channels = Annotated[

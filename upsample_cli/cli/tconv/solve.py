@@ -13,7 +13,8 @@ from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
 from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.symbolic import parse_size
-from upsample_cli.tconv.solve import Solution, Solutions, as_json, smooth_alternative, solve, why_best
+from upsample_cli.tconv.solutions import Solution, Solutions, as_json, smooth_alternative, why_best
+from upsample_cli.tconv.solve import solve
 
 if TYPE_CHECKING:
     from rich.table import Table

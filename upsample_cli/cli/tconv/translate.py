@@ -16,7 +16,7 @@ from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameter
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
-from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.restored import Restored
 from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back, translate_between
 from upsample_cli.tconv.translate.writing import Translation, weights_sentence
 

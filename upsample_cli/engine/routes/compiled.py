@@ -23,7 +23,7 @@ try:
 except ImportError:  # built without a compiler
     native = None  # type: ignore[assignment]
 
-__all__ = ["CompiledRoute", "CompiledSums", "instruction_sets", "native"]
+__all__ = ["CompiledRoute", "CompiledSums", "fastest_instructions", "instruction_sets", "native"]
 
 Table = NDArray[Any]
 
@@ -113,9 +113,7 @@ def _suitable_instructions(kernel: Kernel, arithmetic: Arithmetic, channels: int
     Raises:
         ValueError: if nothing compiled can enlarge these pixels with this kernel.
     """
-    instructions = instructions or next(iter(instruction_sets()), None)
-    if instructions is None:
-        raise ValueError("this package was not compiled for this processor")
+    instructions = instructions or fastest_instructions()
     if kernel.channels > 1:
         raise ValueError("the kernel treats channels differently")
     if not arithmetic.is_exact:
@@ -147,6 +145,17 @@ def _direct_weights(kernel: Kernel, phases: Phases) -> Table:
     weights[:size, :size] = np.reshape(kernel.weights, (size, size))
     made: Table = weights[taps[:, None, :, None], taps[None, :, None, :]]
     return made
+
+
+def fastest_instructions() -> str:
+    """The fastest instruction set.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for name in instruction_sets():
+        return name
+    raise ValueError("this package was not compiled for this processor")
 
 
 @functools.cache

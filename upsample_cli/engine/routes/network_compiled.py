@@ -8,7 +8,7 @@ import numpy as np
 
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.operators import Array
-from upsample_cli.engine.routes.compiled import instruction_sets, native
+from upsample_cli.engine.routes.compiled import fastest_instructions, native
 from upsample_cli.engine.routes.network import inner, luma
 from upsample_cli.kernels.network import Network
 from upsample_cli.kernels.weights.network_file import phases_of_linear
@@ -27,10 +27,9 @@ class CompiledNetworkRoute:
     def __init__(
         self, network: Network, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None
     ) -> None:
-        instructions = instructions or next(iter(instruction_sets()), None)
-        if instructions is None or not hasattr(native, "net_detail"):
-            raise ValueError("this package was not compiled for this processor")
-        self._instructions = instructions
+        self._instructions = instructions or fastest_instructions()
+        if not hasattr(native, "net_detail"):
+            raise ValueError("the compiled module is older than networks")
         self._network, self._arithmetic = network, arithmetic
         self._layers: list[Any] = [tuple(map(np.ascontiguousarray, layer)) for layer in network.layers]
         self._detail = np.ascontiguousarray(network.detail), np.ascontiguousarray(network.offset)

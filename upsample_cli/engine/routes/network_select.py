@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from threading import Lock
 
 from upsample_cli.engine.exact import Arithmetic, linear_arithmetic
@@ -61,7 +60,7 @@ def with_alpha_apart(
     return OpaqueDetailRoute(
         network,
         arithmetic,
-        straight(replace(arithmetic, has_alpha=False)),
+        straight(arithmetic._replace(has_alpha=False)),
         premultiplied(network.linear, linear_arithmetic(network, arithmetic)),
     )
 

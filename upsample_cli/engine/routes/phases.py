@@ -7,7 +7,7 @@ output row. The multiplications are the same, in an order that fills a processor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ _STORING = 7
 """The cost of turning a vector of sums into pixels, in multiplications of vectors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(NamedTuple):
     """How the pixels of a row are grouped into blocks.
 
     The outputs of a block begin `offset` outputs before those of its own pixels. The window of the first of them begins
@@ -112,8 +111,7 @@ def steps_per_output(blocks: Blocks, channels: int) -> float:
     return -(-lanes // _LANES) * (steps + _STORING) / lanes
 
 
-@dataclass(frozen=True, slots=True)
-class RowPhase:
+class RowPhase(NamedTuple):
     """The convolution that yields one row phase.
 
     Args:

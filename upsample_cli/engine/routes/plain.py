@@ -8,9 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from upsample_cli.engine import aten
-from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, overflowed, prepare, unscaled
+from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, prepare
 from upsample_cli.engine.operators import Array, Layer
 from upsample_cli.kernels.kernel import Kernel
+
+_ROUNDINGS = 64
+"""An upper bound of the rounding error of any sum, in units of the last place."""
 
 
 class Route(Protocol):
@@ -69,13 +72,13 @@ class PlainRoute:
         Args:
             padded, out: see `Route`; `out` has the results that any route has written.
         """
-        is_bad = overflowed(padded, out, self._arithmetic)
+        is_bad = _overflowed(padded, out, self._arithmetic)
         if is_bad is None:
             return
         again = out + 0
         with np.errstate(all="ignore"):
             self._enlarge(padded * self._arithmetic.safe_scale, again)
-            out[is_bad] = unscaled(again[is_bad], self._arithmetic)
+            out[is_bad] = _unscaled(again[is_bad], self._arithmetic)
 
     def _enlarge(self, padded: Pixels, out: Pixels) -> None:
         finish(self.sums(padded, out.shape), self._arithmetic, out)
@@ -92,6 +95,37 @@ class PlainRoute:
         height, width, _ = shape
         cropped = sums[:, self._crop : self._crop + height, self._crop : self._crop + width]
         return cropped.swapaxes(1, 2).swapaxes(0, 2)
+
+
+def _overflowed(padded: Pixels, out: Pixels, arithmetic: Arithmetic) -> Pixels | None:
+    """A mask of floating-point results that may be infinite or NaN because a sum overflowed; None if there are no such.
+
+    Args:
+        padded: the pixels.
+        out: their results.
+        arithmetic: the arithmetic of these pixels.
+    """
+    most = float(np.finfo(arithmetic.pixel_dtype).max) * arithmetic.safe_scale
+    if arithmetic.has_alpha:
+        most **= 0.5  # colour is multiplied by alpha
+    if -most <= padded.min() and padded.max() <= most:  # False if there is a NaN
+        return None
+    with np.errstate(invalid="ignore"):
+        is_bad = (out - out) != 0  # true for infinities and NaN
+    return is_bad if is_bad.any() else None
+
+
+def _unscaled(results: Pixels, arithmetic: Arithmetic) -> Pixels:
+    """Divide results for pixels times `safe_scale` by `safe_scale`.
+
+    A result that exceeds the largest number only because of rounding becomes the largest number.
+    """
+    info = np.finfo(arithmetic.pixel_dtype)
+    most = float(info.max) * arithmetic.safe_scale
+    if not arithmetic.is_wide:
+        is_rounded = abs(results) <= most * (1 + _ROUNDINGS * float(info.eps))
+        results[is_rounded] = results[is_rounded].clip(-most, most)
+    return results / arithmetic.safe_scale
 
 
 def cpu_layer(kernel: Kernel, dtype: Dtype) -> Layer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from threading import Lock
 
 from upsample_cli.engine import aten
@@ -46,7 +45,7 @@ def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: Engin
     route = layer_pool().submit(_first_agreeing, kernel, arithmetic, channels, engine).result()
     if not arithmetic.has_alpha or engine == "layer" or arithmetic.sums_dtype is not None:
         return route
-    return UniformAlphaRoute(_chosen(kernel, replace(arithmetic, has_alpha=False), channels, engine), route)
+    return UniformAlphaRoute(_chosen(kernel, arithmetic._replace(has_alpha=False), channels, engine), route)
 
 
 def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:

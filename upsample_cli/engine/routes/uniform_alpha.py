@@ -21,7 +21,10 @@ class UniformAlphaRoute:
 
     def __call__(self, padded: Array, out: Array) -> None:
         """See `Route`."""
-        alpha = padded[..., -1]
-        first = alpha[0, 0]
-        route = self._straight if first > 0 and (alpha == first).all() else self._premultiplied
-        route(padded, out)
+        (self._straight if has_one_alpha(padded) else self._premultiplied)(padded, out)
+
+
+def has_one_alpha(pixels: Array) -> bool:
+    """Whether alpha, the last channel, is the same in all pixels and not zero."""
+    alpha = pixels[..., -1]
+    return bool(alpha[0, 0] > 0 and (alpha == alpha[0, 0]).all())

@@ -17,7 +17,7 @@ from upsample_cli.images.codecs.clock import Clock
 from upsample_cli.images.model import Frames, Metadata
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
+_CONTROL, _APPLICATION = 0xF9, 0xFF
 _LEAVE, _CLEAR = 1 << 2, 2 << 2
 _MOST_UNITS = 2**16 - 1
 _PIECE_BYTES = 1 << 16

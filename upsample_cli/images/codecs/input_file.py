@@ -31,18 +31,14 @@ def shown_name(source: Input) -> str:
 
 
 @contextmanager
-def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[BinaryIO]:
+def opened_file(source: Input) -> Iterator[BinaryIO]:
     """Open an input as a seekable `MeteredFile` at its start. A file object stays open; a pipe is read to its end.
-
-    Args:
-        source: path of a file, or a binary file object.
-        timeout_s: time limit for reading the header, in seconds; None for no limit.
 
     Raises:
         ImageError: the file is missing, a folder, not a regular file, or not readable.
     """
     with opened_input(source) as file:
-        yield metered(file, shown_name(source), timeout_s)
+        yield metered(file, shown_name(source))
 
 
 def opened_input(source: Input) -> AbstractContextManager[BinaryIO]:

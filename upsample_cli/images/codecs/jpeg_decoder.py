@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg import all_segments
 from upsample_cli.images.codecs.jpeg_markers import APPLICATION, COMMENT_MARKER, FRAMES, START_OF_SCAN
-from upsample_cli.images.metadata.jpeg_blocks import segment_name, unknown_loss
+from upsample_cli.images.metadata.segment_names import segment_name, unknown_loss
 from upsample_cli.images.model import Colour, Layout, Rows
 from upsample_cli.images.regions import ReadBox, box_of
 
 _END = 0xD9
-_END_OF_IMAGE = bytes((0xFF, _END))
+END_OF_IMAGE = bytes((0xFF, _END))
 _PROGRESSIVE = {0xC2, 0xCA}
+_ARITHMETIC = {*range(0xC9, 0xD0)}
 _COEFFICIENTS = 64
-_FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64)
-"""Bytes to append to coded pixels. If the decoded pixels are the same with each of them, no pixel is missing."""
+_RESTARTS = b"".join(bytes((0xFF, 0xD0 + number)) + b"\x55" * 16 for number in range(8))
+FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64, _RESTARTS)
+"""Bytes to append to coded pixels. If the decoded pixels are the same with each of them, no pixel is missing. The last
+ones continue pixels that end where a restart marker follows.
+"""
 
 _MOST_ZEROS = 8
 """The most zeros at the end that can be coded pixels. More are space in the file that was never written."""
@@ -33,8 +36,7 @@ _PADDING = b"\0\r\n \xff\xd9"
 _SPACES: dict[Colour, str] = {"grey": "GRAYSCALE", "rgb": "RGB", "cmyk": "CMYK"}
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded JPEG.
 
     Args:
@@ -67,14 +69,24 @@ def decoded_jpeg(
         check: called with the number of scans; raises an error if there are too many.
         bits: bits of a stored sample.
         has_others: whether the header announces further images after the first.
+
+    Raises:
+        EOFError: the file is too short for the size in its header.
     """
     file.seek(0)
     data = file.read()
     found = all_segments(data)
     scans = [index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN]
     check(len(scans))
+    frame = next((marker for marker, _, _ in found if marker in FRAMES), None)
+    if frame not in _ARITHMETIC and 8 * len(data) < -(-height // 8) * -(-width // 8):  # each block takes a bit
+        raise EOFError("truncated")
     losses = [*_late_losses(data, found[scans[0] :])] if scans else []
-    if found and found[-1][0] == _END:
+    has_end = bool(found) and found[-1][0] == _END
+    if has_end:
+        is_one = len(scans) == 1 and frame not in _PROGRESSIVE and data[found[scans[0]][1] + 4] == layout.channels
+        if not is_one and not _has_all_scans(data, found):
+            losses.append(Loss("damage", "scans at its end are missing, and details with them"))
         rest = data[found[-1][2] :]
         if rest.strip(_PADDING) and not has_others:
             size = f"{len(rest)} byte" + "s" * (len(rest) > 1)
@@ -86,6 +98,11 @@ def decoded_jpeg(
         return Decoded(None, is_cut=True)  # decoders invent the missing pixels
     try:
         pixels = _pixels(data, layout, (height, width), bits)
+        if has_end and (pixels[-1, -8:] == 1 << (bits - 1)).all():  # what decoders make of pixels that are missing
+            del pixels
+            if not _has_all_pixels(data[: found[-1][1]], layout, (height, width), bits):
+                losses.append(Loss("damage", "pixels at its end are missing and become grey"))
+            pixels = _pixels(data, layout, (height, width), bits)
     except (ValueError, RuntimeError):
         return Decoded(None)
     return Decoded(box_of(_full_range(pixels, bits)), tuple(losses))
@@ -128,19 +145,28 @@ def _completed(
         return None
     ended = data.rstrip(b"\0")
     data = (ended if len(data) - len(ended) > _MOST_ZEROS else data).rstrip(b"\xff")
+    try:
+        return data + END_OF_IMAGE if _has_all_pixels(data, layout, size, bits) else None
+    except (ValueError, RuntimeError):
+        return None
+
+
+def _has_all_pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> bool:
+    """Whether a JPEG without its end marker has the same pixels whatever follows.
+
+    Raises:
+        ValueError, RuntimeError: the decoder refuses it.
+    """
     from hashlib import blake2b
 
     first: bytes | None = None
-    for filling in _FILLINGS:
-        try:
-            pixels: Any = _pixels(data + filling + _END_OF_IMAGE, layout, size, bits)
-        except (ValueError, RuntimeError):
-            return None
+    for filling in FILLINGS:
+        pixels: Any = _pixels(data + filling + END_OF_IMAGE, layout, size, bits)
         digest = blake2b(pixels).digest()
         if first is not None and digest != first:
-            return None
+            return False
         first = digest
-    return data + _END_OF_IMAGE
+    return True
 
 
 def _has_all_scans(data: bytes, found: list[tuple[int, int, int]]) -> bool:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
@@ -40,8 +39,7 @@ _WHITE_IS_ZERO, _SEPARATE_PLANES, _UNSIGNED, _UNDEFINED = 0, 2, 1, 4
 _AVIF_HEAD_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How the bands of one image become rows.
 
     Args:

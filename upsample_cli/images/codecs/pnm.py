@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -104,7 +103,7 @@ def _pam_header(head: bytes) -> PnmHeader:
 def _checked(header: PnmHeader) -> PnmHeader:
     if header.height < 1 or header.width < 1 or not 0 < header.most <= _MOST_LEVELS:
         raise ValueError("no pixels, or no levels")
-    return header if header.most < 256 else header._replace(layout=replace(header.layout, depth=16))
+    return header if header.most < 256 else header._replace(layout=header.layout._replace(depth=16))
 
 
 def _binary_box(file: BinaryIO, header: PnmHeader) -> ReadBox:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
     if source.depth == 8 < target.depth:
         rows = rows * level_steps(source).astype(np.uint16)
     if source.alpha and not target.alpha:
-        rows = _over_white(rows[..., :-1], rows[..., -1:], _white(replace(source, depth=depth)))
+        rows = _over_white(rows[..., :-1], rows[..., -1:], _white(source._replace(depth=depth)))
     if source.colour != target.colour:
         colour, alpha = (rows[..., :-1], [rows[..., -1:]]) if target.alpha else (rows, [])
         rgb = _rgb(colour, Layout(source.colour, depth=depth), icc_profile)

@@ -113,7 +113,8 @@ def light_of(
     try:
         return _light(layout, icc_profile)
     except (ValueError, IndexError, struct.error, OverflowError) as error:
-        useless = ("has a colour profile that is of no use to ", Setting("linear_light"), f" ({error})")
+        why = error if isinstance(error, ValueError) else "it is damaged"
+        useless = ("has a colour profile that is of no use to ", Setting("linear_light"), f" ({why})")
         raise ImageError(path, useless, _AS_CODED, kind="unsupported") from error
 
 

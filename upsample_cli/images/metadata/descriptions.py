@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _HEAD_BYTES = 4096
 _MOST_BYTES = 4 << 20
@@ -41,8 +41,7 @@ _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Size and pixel type of an image, from its directory, and the number of pages of the file."""
 
     height: int
@@ -53,8 +52,7 @@ class Stored:
     pages: int
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """A description that is data of a program.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import BinaryIO
 
 from upsample_cli.images.metadata import ifd, ifd_write
@@ -84,7 +83,7 @@ def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
     tiff = ifd.tiff_in_file(file)
     fields = [
         field
-        for field in descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
+        for field in descriptive_fields(tiff if page_at is None else tiff._replace(first=page_at))
         if not (field.tag == _DESCRIPTION and isinstance(field.value, bytes) and is_data(field.value))
     ]
     head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -29,8 +29,7 @@ MOST_PAGES = 65535
 _MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 
 
-@dataclass(frozen=True, slots=True)
-class Tiff:
+class Tiff(NamedTuple):
     """A TIFF structure being read.
 
     Args:
@@ -67,8 +66,7 @@ class Entry:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """One directory: its entries, its offset, and the offset of the next one (0 after the last)."""
 
     entries: tuple[Entry, ...]
@@ -201,3 +199,9 @@ def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
     data = tiff.read(entry.value_at, size)
     value = int.from_bytes(data, "little" if tiff.order == "<" else "big", signed=entry.kind in _SIGNED)
     return value if len(data) == size and value >= 0 else None
+
+
+def integer_of(tiff: Tiff, directory: Directory, tag: int, default: int) -> int:
+    """`first_integer` of the entry of a tag; the default in place of None."""
+    found = first_integer(tiff, directory.find(tag))
+    return default if found is None else found

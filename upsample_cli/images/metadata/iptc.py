@@ -40,18 +40,12 @@ def png_text(iptc: bytes) -> str:
     return "\n".join(["", "iptc", f"{len(block):8}", *lines, ""])
 
 
-def captions_in_text(value: str) -> bytes | None:
-    r"""The captions in a text made by `png_text`; None if it has no captions or is damaged.
+def resources_in_text(value: str) -> Resources | None:
+    r"""Photoshop's resources in a text made by `png_text`, which may contain captions only; None if it is damaged.
 
-    >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
+    >>> resources_in_text(png_text(b"\x1c\x02\x05\0\3Sea")).captions
     b'\x1c\x02\x05\x00\x03Sea'
     """
-    resources = resources_in_text(value)
-    return resources.captions if resources is not None else None
-
-
-def resources_in_text(value: str) -> Resources | None:
-    """Photoshop's resources in a text made by `png_text`, which may contain captions only; None if it is damaged."""
     block = profile_in_text(value)
     if block is not None and block.startswith(_RECORD):
         block = _resource(block)

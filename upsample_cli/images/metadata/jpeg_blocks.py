@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP, XMP, Segment
@@ -19,18 +19,16 @@ from upsample_cli.images.metadata import mpf
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
+from upsample_cli.images.metadata.segment_names import segment_name, unknown_loss
 from upsample_cli.images.model import ColourSpace
 
 _SIGNATURE_BYTES = 40
-_NAME = re.compile(rb"[ -~]{2,24}")
-_MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _INDEX = b"MPF\0"
 _GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
-@dataclass(frozen=True, slots=True)
-class JpegBlocks:
+class JpegBlocks(NamedTuple):
     """The metadata of a JPEG.
 
     Args:
@@ -84,26 +82,6 @@ def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
         if found.listed and not had_index:
             found.auxiliary = [*mpf.auxiliary_purposes(file, segment.at + len(_INDEX), found.listed)]
     return found.blocks()
-
-
-def segment_name(marker: int, signature: bytes) -> str:
-    r"""The name of a segment in a message: its number, and its first characters if they are text.
-
-    >>> segment_name(0xE1, b"FLIR\0\1\0"), segment_name(0xE7, b"\1\2\3")
-    ('APP1 FLIR', 'APP7')
-    """
-    if marker == COMMENT_MARKER:
-        return "COM"
-    text = _NAME.match(signature)
-    return f"APP{marker & 15}" + (f" {text[0].decode().strip()}" if text else "")
-
-
-def unknown_loss(names: Counter[str]) -> Loss:
-    """The loss of unknown segments, with their names."""
-    listed = [name if count == 1 else f"{name} ({count})" for name, count in names.most_common(_MOST_NAMED)]
-    more = len(names) - len(listed)
-    listed += [f"{more} others"] if more else []
-    return Loss("metadata", f"segments of other programs are left out: {', '.join(listed)}")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from upsample_cli.errors import Loss
 
@@ -37,8 +37,7 @@ _NAMES = {
 _SLICES, _MOST_NAMED = 0x041A, 6
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(NamedTuple):
     """The contents of the resources.
 
     Args:

@@ -38,12 +38,12 @@ def under_policy(
     if policy == "keep":
         if is_one_of_many and metadata.tags is not None:
             tags, losses = metadata.tags.of_one_page()
-            return replace(info, losses=(*info.losses, *losses)), replace(metadata, tags=tags)
+            return info._replace(losses=(*info.losses, *losses)), replace(metadata, tags=tags)
         return info, metadata
     upright = policy == "orientation-only" and metadata.exif is not None and orientation(metadata.exif) is not None
     exif = _UPRIGHT if upright else None
     kept = tuple(loss for loss in info.losses if loss.kind not in _STRIPPED)
-    return replace(info, losses=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif, colour=metadata.colour)
+    return info._replace(losses=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif, colour=metadata.colour)
 
 
 _UPRIGHT = (

@@ -32,7 +32,7 @@ def with_dpi(info: ImageInfo, metadata: Metadata, dpi: int) -> tuple[ImageInfo, 
         is_replaced, tags = True, tags.without_resolution()
     if is_replaced:
         text = ("the proportion of its pixels, or their scale, is replaced by ", Setting("dpi", dpi))
-        info = replace(info, losses=(*info.losses, Loss("metadata", text)))
+        info = info._replace(losses=(*info.losses, Loss("metadata", text)))
     exif = with_resolution(metadata.exif, (dpi, dpi)) if metadata.exif else None
     xmp = _xmp(metadata.xmp, dpi) if metadata.xmp and b"Resolution" in metadata.xmp else metadata.xmp
     return info, replace(metadata, dpi=(dpi, dpi), aspect=None, exif=exif, xmp=xmp, tags=tags)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO
 
 from upsample_cli.errors import Loss
@@ -69,7 +69,7 @@ def read_tags(
         ValueError: the directory is damaged.
     """
     tiff = ifd.tiff_in_file(file)
-    tiff = tiff if page_at is None else replace(tiff, first=page_at)
+    tiff = tiff if page_at is None else tiff._replace(first=page_at)
     directory = ifd.read_directory(tiff, tiff.first)
     stored = _stored(tiff, directory, pages)
     fields, losses = _georeferenced(list(_kept(tiff, directory, _KEPT)), orientation)
@@ -90,10 +90,7 @@ def read_tags(
 
 
 def _stored(tiff: ifd.Tiff, directory: ifd.Directory, pages: int) -> Stored:
-    def number(tag: int, default: int) -> int:
-        found = ifd.first_integer(tiff, directory.find(tag))
-        return default if found is None else found
-
+    number = partial(ifd.integer_of, tiff, directory)
     return Stored(number(257, 0), number(256, 0), number(258, 1), number(339, 1), number(277, 1), pages)
 
 

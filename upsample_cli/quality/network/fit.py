@@ -150,19 +150,16 @@ def enlarged(low: Luma, network: Network) -> Luma:
     return found
 
 
-def scores_of(
-    network: Network, split: Split, plan: Plan, advanced: Callable[[float], None] = ignored
-) -> list[dict[str, Errors]]:
+def scores_of(network: Network, split: Split, plan: Plan) -> list[dict[str, Errors]]:
     """For each held-out photograph, the errors of the classical kernels, of a fitted kernel, and of the network.
 
     Args:
         network: the network, with or without a grid.
         split: the photographs. The kernel is fitted to those of the training.
         plan: the settings.
-        advanced: called with the work that was just done, where reading one photograph once is 1.
     """
     recipe = plan.recipe
     kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
     kernels["fitted"] = fitted_kernel(split.equations, recipe, POWERS_OF_TWO)
     enlargers = kernel_enlargers(kernels) | {"net": functools.partial(enlarged, network=network)}
-    return [errors_by(part, recipe.factor, enlargers, recipe.degradation, advanced) for part in split.held_out]
+    return [errors_by(part, recipe.factor, enlargers, recipe.degradation) for part in split.held_out]

@@ -23,6 +23,8 @@ LARGEST_WEIGHT = 127
 LARGEST_ACTIVATION = 255
 _MOST_SHIFT = 24
 _MOST_BITS = 11
+_HELD_SHARE = 0.9999
+"""The share of the activations of a channel that a grid must hold without clamping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +169,17 @@ def whole_linear(linear: Tensor, bits: int) -> Tensor:
 
 
 @torch.no_grad()
-def grid_for(network: Network, low: Tensor, *, share: float = 0.9999) -> Grid:
+def grid_for(network: Network, low: Tensor) -> Grid:
     """Choose the grid of a trained network.
 
     Args:
         network: a network without a grid.
         low: typical input, as for `Network.forward`.
-        share: the share of a channel's activations that the grid must hold without clamping.
     """
     scales, shifts = [], []
     before = torch.tensor([float(LARGEST_ACTIVATION)])
     for index, activation in enumerate(network.activations(low)):
-        largest = torch.quantile(activation.movedim(1, 0).flatten(1)[:, : 2**23], share, dim=1).clamp(min=1e-3)
+        largest = torch.quantile(activation.movedim(1, 0).flatten(1)[:, : 2**23], _HELD_SHARE, dim=1).clamp(min=1e-3)
         scales.append(LARGEST_ACTIVATION / largest)
         weight = network.weights(index)[0] / before[None, :, None, None] * scales[-1][:, None, None, None]
         room = torch.log2(LARGEST_WEIGHT / weight.abs().amax((1, 2, 3)).clamp(min=1e-9))

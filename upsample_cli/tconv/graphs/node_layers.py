@@ -21,7 +21,7 @@ from upsample_cli.tconv.layers.plain import Padding, Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import AdaptivePooling, Pooling
 from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.layers.upsampling import Upsampling
-from upsample_cli.tconv.translate.reading import restored
+from upsample_cli.tconv.translate.restored import restored
 
 _POOLS = {"MaxPool": "MaxPool", "AveragePool": "AvgPool", "LpPool": "LpPool"}
 _GLOBAL_POOLS = {"GlobalMaxPool": "AdaptiveMaxPool", "GlobalAveragePool": "AdaptiveAvgPool"}

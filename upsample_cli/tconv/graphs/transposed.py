@@ -16,7 +16,7 @@ from upsample_cli.tconv.graphs.onnx_file import read_onnx
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.plain import Padding, split_ends
-from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.restored import Restored
 
 if TYPE_CHECKING:
     import numpy as np

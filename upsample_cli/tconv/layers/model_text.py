@@ -64,7 +64,11 @@ def parse_model(text: str) -> tuple[Layer, ...]:
 
 
 def choose_from(texts: Sequence[str], choice: Choice) -> Chosen:
-    """The layers of arguments, each of which is a layer or a model. A part is one of all arguments together."""
+    """The layers of arguments, each of which is a layer or a model. A part is one of all arguments together.
+
+    >>> [str(layer) for layer in choose_from(["nn.Sequential(nn.Conv2d(3, 8, 3))", "nn.ReLU()"], Choice()).layers]
+    ['Conv2d(3, 8, kernel_size=3)', 'ReLU()']
+    """
     if choice.part is not None:
         return choose("\n".join(texts), choice)
     every = Chosen()
@@ -74,15 +78,6 @@ def choose_from(texts: Sequence[str], choice: Choice) -> Chosen:
         every.assumed |= chosen.assumed
         every.left_out |= chosen.left_out
     return every
-
-
-def parse_layers(text: str) -> tuple[Layer, ...]:
-    """Parse one argument: a layer, or the layers of a model.
-
-    >>> [str(layer) for layer in parse_layers("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())")]
-    ['Conv2d(3, 8, kernel_size=3)', 'ReLU()']
-    """
-    return tuple(choose_from([text], Choice()).layers)
 
 
 def _is_model(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from upsample_cli.errors import Loss, Setting, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, format_of_path
-from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Layout
 from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form
@@ -53,7 +52,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
     if info.layout.alpha:
         remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
     layout = _layout(info.layout, len(result))
-    form = nearest_form(replace(info, layout=layout), metadata, format_)
+    form = nearest_form(info._replace(layout=layout), metadata, format_)
     height, width = result.shape[1:]
     check_output_size(source, format_, height, width, form.layout)
     with new_file(target, overwrite=request.overwrite, sources=[read]) as output:
@@ -78,7 +77,7 @@ def _layout(layout: Layout, channels: int) -> Layout:
     if channels == layout.channels:
         return layout
     if channels == 1:
-        return replace(layout, colour="grey", alpha=False)
+        return layout._replace(colour="grey", alpha=False)
     if channels == 3:
-        return replace(layout, colour="rgb", alpha=False)
+        return layout._replace(colour="rgb", alpha=False)
     raise UsageError(f"an image of {channels} channels cannot be written", "use weights of 1 or 3 out_channels")

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Parameters, one_of
-from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, restored
+from upsample_cli.tconv.translate.reading import left_out_notes
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import Translation, channels_text, in_torch_order, lengthened, settings
 
 _WORDS = {"kernel_size": "kernel_size", "stride": "stride", "padding": "pad", "dilation": "dilation"}

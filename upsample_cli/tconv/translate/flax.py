@@ -15,7 +15,8 @@ from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.parsing import dotted_name
 from upsample_cli.tconv.translate.arguments import Arguments, Parameters, arguments, one_of
-from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, restored, single_layer
+from upsample_cli.tconv.translate.reading import left_out_notes, single_layer
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import Translation, channels_last_order, channels_text, options
 
 _SHARED = ("padding", "kernel_dilation", "use_bias")

@@ -13,15 +13,8 @@ from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Arguments, Parameters, activation, arguments, one_of
-from upsample_cli.tconv.translate.reading import (
-    Restored,
-    Sizes,
-    axes_of_call,
-    called,
-    left_out_notes,
-    parsed_calls,
-    restored,
-)
+from upsample_cli.tconv.translate.reading import axes_of_call, called, left_out_notes, parsed_calls
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import (
     Translation,
     channels_last,

@@ -11,7 +11,8 @@ from dataclasses import replace
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Parameters, arguments, one_of
-from upsample_cli.tconv.translate.reading import Restored, Sizes, restored, single_layer
+from upsample_cli.tconv.translate.reading import single_layer
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import (
     Translation,
     channels_text,

@@ -12,7 +12,8 @@ from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.parsing import statements
 from upsample_cli.tconv.translate.arguments import Arguments, Parameters, arguments, given_nodes, one_of, value_of
-from upsample_cli.tconv.translate.reading import Restored, Sizes, called, left_out_notes, needed_sizes, restored
+from upsample_cli.tconv.translate.reading import called, left_out_notes, needed_sizes
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import Translation, below_stride, in_torch_order, settings
 
 _ATTRIBUTES = ["auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides"]

@@ -12,7 +12,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import collapsed, split_axes
 from upsample_cli.tconv.layers.convolution import Convolution
 from upsample_cli.tconv.translate.arguments import Parameters
-from upsample_cli.tconv.translate.reading import Restored, check_numbers, unknown_as_none
+from upsample_cli.tconv.translate.restored import Restored, check_numbers, unknown_as_none
 from upsample_cli.tconv.translate.writing import Translation, channels_text, options, written
 
 NAMES = {f"Conv{axes}D": axes for axes in (1, 2, 3)}
@@ -88,7 +88,7 @@ def restored_convolution(
     """PyTorch's layer for an ordinary convolution.
 
     Args:
-        settings: kernel_size, stride, dilation, padding and padding_after; see `reading.restored`.
+        settings: kernel_size, stride, dilation, padding and padding_after; see `restored.restored`.
         bias, activation, padding_mode, notes: of the layer.
         channels: in_channels, out_channels and groups.
 

@@ -16,7 +16,7 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model_text import parse_model
 from upsample_cli.tconv.layers.plain import Shuffling
-from upsample_cli.tconv.translate.reading import Restored, Sizes
+from upsample_cli.tconv.translate.restored import Restored, Sizes
 from upsample_cli.tconv.translate.writing import Translation, options, written
 
 _RESULT = re.compile(r"^y = \w+\(x\)(?:\[:, :, ([0-9]*):(-[0-9]+)?, ([0-9]*):(-[0-9]+)?\])?\s*$", re.MULTILINE)

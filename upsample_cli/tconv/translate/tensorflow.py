@@ -13,7 +13,8 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import one_of
 from upsample_cli.tconv.translate.keras import from_keras
-from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, needed_sizes, restored
+from upsample_cli.tconv.translate.reading import left_out_notes, needed_sizes
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.tensorflow_text import FUNCTIONS, Function, Line, parse_function
 from upsample_cli.tconv.translate.writing import Translation, channels_last, channels_last_order, channels_text, written
 

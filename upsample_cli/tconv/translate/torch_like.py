@@ -14,15 +14,8 @@ from upsample_cli.geometry.sizes import PaddingMode
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.arguments import Arguments, Parameters, activation, arguments, given_nodes, one_of
 from upsample_cli.tconv.translate.ordinary import MXNET, NAMES, PADDLE, restored_convolution
-from upsample_cli.tconv.translate.reading import (
-    TRANSPOSED_NAMES,
-    Restored,
-    Sizes,
-    called,
-    left_out_notes,
-    restored,
-    single_layer,
-)
+from upsample_cli.tconv.translate.reading import TRANSPOSED_NAMES, called, left_out_notes, single_layer
+from upsample_cli.tconv.translate.restored import Restored, Sizes, restored
 from upsample_cli.tconv.translate.writing import (
     Translation,
     below_stride,

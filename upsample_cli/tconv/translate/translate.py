@@ -15,7 +15,8 @@ from upsample_cli.tconv.translate.mlx import from_mlx, to_mlx
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
 from upsample_cli.tconv.translate.ordinary import to_mxnet_convolution, to_paddle_convolution
 from upsample_cli.tconv.translate.pixel_shuffle import from_pixel_shuffle, to_pixel_shuffle
-from upsample_cli.tconv.translate.reading import Restored, Sizes, without_own_lines
+from upsample_cli.tconv.translate.reading import without_own_lines
+from upsample_cli.tconv.translate.restored import Restored, Sizes
 from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
 from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
 from upsample_cli.tconv.translate.writing import Translation

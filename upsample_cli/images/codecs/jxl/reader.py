@@ -25,7 +25,7 @@ from upsample_cli.images.codecs.tiff.kinds import TiffKind
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.header import no_frame
 from upsample_cli.images.limits import check_coded_bytes, check_pixels
-from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.open_frames import changed
@@ -56,7 +56,7 @@ def open_jxl(file: BinaryIO, name: str, *, max_pixels: int, frame: int | None = 
             raise no_frame(name, frame, frames.count if frames is not None else 1)
         info, metadata, losses = *_described(file, container, look), set[Loss]()
         pixels = _Pixels(partial(_rows, file, container, look, losses, (frame or 1) - 1))
-        info = info if frame is None else replace(info, frames=None)
+        info = info if frame is None else info._replace(frames=None)
     return _source(info, metadata, readable_box(pixels.read_box, name, _FORMAT), losses)
 
 
@@ -79,7 +79,7 @@ def open_jxl_frames(file: BinaryIO, name: str, *, max_pixels: int) -> Iterator[t
         rows = _rows(file, container, look, losses, None).reshape(len(look.durations), look.header.height, *look.row)
     for pixels, ticks in zip(rows, look.durations, strict=True):
         duration_ms = Fraction(1000 * ticks * clock.per_seconds, clock.ticks)
-        yield _source(replace(info, frames=None), metadata, box_of(pixels), losses), duration_ms
+        yield _source(info._replace(frames=None), metadata, box_of(pixels), losses), duration_ms
 
 
 def _opened(file: BinaryIO, name: str, max_pixels: int) -> tuple[Container, Look]:

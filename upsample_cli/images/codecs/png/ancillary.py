@@ -46,8 +46,7 @@ class Animation(NamedTuple):
     has_still: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ancillary:
+class Ancillary(NamedTuple):
     """What the ancillary chunks hold.
 
     Args:

@@ -126,8 +126,9 @@ def _subfile_type(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
 
 
 def _page(tiff: ifd.Tiff, directory: ifd.Directory, end: int, name: str) -> Page:
-    width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
-    most, claimed = _MOST_FROM_ONE_BYTE.get(_integer(tiff, directory, _COMPRESSION, 1)), _size_bytes(tiff, directory)
+    width, height = (ifd.integer_of(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
+    most = _MOST_FROM_ONE_BYTE.get(ifd.integer_of(tiff, directory, _COMPRESSION, 1))
+    claimed = _size_bytes(tiff, directory)
     plausible = _FAR * (most or 0) * end + _SPARE_BYTES
     if most is not None and claimed > plausible and claimed * _share_stored(tiff, directory) > plausible:
         raise ImageError(name, f"is damaged: it says that it holds {width}×{height} pixels in {end} bytes", COPY)
@@ -144,15 +145,10 @@ def _share_stored(tiff: ifd.Tiff, directory: ifd.Directory) -> float:
     return 1 - struct.unpack(f"={entry.count}{code}", data).count(0) / entry.count  # 0 is 0 in either byte order
 
 
-def _integer(tiff: ifd.Tiff, directory: ifd.Directory, tag: int, default: int) -> int:
-    found = ifd.first_integer(tiff, directory.find(tag))
-    return default if found is None else found
-
-
 def _size_bytes(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
     """Bytes of the uncompressed pixels."""
-    width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
-    bits, samples = (_integer(tiff, directory, tag, 1) for tag in (_BITS, _SAMPLES))
+    width, height = (ifd.integer_of(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
+    bits, samples = (ifd.integer_of(tiff, directory, tag, 1) for tag in (_BITS, _SAMPLES))
     return height * (-(-width * bits * samples // 8))
 
 
@@ -164,7 +160,7 @@ def _stack(tiff: ifd.Tiff, page: Page, end: int) -> Iterator[Page]:
     offsets, size = directory.find(_OFFSETS), _size_bytes(tiff, directory)
     match = _IMAGEJ.match(text)
     count = int(match[1]) if match else 1
-    is_plain = _integer(tiff, directory, _COMPRESSION, 1) == 1 and offsets is not None and offsets.count == 1
+    is_plain = ifd.integer_of(tiff, directory, _COMPRESSION, 1) == 1 and offsets is not None and offsets.count == 1
     begin = ifd.first_integer(tiff, offsets) or 0
     if not is_plain or not size or count > ifd.MOST_PAGES or begin + count * size > end:
         count = 1

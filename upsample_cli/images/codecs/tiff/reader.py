@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
@@ -21,7 +21,7 @@ from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import allow_more_pixels, check_pixels
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.orientation import ORIENTATION, TURNS
@@ -60,7 +60,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
         first, frames = pages_of(file, name)
     source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
     if source is not None:
-        source.info = replace(source.info, frames=frames)
+        source.info = source.info._replace(frames=frames)
     return source
 
 

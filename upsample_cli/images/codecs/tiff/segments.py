@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.jpeg_decoder import END_OF_IMAGE, FILLINGS
 from upsample_cli.images.codecs.readable import COPY, readable
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
@@ -46,7 +47,8 @@ class Segments:
 
     def __post_init__(self) -> None:
         page = self.page
-        height, width, row_bytes = page.imagelength, page.imagewidth, 0
+        height, width = page.imagelength, page.imagewidth
+        row_bytes = -(-width * self._contiguous * page.bitspersample // 8)
         self._plain = bool(
             page.is_contiguous
             and not page.is_tiled
@@ -57,7 +59,6 @@ class Segments:
             and not page.is_subsampled
         )
         if self._plain:
-            row_bytes = width * self._contiguous * page.bitspersample // 8
             self._side = min(height, max(1, _PLAIN_BYTES // row_bytes)), width
         elif page.is_tiled:
             self._side = page.tilelength, page.tilewidth
@@ -93,17 +94,17 @@ class Segments:
         stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]
         return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
 
-    def _check_inside(self, plain_bytes: int) -> None:
+    def _check_inside(self, pixel_bytes: int) -> None:
         page = self.page
         end = self.file.seek(0, 2)
         if self._plain:
-            spans = [(page.dataoffsets[0], plain_bytes)]
+            spans = [(page.dataoffsets[0], pixel_bytes)]
         else:
             spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
         if len(spans) < expected or any(at + size > end for at, size in spans):
             raise ImageError(self.name, "is truncated: the file ends before its image does", COPY)
-        if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * plain_bytes:
+        if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * pixel_bytes:
             raise ImageError(self.name, "is damaged: its strips or tiles are far larger than their pixels", COPY)
 
     def reader(self, kind: TiffKind, losses: set[Loss]) -> ReadBox:
@@ -154,21 +155,34 @@ class Segments:
             return None
         self.file.seek(at)
         data = self.file.read(size)
-        is_jpeg = page.compression in JPEG_COMPRESSIONS
         tall = self._side[0] if page.is_tiled else self._strip_rows
         if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
+        decoded = self._decode(page, data, index, row)
+        if decoded is None:
+            return None
+        if page.compression in JPEG_COMPRESSIONS and END_OF_IMAGE not in data:
+            for filling in FILLINGS:
+                filled = self._decode(page, data + filling + END_OF_IMAGE, index, row)
+                if filled is None or (filled != decoded).any():
+                    raise ValueError("truncated")  # decoders invent the missing pixels
+        piece: NDArray[Any] = decoded[0]
+        return piece[: page.imagelength - row * self._side[0]]
+
+    def _decode(self, page: TiffPage, data: bytes, index: int, row: int) -> NDArray[Any] | None:
+        is_jpeg = page.compression in JPEG_COMPRESSIONS
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         try:
-            decoded = page.decode(data, index, **tables)[0]
+            decoded: NDArray[Any] | None = page.decode(data, index, **tables)[0]
         except Exception:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise
             # Some writers store the last strip with full height, beyond the end of the image.
-            decoded = _with_rows(page, row * self._side[0], self._strip_rows).decode(data, index, **tables)[0]
-        return None if decoded is None else decoded[0][: page.imagelength - row * self._side[0]]
+            taller = _with_rows(page, row * self._side[0], self._strip_rows)
+            decoded = taller.decode(data, index, **tables)[0]
+        return decoded
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
         """Decompress LZW with libtiff, because the decoder of imagecodecs crashes on damaged data."""

@@ -13,7 +13,7 @@ from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.codecs.whole.model import Whole
 from upsample_cli.images.input_formats import ReadFormat
 from upsample_cli.images.limits import check_pixels
-from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.model import ImageInfo, Rows
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource

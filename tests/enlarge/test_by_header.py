@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from upsample_cli.enlarge import decided as module
-from upsample_cli.enlarge.decided import decided
-from upsample_cli.enlarge.known import ByHeader
+from upsample_cli.enlarge import planning as module
+from upsample_cli.enlarge.by_header import ByHeader
 from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.planning import resolved_and_checked
 from upsample_cli.images.formats import format_of_path
 from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
 
@@ -25,7 +25,7 @@ def known(monkeypatch):
 
 
 def decide(metadata=Metadata(), *, info=INFO):  # noqa: B008  it is frozen
-    return decided(Path("a.png"), info, metadata, format_of_path("o.png"), Options(), Path("o.png"))
+    return resolved_and_checked(Path("a.png"), info, metadata, format_of_path("o.png"), Options(), Path("o.png"))
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_another_thread_may_forget_all_decisions_at_any_moment(monkeypatch):
         found = [decide(), decide(info=ImageInfo("png", 2, 3, Layout("rgb")))]
     finally:
         sys.settrace(before)
-    assert [made.resolved.size for made in found] == [(40, 60), (4, 6)]
+    assert [made.size for made in found] == [(40, 60), (4, 6)]

@@ -1,10 +1,10 @@
-"""Read the metadata of an opened image, and correct them for its enlargement."""
+"""Read the metadata of an opened image."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
@@ -18,15 +18,14 @@ from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
-from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\0<": "utf-16-be", b"<\0": "utf-16-le"}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The metadata of an image.
 
     Args:
@@ -90,7 +89,7 @@ def read_metadata(
     if format_name == "tiff":
         metadata, lost = _with_tags(image, file, metadata, orientation)
         losses += lost
-    check_metadata_bytes(_size_bytes(metadata))
+    check_metadata_bytes(metadata.size_bytes)
     return Found(metadata, orientation, tuple(losses))
 
 
@@ -124,10 +123,12 @@ def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list
     losses = list[Loss]()
     if xmp is None:
         return None, losses
+    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have no XMP
+
     if b"HasExtendedXMP" in xmp:
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
     try:
-        gone = _changed_xmp(xmp, unchanged)[1]
+        gone = changed_xmp(xmp, unchanged)[1]
     except ValueError:
         return None, [*losses, Loss("metadata", "the XMP is damaged and is left out")]
     return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
@@ -144,13 +145,6 @@ def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientati
         return metadata, []
     dpi = None if tags is not None and tags.has_resolution else metadata.dpi
     return replace(metadata, tags=tags, dpi=dpi), losses
-
-
-def _size_bytes(metadata: Metadata) -> int:
-    blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
-    texts = (len(part) for pair in metadata.text for part in pair)
-    tags = metadata.tags.size_bytes if metadata.tags is not None else 0
-    return sum(len(block) for block in blocks if block) + sum(texts) + tags
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
@@ -181,7 +175,7 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
     elif ORIENTATION in tags:
         tiff = ifd.tiff_in_file(file)
         page_at: int | None = getattr(image, "page_at", None)
-        stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
+        stated = exif_blocks.tiff_orientation(tiff if page_at is None else tiff._replace(first=page_at)) or 1
     else:
         stated = None
     if stated is None and xmp is not None:
@@ -189,12 +183,6 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
 
         stated = xmp_orientation(xmp)
     return stated or 1
-
-
-def _changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
-    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have no XMP
-
-    return changed_xmp(xmp, change)
 
 
 def _resolution(
@@ -223,30 +211,3 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
         return ((COMMENT, remark.decode()),)
     except UnicodeDecodeError:
         return ((COMMENT, remark.decode("latin-1")),)
-
-
-def metadata_for_output(metadata: Metadata, height: int, width: int, info: ImageInfo | None = None) -> Metadata:
-    """Correct metadata for the enlarged, upright image.
-
-    Sizes, orientation and positions in Exif and XMP are corrected, and Exif's thumbnail is removed. The resolution does
-    not change, so a print grows with the image.
-
-    Args:
-        metadata: metadata of the input.
-        height, width: size of the output, in pixels.
-        info: header of the input; None if the input is upright and as large as the output.
-
-    >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
-    >>> metadata_for_output(before, 20, 10).xmp
-    b'<x tiff:Orientation="1"/>'
-    """
-    before = (info.height, info.width) if info is not None else (height, width)
-    change = Change.of_upright(info.orientation if info is not None else 1, before, (height, width))
-    return replace(
-        metadata,
-        exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
-        xmp=_changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
-        dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
-        aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
-        tags=metadata.tags.enlarged(height, width) if metadata.tags else None,
-    )

@@ -37,7 +37,7 @@ class ByHeader(Generic[Found]):
         last_key, found = self._last
         if found is not None and key == last_key:  # a key of the same objects is compared faster than it is hashed
             return found
-        is_large = metadata.tags is not None or _size(metadata) > _MOST_METADATA
+        is_large = metadata.tags is not None or metadata.size_bytes > _MOST_METADATA
         if is_large or options.kernel not in KERNEL_NAMES or options.model is not None:  # a file of weights may change
             return find()
         found = self._known.get(key)
@@ -48,11 +48,3 @@ class ByHeader(Generic[Found]):
             self._known[key] = found
         self._last = key, found
         return found
-
-
-def _size(metadata: Metadata) -> int:
-    """The bytes of the parts that may be large."""
-    blocks = [metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc]
-    blocks += [data for _, data in metadata.colour.mastering] if metadata.colour is not None else []
-    text = sum(len(keyword) + len(value) for keyword, value in metadata.text)
-    return text + sum(len(block) for block in blocks if block is not None)

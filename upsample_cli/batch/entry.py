@@ -1,0 +1,72 @@
+"""An input of a run with its job, or with its result if it is not enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from upsample_cli.batch.interfaces import UNKNOWN, Verdict
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.planning import check_output
+from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, joined
+from upsample_cli.images.space import free_bytes
+
+
+class Entry(NamedTuple):
+    """One input of a run.
+
+    Args:
+        result: "planned" if there is a job; otherwise the final result.
+        job: the image to enlarge.
+        is_alone: it is the only image of the run and was named by its own path. An existing output is then an error; a
+            batch skips it.
+    """
+
+    result: Result
+    job: Job | None = None
+    is_alone: bool = False
+
+
+def checked_entry(
+    job: Job,
+    options: Options,
+    *,
+    is_alone: bool,
+    verdict: Verdict = UNKNOWN,
+    free: Callable[[str], int | None] = free_bytes,
+) -> Entry:
+    """The entry of a job: planned, unless its output exists or exceeds the free space.
+
+    Args:
+        verdict: what the record says about the output.
+        free: see `planning.check_output`.
+
+    Raises:
+        UsageError: if the output is the input itself.
+    """
+    result = Result.planned(job)
+    if verdict.is_done:
+        return Entry(replace(result, was_done=True).ended("skipped"))
+    try:
+        check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
+    except OutputExistsError as error:
+        if verdict.is_stale and verdict.reason is not None:
+            again = (Setting("overwrite", True), " replaces it")
+            stale = OutputExistsError(job.output, verdict.reason, again)
+            return Entry(existing(Entry(result, job, is_alone), stale))
+        return Entry(existing(Entry(result, job, is_alone), error))
+    except ImageError as error:
+        return Entry(result.ended("failed", error.failure))
+    if verdict.reason is not None:
+        rerun = Loss("rerun", joined("made again: its output ", verdict.reason))
+        result = replace(result, losses=(*result.losses, rerun))
+    return Entry(result, job, is_alone)
+
+
+def existing(entry: Entry, error: OutputExistsError) -> Result:
+    """The result for an output that exists already: skipped in a batch, failed for a single image."""
+    if entry.is_alone:
+        return entry.result.ended("failed", error.failure)
+    return replace(entry.result, losses=()).ended("skipped", error.failure)
