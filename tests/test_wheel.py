@@ -16,7 +16,7 @@ from support.environment import ENVIRONMENT, TESTS
 pytestmark = [
     pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel and needs a network: set CI=true"),
     pytest.mark.skipif(os.name == "nt", reason="POSIX environment"),
-    pytest.mark.timeout(900),  # the first test compiles for every instruction set: two minutes of processor time
+    pytest.mark.timeout(900),  # the first test compiles for every instruction set, which takes minutes
 ]
 
 ROOT = TESTS.parent

@@ -141,7 +141,7 @@ from importlib.util import module_from_spec, spec_from_loader
 loader = ExtensionFileLoader("_kernels", sys.argv[1])
 loader.exec_module(module := module_from_spec(spec_from_loader("_kernels", loader)))
 print(*module.instruction_sets())
-for name in ("avx2", "sse41", "portable"):
+for name in ("avx512", "avx2", "sse41", "portable"):
     try:
         module.enlarge_twofold(name, b"", bytearray(), False)
     except ValueError as error:  # the empty output is refused later
@@ -155,10 +155,10 @@ for name in ("avx2", "sse41", "portable"):
 @pytest.mark.parametrize(
     ("processor", "found"),
     [
-        ("qemu64,-sse4.1", "portable\nwithout avx2\nwithout sse41"),
-        ("Nehalem", "sse41 portable\nwithout avx2"),
-        ("Haswell,-fma", "sse41 portable\nwithout avx2"),
-        ("Haswell", "avx2 sse41 portable"),
+        ("qemu64,-sse4.1", "portable\nwithout avx512\nwithout avx2\nwithout sse41"),
+        ("Nehalem", "sse41 portable\nwithout avx512\nwithout avx2"),
+        ("Haswell,-fma", "sse41 portable\nwithout avx512\nwithout avx2"),
+        ("Haswell", "avx2 sse41 portable\nwithout avx512"),
     ],
 )
 def test_an_older_processor_is_offered_what_it_has(processor, found):

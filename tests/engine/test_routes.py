@@ -279,7 +279,7 @@ def test_pixels_are_exact_on_older_processors(instructions):
     assert (ran.stdout, ran.returncode) == ("exact\n", 0), ran.stderr
 
 
-@pytest.mark.parametrize("vector_bytes", [16, 32])
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
 @pytest.mark.parametrize(("factor", "channels", "pixel_type"), [(2, 4, np.uint8), (4, 4, np.uint8), (10, 2, np.uint16)])
 def test_a_route_whose_rows_end_wrong_is_noticed(factor, channels, pixel_type, vector_bytes):
     """Its last bytes, which do not fill a vector, are zero."""

@@ -13,7 +13,7 @@
 #endif
 
 namespace {
-constexpr int vector_bytes = 32;
+constexpr int vector_bytes = 32, piece_bytes = 16;
 }
 
 #include "vectors.h"

@@ -175,7 +175,11 @@ template <> struct Finish<uint8_t, Pair, true> {
     {
         const Floats raised = __builtin_convertvector(sums, Floats) * by.inverses + (128.5f - 0x1p-12f);
         const Ints estimate = __builtin_convertvector(raised, Ints);
-        return estimate - (sums - estimate * by.divisors > by.most);
+        const auto is_more = sums - estimate * by.divisors > by.most;
+        if constexpr (vector_bytes == 64)  // AVX-512 compares into a mask, and adds under it
+            return is_more ? estimate + one : estimate;
+        else
+            return estimate - is_more;
     }
 };
 

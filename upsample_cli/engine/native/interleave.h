@@ -5,17 +5,26 @@
 
 namespace {
 
-constexpr int piece_bytes = 16, halves = vector_bytes / piece_bytes;
+constexpr int halves = vector_bytes / piece_bytes;  // one or two, each with its own offset
 
 // Readable bytes that every plane must have after its pixels.
 constexpr Count plane_slack = 2 * vector_bytes;
 
 struct Interleaving {
     Count period, plane_step;  // in vectors, and in bytes of each plane
-    int pieces;                // the most planes that 16 bytes of a vector come from
+    int pieces;                // the most planes that `piece_bytes` bytes of a vector come from
     Count *from;               // (period, pieces, halves): offset from the start of the first plane
     Bytes *masks;              // (period, pieces)
 };
+
+// A vector, with its own offset for each half if there are two.
+inline Bytes taken(const uint8_t *from, const Count *places)
+{
+    if constexpr (halves == 1)
+        return loaded<Bytes>(from + *places);
+    else
+        return gathered(from, places);
+}
 
 // Where byte `at` of the row comes from.
 struct Place {
@@ -26,18 +35,10 @@ struct Place {
     }
 };
 
-// The number of planes that 16 bytes of the row come from, beginning at `start`.
+// The number of planes that `piece_bytes` bytes of the row come from, beginning at `start`.
 inline int planes_met(Count start, Count factor, Count pixel_bytes)
 {
-    int met = 0;
-    for (Count at = start; at < start + piece_bytes; at++) {
-        const Count plane = Place(at, factor, pixel_bytes).plane;
-        bool is_new = true;
-        for (Count before = start; before < at; before++)
-            is_new &= Place(before, factor, pixel_bytes).plane != plane;
-        met += is_new;
-    }
-    return met;
+    return std::min(factor, (start + piece_bytes - 1) / pixel_bytes - start / pixel_bytes + 1);
 }
 
 // The bytes after which a pattern of `bytes` bytes is again at the start of a vector.
@@ -92,9 +93,9 @@ template <int Pieces> void interleave_pieces(const Interleaving &tables, const u
     const Count *from;
     const Bytes *masks;
     const auto next = [&] {
-        Bytes made = shuffled(gathered(planes, from), masks[0]);
+        Bytes made = shuffled(taken(planes, from), masks[0]);
         for (int piece = 1; piece < pieces; piece++)
-            made |= shuffled(gathered(planes, from + piece * halves), masks[piece]);
+            made |= shuffled(taken(planes, from + piece * halves), masks[piece]);
         from += pieces * halves;
         masks += pieces;
         return made;

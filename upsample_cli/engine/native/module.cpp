@@ -28,6 +28,7 @@ PyObject *wrong(const char *what)
 // Fastest first.
 constexpr const Kernels *compiled[] = {
 #if defined(__x86_64__)
+    &avx512_kernels,
     &avx2_kernels,
     &sse41_kernels,
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
@@ -39,6 +40,10 @@ constexpr const Kernels *compiled[] = {
 bool runs_here(const Kernels &kernels)
 {
 #if defined(__x86_64__)
+    if (&kernels == &avx512_kernels)
+        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+               && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi")
+               && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
     if (&kernels == &avx2_kernels)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (&kernels == &sse41_kernels)

@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 
 namespace {
-constexpr int vector_bytes = 16;
+constexpr int vector_bytes = 16, piece_bytes = 16;
 }
 
 #include "vectors.h"

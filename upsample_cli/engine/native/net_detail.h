@@ -17,9 +17,9 @@ constexpr Count row_slack = 20;
 // A sum is a whole number below 2**24, or 4 times such a number. So it is exact as float32, and so is its product with a
 // power of two.
 template <int Channels> struct Activation {
-    static constexpr int vectors = Channels / lanes<int32_t>;
-    int32_t biases[Channels];
-    float scales[Channels];
+    static constexpr int vectors = (Channels + lanes<int32_t> - 1) / lanes<int32_t>, numbers = vectors * lanes<int32_t>;
+    int32_t biases[numbers];
+    float scales[numbers];
 
     // For sums that are `times` as large.
     void take(const NetLayer &layer, Count channels, int32_t times)
@@ -100,7 +100,7 @@ private:
         const int8_t *weight = work.layers[0].weights;
         for (Count output = 0; output < channels; output++)
             for (Count tap = 0; tap < 9; tap++)
-                pack(packed, Channels, tap / 6 * 3 + tap % 3, output, tap / 3 % 2, *weight++);
+                pack(packed, First::outputs, tap / 6 * 3 + tap % 3, output, tap / 3 % 2, *weight++);
         for (Count layer = 1; layer < layers; layer++)
             Trunk::pack_all(work.layers[layer].weights, channels, channels, packed_of(layer));
         Last::pack_all(work.weights, Outputs, channels, packed_of(layers));

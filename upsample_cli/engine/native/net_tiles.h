@@ -10,6 +10,8 @@ namespace net {
 
 constexpr int spots = 16;  // of a transformed tile
 
+constexpr int registers = vector_bytes == 64 ? 32 : 16;
+
 // How many tiles are computed together, so that their numbers stay in the nearest caches.
 constexpr int group = 24;
 
@@ -31,7 +33,7 @@ template <int Lists, int Length, int Step, int Outputs> struct Product {
     static constexpr int vectors = (Outputs + lanes<int32_t> - 1) / lanes<int32_t>, outputs = vectors * lanes<int32_t>;
     static constexpr int packed_words = Lists * Length * outputs;
     // Pixels computed together: the sums, the weights of a word, the word and a product need 16 registers.
-    static constexpr int pixels = std::max(1, std::min(8, (14 - vectors) / vectors));
+    static constexpr int pixels = std::max(1, std::min(8, (registers - 2 - vectors) / vectors));
 
     // The sums of `pixels` pixels, whose words begin at `starts`, `Step` apart.
     static inline void add(const int32_t *const (&starts)[Lists], const int32_t *packed, Ints (&sums)[pixels][vectors])
@@ -74,7 +76,7 @@ inline void widen(const int *from, Count from_step, int *to, Count to_step)
 
 // A convolution of pixels of several channels, side by side, for two rows of outputs at a time.
 template <int Channels, int Outputs> class Tiles {
-    static constexpr int words = Channels / 2, columns = std::min<int>(lanes<int16_t>, Channels);
+    static constexpr int words = Channels / 2, columns = std::min({16, lanes<int16_t>, Channels});
     using Spot = Product<1, words, words, Outputs>;
     using Numbers = Vector<int16_t, columns>;
 

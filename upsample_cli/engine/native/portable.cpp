@@ -3,7 +3,7 @@
 #include "work.h"
 
 namespace {
-constexpr int vector_bytes = 16;
+constexpr int vector_bytes = 16, piece_bytes = 16;
 }
 
 #include "vectors.h"

@@ -1,9 +1,9 @@
 // Enlargement and reduction to any size in one step: each output is a sum over neighbouring rows and columns, with
 // weights of its own.
 //
-// The image is made in strips of columns. Eight rows of inputs are summed along the rows together: they are turned
-// around, so that the eight are side by side and share the weights of a column, and their sums are turned back. Rows of
-// such sums are kept while rows of outputs need them, which are summed down the columns.
+// The image is made in strips of columns. Eight rows of inputs or more are summed along the rows together: they are turned
+// around, so that they are side by side and share the weights of a column, and their sums are turned back. Rows of such
+// sums are kept while rows of outputs need them, which are summed down the columns.
 //
 // Sums are float32 for 8-bit pixels without alpha, and float64 for all others. resize_rounding.py proves how far they can
 // be off. If this does not decide how a pixel is rounded, `Exact` computes it again in whole numbers.
@@ -65,6 +65,7 @@ public:
 
 private:
     using Number = Sum<Pixel, Alpha>;
+    static constexpr int lines = resample::lines<Number>;
     static constexpr int planes = Alpha ? Alpha : 1;  // with alpha, kept sums have one for each channel
 
     // How many columns of inputs a strip has.
@@ -100,7 +101,7 @@ private:
         }
     }
 
-    // Sums eight rows of inputs along the rows. Returns false if all are transparent.
+    // Sums some rows of inputs along the rows. Returns false if all are transparent.
     bool sum_lines(Count row, Count start, Count stop, Number *to)
     {
         const Count first = work.column_firsts[start], count = inputs(start, stop) * channels;
@@ -169,23 +170,21 @@ private:
         const Full<Number> bias = spread<Number>(work.bias);
         for (Count at = 0; at < count; at += numbers) {
             Full<Number> made[vectors];
-            Ints low[parts], high[parts];
-            Pixel least[numbers], most[numbers];
+            Ints pixels[parts], differ[parts], any = {};
+            Pixel together[numbers];
             above.template add<vectors>(at, bias, made);
-            for (int part = 0; part < parts; part++)
-                rounded(made + part * vectors / parts, low[part], high[part]);
-            for (int half = 0; half < 2; half++) {
-                store_block(low + half * parts / 2, least + half * block);
-                store_block(high + half * parts / 2, most + half * block);
+            for (int part = 0; part < parts; part++) {
+                rounded(made + part * vectors / parts, pixels[part], differ[part]);
+                any |= differ[part];
             }
-            copy_block<numbers>(least, out + at, count - at);
-            Bytes differ = {};
-            for (Count number = 0; number < numbers; number += lanes<Pixel>)
-                differ |= loaded<Bytes>(least + number) ^ loaded<Bytes>(most + number);
-            if (is_set(differ))
-                decide(least, most, std::min<Count>(numbers, count - at), [&](Count found) {
+            for (int half = 0; half < 2; half++)
+                store_block(pixels + half * parts / 2, together + half * block);
+            copy_block<numbers>(together, out + at, count - at);
+            if (is_set((Bytes)(any & rounded.above)))
+                decide(differ, parts, rounded.above, [&](Count found) {
                     const Count number = at + found;
-                    out[number] = exact(row, start + number / channels, number % channels);
+                    if (number < count)
+                        out[number] = exact(row, start + number / channels, number % channels);
                 });
         }
     }
@@ -201,7 +200,7 @@ private:
         for (Count at = 0; at < count; at += pixels) {
             Full<Number> made[vectors], inverses[vectors];
             Longs is_doubtful[vectors];
-            Ints low[Alpha][parts], high[Alpha][parts], undecided[parts], differ = {};
+            Ints values[Alpha][parts], differ[Alpha][parts], undecided[parts], any = {};
             above.template add<vectors>(at + (Alpha - 1) * plane_length, Full<Number>{}, made);
             for (int vector = 0; vector < vectors; vector++) {
                 const Full<Number> alpha = made[vector];
@@ -212,30 +211,29 @@ private:
             }
             for (int part = 0; part < parts; part++) {
                 undecided[part] = narrowed(is_doubtful[2 * part], is_doubtful[2 * part + 1]);
-                rounded(made + 2 * part, low[Alpha - 1][part], high[Alpha - 1][part]);
-                differ |= low[Alpha - 1][part] ^ high[Alpha - 1][part];
+                rounded(made + 2 * part, values[Alpha - 1][part], differ[Alpha - 1][part]);
+                any |= differ[Alpha - 1][part];
             }
             for (int channel = 0; channel < Alpha - 1; channel++) {
                 above.template add<vectors>(at + channel * plane_length, colour_bias, made);
                 for (int vector = 0; vector < vectors; vector++)
                     made[vector] = within(made[vector] * inverses[vector], largest);
                 for (int part = 0; part < parts; part++) {
-                    rounded_colour(made + 2 * part, low[channel][part], high[channel][part]);
-                    high[channel][part] ^= undecided[part];
-                    differ |= low[channel][part] ^ high[channel][part];
+                    rounded_colour(made + 2 * part, values[channel][part], differ[channel][part]);
+                    differ[channel][part] |= undecided[part];
+                    any |= differ[channel][part];
                 }
             }
             Pixel together[pixels * Alpha];
             for (int part = 0; part < parts; part++)
-                join_channels(low, part, together + part * lanes<int32_t> * Alpha);
+                join_channels(values, part, together + part * lanes<int32_t> * Alpha);
             copy_block<pixels * Alpha>(together, out + at * Alpha, (count - at) * Alpha);
-            if (is_set((Bytes)differ))
-                decide(reinterpret_cast<int32_t *>(low), reinterpret_cast<int32_t *>(high), Alpha * pixels,
-                       [&](Count found) {
-                           const Count column = at + found % pixels, channel = found / pixels;
-                           if (column < count)
-                               out[column * Alpha + channel] = exact(row, start + column, channel);
-                       });
+            if (is_set((Bytes)(any & rounded.above)))
+                decide(*differ, Alpha * parts, rounded.above, [&](Count found) {
+                    const Count column = at + found % pixels, channel = found / pixels;
+                    if (column < count)
+                        out[column * Alpha + channel] = exact(row, start + column, channel);
+                });
         }
     }
 

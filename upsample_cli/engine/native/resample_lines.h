@@ -3,7 +3,7 @@
 namespace {
 namespace resample {
 
-constexpr int lines = 8;
+template <class Number> constexpr int lines = std::max(8, lanes<Number>);
 
 template <class Number> using Whole = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
 
@@ -13,16 +13,16 @@ template <class Number> inline Full<Number> spread(Number number) { return numbe
 // Multiplies colour by alpha, unless it was multiplied before. Returns whether any alpha is not zero.
 template <int Alpha, class Number> bool multiply_by_alpha(Number *turned, Count count, bool is_multiplied)
 {
-    constexpr int parts = lines / lanes<Number>;
+    constexpr int parts = lines<Number> / lanes<Number>;
     Full<Whole<Number>> is_visible = {};
-    for (Number *pixel = turned; pixel < turned + count * lines; pixel += Alpha * lines)
+    for (Number *pixel = turned; pixel < turned + count * lines<Number>; pixel += Alpha * lines<Number>)
         for (int part = 0; part < parts; part++) {
             Number *numbers = pixel + part * lanes<Number>;
-            const auto alpha = loaded<Full<Number>>(numbers + (Alpha - 1) * lines);
+            const auto alpha = loaded<Full<Number>>(numbers + (Alpha - 1) * lines<Number>);
             is_visible |= alpha != Full<Number>{};
             if (!is_multiplied)
                 for (int channel = 0; channel < Alpha - 1; channel++)
-                    store(loaded<Full<Number>>(numbers + channel * lines) * alpha, numbers + channel * lines);
+                    store(loaded<Full<Number>>(numbers + channel * lines<Number>) * alpha, numbers + channel * lines<Number>);
         }
     return is_set((Bytes)is_visible);
 }
@@ -45,7 +45,9 @@ void turn_around(const Number *from, Count from_step, Count rows, Count columns,
 {
     constexpr int side = 16 / sizeof(Number);
     constexpr auto all = std::make_integer_sequence<int, lanes<Number>>();
-    const Count places[] = {0, side * from_step * static_cast<Count>(sizeof(Number))};
+    Count places[vector_bytes / 16];
+    for (int at = 0; at < vector_bytes / 16; at++)
+        places[at] = at * side * from_step * static_cast<Count>(sizeof(Number));
     for (Count row = 0; row < rows; row += lanes<Number>)
         for (Count column = 0; column < columns; column += side) {
             Full<Number> made[side], before[side];
@@ -65,13 +67,14 @@ void turn_around(const Number *from, Count from_step, Count rows, Count columns,
 
 // How many outputs are summed along the rows together, so that there are enough independent sums.
 template <class Number, int Channels>
-constexpr int columns_together = Channels ? std::max<int>(1, 8 * lanes<Number> / lines / std::max(1, Channels)) : 1;
+constexpr int columns_together
+    = Channels ? std::max<int>(1, 8 * lanes<Number> / lines<Number> / std::max(1, Channels)) : 1;
 
 // The sums along the rows for some channels of some outputs. The next input is `step` numbers further.
 template <int Channels, int Columns, class Number>
 inline void add_columns(const Number *const *starts, Count step, const Number *weights, Count taps, Number *out)
 {
-    constexpr int vectors = Channels * lines / lanes<Number>;
+    constexpr int vectors = Channels * lines<Number> / lanes<Number>;
     Full<Number> made[Columns * vectors] = {};
     for (Count tap = 0; tap < taps; tap++)
         for (int column = 0; column < Columns; column++) {

@@ -66,24 +66,27 @@ private:
 template <class Number> struct Rounding {
     const int bits;
     const Full<Number> unit;
-    const Ints less, more;
+    const Ints less, more, above;  // above: the bits of a pixel
 
     Rounding(int bits, int near)
         : bits(bits), unit(spread(zero_of(bits) + Number(0.5))),
-          less((sizeof(Number) == 4 ? -(Ints)spread(zero_of(bits)) : Ints{}) - near), more(less + 2 * near)
+          less((sizeof(Number) == 4 ? -(Ints)spread(zero_of(bits)) : Ints{}) - near), more(less + 2 * near),
+          above(Ints{} - (1 << bits))
     {
     }
 
-    // The least and the largest pixels that the numbers can be. If they differ, whole numbers must decide.
-    void operator()(const Full<Number> *numbers, Ints &low, Ints &high) const
+    // The least pixels that the numbers can be, and how the largest ones differ. If they do in the bits `above`, whole
+    // numbers must decide.
+    void operator()(const Full<Number> *numbers, Ints &pixels, Ints &differ) const
     {
         Ints made;
         if constexpr (sizeof(Number) == 4)
             made = (Ints)(numbers[0] + unit);
         else
             made = narrowed((Longs)(numbers[0] + unit), (Longs)(numbers[1] + unit));
-        low = (made + less) >> bits;
-        high = (made + more) >> bits;
+        const Ints least = made + less;
+        pixels = least >> bits;
+        differ = least ^ (made + more);
     }
 
 private:
@@ -104,13 +107,17 @@ inline Full<double> inverse_of(Full<double> numbers)
     return inverse * (2 - numbers * inverse);
 }
 
-// Calls `compute` for each place where two arrays differ.
-template <class Value, class Compute>
-__attribute__((noinline)) void decide(const Value *low, const Value *high, Count count, const Compute &compute)
+// Calls `compute` for each place where some bits are set.
+template <class Compute>
+__attribute__((noinline)) void decide(const Ints *numbers, Count vectors, Ints bits, const Compute &compute)
 {
-    for (Count at = 0; at < count; at++)
-        if (low[at] != high[at])
-            compute(at);
+    for (Count vector = 0; vector < vectors; vector++) {
+        const Ints found = numbers[vector] & bits;
+        if (is_set((Bytes)found))
+            for (Count at = 0; at < lanes<int32_t>; at++)
+                if (found[at])
+                    compute(vector * lanes<int32_t> + at);
+    }
 }
 
 }  // namespace resample

@@ -3,9 +3,8 @@
 // A vector of outputs takes its inputs from several pixels and its weights from several phases. The pattern repeats after
 // a few vectors (the period), so tables list the inputs and weights of each vector of one period.
 //
-// From one pixel to the next, the first input stays or moves on by one pixel (the module checks that). So 16 bytes of
-// outputs never take inputs further apart than 16 bytes, unless a pixel is larger than that. Such pixels are computed one
-// by one.
+// From one pixel to the next, the first input stays or moves on by one pixel (the module checks that). So `piece_bytes`
+// bytes of outputs never take inputs further apart than that, unless a pixel is larger. Such pixels are computed one by one.
 
 namespace {
 
@@ -92,9 +91,9 @@ template <class Sum, int Taps> struct RowPattern {
                 const Bytes mask = all_masks[vector];
                 for (int part = 0; part < parts; part++) {
                     const uint8_t *input = bytes + part * part_bytes;
-                    Products<Sum> made((Full<Sum>)shuffled(gathered(input, places), mask), weight[0]);
+                    Products<Sum> made((Full<Sum>)shuffled(taken(input, places), mask), weight[0]);
                     for (int at = 1; at < known; at++)
-                        made.add((Full<Sum>)shuffled(gathered(input + at * next_bytes, places), mask), weight[at]);
+                        made.add((Full<Sum>)shuffled(taken(input + at * next_bytes, places), mask), weight[at]);
                     store(kept(made.total()), out + part * length);
                 }
                 places += halves;

@@ -14,7 +14,8 @@ template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> struc
     const Count column_bytes = work.window * parts * work.factor * step * sizeof(Sum);
     const Count most = std::min(work.width, std::max<Count>(block, strip_bytes / column_bytes));
     const Count stride = (most + work.window - 1) * step + line_slack;
-    const Count part_length = most * work.factor * step + line_slack, line_length = parts * part_length;
+    // Whole vectors, so that they do not extend over two cache lines.
+    const Count part_length = (most * work.factor * step / line_slack + 2) * line_slack, line_length = parts * part_length;
     const Finish<Pixel, Sum, Overshoots> finish{work.division};
     Scratch scratch;
     Sum *numbers = scratch.room<Sum>(parts, stride);

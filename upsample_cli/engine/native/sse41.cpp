@@ -13,7 +13,7 @@
 #endif
 
 namespace {
-constexpr int vector_bytes = 16;
+constexpr int vector_bytes = 16, piece_bytes = 16;
 }
 
 #include "vectors.h"

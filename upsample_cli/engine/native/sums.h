@@ -4,7 +4,7 @@
 namespace {
 
 // How many spare numbers follow the last one of a line.
-constexpr Count line_slack = 64;
+constexpr Count line_slack = std::max(64, 2 * vector_bytes);
 
 // A number below 2**52. No processor without AVX-512 converts whole numbers of 64 bits in vectors.
 inline double float64_of(uint64_t number)

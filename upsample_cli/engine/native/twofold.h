@@ -40,50 +40,49 @@ template <class Number> void blend(const Number *near, const Number *far, Count 
         blend_at<Number>(near + at, far + at, step, out + at);
 }
 
-typedef uint8_t Sixteen __attribute__((vector_size(16)));
+using Piece = Vector<uint8_t, piece_bytes>;
 
 // The bytes at some positions of two vectors, counted through both.
-template <int... positions> inline Sixteen picked(Sixteen one, Sixteen other)
+template <int... positions> inline Piece picked(Piece one, Piece other)
 {
 #if defined(__clang__)
     return __builtin_shufflevector(one, other, positions...);
 #else  // which has that function only since GCC 12
-    return __builtin_shuffle(one, other, Sixteen{positions...});
+    return __builtin_shuffle(one, other, Piece{positions...});
 #endif
 }
 
 // Pixels of `bytes` bytes are interleaved in blocks of whole pixels and whole vectors.
-template <int bytes> constexpr int block_bytes = bytes % 3 == 0 ? 24 : 16;
+template <int bytes> constexpr int block_bytes = bytes % 3 == 0 ? piece_bytes * 3 / 2 : piece_bytes;
 
-// Where the byte `at` of an interleaved block comes from: in the first vector, or sixteen positions further in the
-// second.
+// Where the byte `at` of an interleaved block comes from: in the first vector, or so many positions further in the second.
 template <int bytes> constexpr int position(int at)
 {
-    return at / (2 * bytes) * bytes + at % bytes + (at / bytes % 2 ? 16 : 0);
+    return at / (2 * bytes) * bytes + at % bytes + (at / bytes % 2 ? piece_bytes : 0);
 }
 
-// Writes sixteen bytes of an interleaved block, from `start`.
+// Writes `piece_bytes` bytes of an interleaved block, from `start`.
 template <int bytes, int start, int... at>
 inline void interleave_vector(const uint8_t *left, const uint8_t *right, uint8_t *out,
                               std::integer_sequence<int, at...>)
 {
-    constexpr int from = std::min(start / (2 * bytes) * bytes, block_bytes<bytes> - 16);
-    store(picked<(position<bytes>(start + at) - from)...>(loaded<Sixteen>(left + from), loaded<Sixteen>(right + from)),
+    constexpr int from = std::min(start / (2 * bytes) * bytes, block_bytes<bytes> - piece_bytes);
+    store(picked<(position<bytes>(start + at) - from)...>(loaded<Piece>(left + from), loaded<Piece>(right + from)),
           out + start);
 }
 
 // Writes pixels of `left` and `right` in turn. The shuffles are known when compiling, unlike those of `interleave.h`.
 template <int bytes> inline void interleave_two(const void *left_pixels, const void *right_pixels, Count count, char *row)
 {
-    constexpr auto all = std::make_integer_sequence<int, 16>();
+    constexpr auto all = std::make_integer_sequence<int, piece_bytes>();
     const auto *left = static_cast<const uint8_t *>(left_pixels), *right = static_cast<const uint8_t *>(right_pixels);
     auto *out = reinterpret_cast<uint8_t *>(row);
     Count at = 0;
     for (; at + block_bytes<bytes> <= count * bytes; at += block_bytes<bytes>, out += 2 * block_bytes<bytes>) {
         interleave_vector<bytes, 0>(left + at, right + at, out, all);
-        interleave_vector<bytes, 16>(left + at, right + at, out, all);
-        if constexpr (block_bytes<bytes> == 24)
-            interleave_vector<bytes, 32>(left + at, right + at, out, all);
+        interleave_vector<bytes, piece_bytes>(left + at, right + at, out, all);
+        if constexpr (block_bytes<bytes> > piece_bytes)
+            interleave_vector<bytes, 2 * piece_bytes>(left + at, right + at, out, all);
     }
     for (; at < count * bytes; at += bytes, out += 2 * bytes) {
         std::memcpy(out, left + at, bytes);

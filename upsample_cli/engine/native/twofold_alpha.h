@@ -69,7 +69,7 @@ template <class Pixel, class Sum, int Channels> struct AlphaStrip {
 
     const Work &work;
     const Count most = std::min<Count>(work.width, kept_bytes / 2 / Channels / sizeof(Sum));
-    const Count stride = most + 2 + line_slack;
+    const Count stride = (most / line_slack + 2) * line_slack;
     // division.py allows to multiply by the inverses of 16 and of alpha.
     const Finish<Pixel, Sum, false> finish{Division{16, 0, 0, true, true, false}};
     Scratch scratch;

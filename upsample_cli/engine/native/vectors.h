@@ -1,7 +1,7 @@
-// The vectors of an instruction set. The including file defines `vector_bytes`, 16 or 32, before this header, and these
-// functions after it:
-// - gathered: a vector of pieces of 16 bytes, each from its own offset,
-// - shuffled: within each 16 bytes, the bytes at the positions in `mask`, or 0 where that is 0x80,
+// The vectors of an instruction set. The including file defines `vector_bytes` and `piece_bytes` before this header, and
+// these functions after it:
+// - gathered: a vector of 16 bytes from each of several offsets,
+// - shuffled: within each `piece_bytes` bytes, those at the positions in `mask`, or 0 where that is 0x80,
 // - average: the average of two vectors of 8-bit or 16-bit numbers, rounded half up,
 // - upper_half: the upper half of the products of unsigned 16-bit or 32-bit numbers,
 // - clipped: four vectors of 32-bit numbers, clipped to bytes; those of a lane are side by side,

@@ -73,7 +73,7 @@ struct Kernels {
     bool (*net_combine[2])(const NetSum &);  // for pixels of 8 and of 16 bits
 };
 
-extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;
+extern const Kernels avx512_kernels, avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;
 
 namespace {
 

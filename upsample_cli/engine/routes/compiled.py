@@ -30,7 +30,7 @@ Table = NDArray[Any]
 Phases = list[tuple[int, list[int | None]]]
 """For each phase along an axis, its first input, and the taps that the inputs from there on are weighted with."""
 
-_BEYOND = {"default": {"avx2"}}
+_BEYOND = {"default": {"avx512", "avx2"}, "avx2": {"avx512"}}
 """Instruction sets that a value of ATEN_CPU_CAPABILITY forbids. The variable limits libtorch, so it limits us too."""
 
 _TWOFOLD_CHANNELS = 4
