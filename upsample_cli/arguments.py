@@ -36,7 +36,7 @@ def text(value: object, name: str) -> str:
 
 
 def size(value: object, name: str) -> tuple[int, ...]:
-    """The lengths of a size as a tuple of ints, of any number.
+    """A size as a tuple of ints. How many there are is not checked here.
 
     Raises:
         UsageError: naming the argument, if it is another value.

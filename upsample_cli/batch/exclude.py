@@ -197,7 +197,7 @@ def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
 
 
 def _quick(rules: Any) -> Callable[[str], Any]:
-    """How the rules decide about a file, in a time that does not explode with the number of stars in a pattern."""
+    """How the rules decide about a file. Stars between fixed texts do not multiply the time of one another."""
     for pattern in rules.patterns:
         if pattern.regex is not None:
             pattern.regex = re.compile(_with_fixed_stars(pattern.regex.pattern))
@@ -206,7 +206,7 @@ def _quick(rules: Any) -> Callable[[str], Any]:
 
 
 def _with_fixed_stars(expression: str) -> str:
-    """The regular expression of a pattern, in which a star takes no more once what follows it was found.
+    """The regular expression of a pattern in which a star stops at the first place where the text after it matches.
 
     What follows has a fixed length, and after it comes another star of the same name. So if the rest matches at all,
     it also matches after the first place where it is found.

@@ -99,7 +99,7 @@ def _close_output(status: int, name: str) -> int:
 
 
 def _give_up_output(name: str, error: OSError, status: int) -> int:
-    """Report that stdout cannot be written. A closed pipe is not reported: its reader wanted no more."""
+    """Report that stdout cannot be written. A closed pipe is not reported: its reader has ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return status
@@ -108,7 +108,7 @@ def _give_up_output(name: str, error: OSError, status: int) -> int:
 
 
 def _is_output_lost() -> bool:
-    """Whether standard output cannot be written, found by an empty line: an error of a stream does not name it."""
+    """Whether standard output cannot be written. It writes an empty line, because an error does not name its stream."""
     try:
         print(flush=True)
     except OSError:

@@ -37,7 +37,7 @@ _PLAIN = {
     **dict.fromkeys(("memory_bytes", "tile", "quality", "max_pixels", "width", "height", "frame"), arguments.whole),
     **dict.fromkeys(("size", "fit"), arguments.size),
 }
-"""How the value of an option becomes a plain one. `factor` and `dpi` are parsed, and the others compared."""
+"""What converts an option to plain Python. `factor` and `dpi` have parsers; the others are names and flags."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class PlainRoute:
 
 
 def _overflowed(padded: Pixels, out: Pixels, arithmetic: Arithmetic) -> Pixels | None:
-    """A mask of floating-point results that may be infinite or NaN because a sum overflowed; None if there are no such.
+    """A mask of floating-point results that may be infinite or NaN because a sum overflowed; None if there are none.
 
     Args:
         padded: the pixels.
