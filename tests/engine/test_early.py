@@ -71,7 +71,7 @@ def test_a_route_computes_while_its_check_still_runs(arithmetic):
 
 @pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
 def test_the_checked_route_is_the_one_that_computes(arithmetic):
-    route = early_route(BILINEAR, arithmetic, 4)
+    route = early_route(BILINEAR, arithmetic, 4)._route
     confirm_routes()
     chosen = select.chosen_route(BILINEAR, arithmetic, 4)
     parts = ("_straight", "_premultiplied") if arithmetic.has_alpha else ()
@@ -125,7 +125,12 @@ def test_wrong_pixels_never_have_the_name_of_the_output(is_replacing, monkeypatc
 @pytest.mark.usefixtures("wrong")
 def test_an_image_is_repeated_once_in_a_process(monkeypatch):
     begun, enlarged = [], run._enlarged
-    monkeypatch.setattr(run, "_enlarged", lambda job, *more: begun.append(job.input.name) or enlarged(job, *more))
+
+    def recorded(job, *arguments, **named):
+        begun.append(job.input.name)
+        return enlarged(job, *arguments, **named)
+
+    monkeypatch.setattr(run, "_enlarged", recorded)
     for number in range(3):
         save(f"{number}.png", (17, 11), seed=number)
         upsample_file(f"{number}.png", factor=2, device="cpu")
@@ -147,6 +152,72 @@ def test_no_check_begins_beyond_the_limit(monkeypatch):
     early_route(BILINEAR, SIXTEEN, 4)
     assert isinstance(early_route(kernel_named("bilinear", 3), Arithmetic(np.dtype(np.uint8), 9), 3), CompiledRoute)
     assert len(early._checks) == 1
+
+
+class FaultyRoute(CompiledRoute):
+    """As with a compiled module of another version: it raises an error when it is made, or when it computes."""
+
+    is_made = False
+
+    def __init__(self, *arguments):
+        if not self.is_made:
+            raise TypeError("not the arguments of this version")
+        super().__init__(*arguments)
+
+    def __call__(self, *_):
+        raise TypeError("not the arguments of this version")
+
+
+class FaultyCalls(FaultyRoute):
+    is_made = True
+
+
+@pytest.mark.parametrize("faulty", [FaultyRoute, FaultyCalls])
+def test_a_route_that_raises_an_error_is_not_used(faulty, monkeypatch):
+    monkeypatch.setattr(select, "CompiledRoute", faulty)
+    for number in range(2):
+        save(f"{number}.png", (17, 11), seed=number)
+        assert upsample_file(f"{number}.png", factor=2, device="cpu").engine == "row-phases"
+        assert_same_pixels(pixels_of(f"{number}_x2.png"), expected_pixels(pixels_of(f"{number}.png"), 2))
+
+
+def test_an_error_that_remains_ends_the_second_attempt(monkeypatch):
+    """The control of the test above: the check passes, and the error is raised for the image itself."""
+    calls, call = [], CompiledRoute.__call__
+
+    def only_tests(route, padded, out):
+        calls.append(padded.shape)
+        if padded.shape[:2] == (19, 13):
+            raise MemoryError
+        call(route, padded, out)
+
+    monkeypatch.setattr(CompiledRoute, "__call__", only_tests)
+    save("a.png", (17, 11))
+    with pytest.raises(MemoryError):
+        upsample_file("a.png", factor=2, device="cpu")
+    assert calls.count((19, 13, 3)) == 2
+    assert len(calls) > 2
+    assert names(".") == ["a.png"]
+
+
+@pytest.mark.parametrize("is_wrong", [True, False])
+def test_a_check_needs_no_thread_of_its_own(is_wrong, monkeypatch):
+    """The system may have no more threads. Nothing waits for a check that has not begun."""
+    begin = threading.Thread.start
+
+    def start(thread):
+        if thread.name == "upsample-check":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    if is_wrong:
+        monkeypatch.setattr(select, "CompiledRoute", WrongTapRoute)
+    for number in range(2):
+        save(f"{number}.png", (17, 11), seed=number)
+        engine = upsample_file(f"{number}.png", factor=2, device="cpu").engine
+        assert engine == ("row-phases" if is_wrong else "compiled")
+        assert_same_pixels(pixels_of(f"{number}_x2.png"), expected_pixels(pixels_of(f"{number}.png"), 2))
 
 
 @pytest.mark.parametrize(("engine", "dtype"), [("layer", np.uint8), ("auto", np.float32)])
@@ -198,3 +269,18 @@ def test_no_library_of_a_photograph_waits_for_libtorch(is_first):
     assert ran.returncode == 0, ran.stderr
     waited = set(ran.stdout.split())
     assert not waited if is_first else {"PIL._imaging", "libcuda.so.1"} <= waited
+
+
+@pytest.mark.parametrize("error", ["ImportError", "ValueError"])
+def test_a_broken_library_that_a_run_does_not_need_does_not_end_it(error):
+    """A library that was compiled for another numpy raises a ValueError."""
+    save("a.png", (17, 11))
+    Path("broken").mkdir()
+    Path("broken/imagecodecs.py").write_text(f"raise {error}", encoding="utf-8")
+    first = os.pathsep.join(["broken", ENVIRONMENT.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        [sys.executable, "-m", "upsample_cli", "a.png", "-o", "b.png"], env=ENVIRONMENT | {"PYTHONPATH": first},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert_same_pixels(pixels_of("b.png"), expected_pixels(pixels_of("a.png"), 2))

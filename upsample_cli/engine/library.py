@@ -38,7 +38,7 @@ class NoOperatorsError(Exception):
 def begin_loading() -> threading.Thread:
     """Load the library in a thread, while Python imports the rest of the program. Returns the thread."""
     for name in _EXTENSIONS:
-        with suppress(ImportError):
+        with suppress(Exception):  # it fails again, with a message, where the module is needed
             importlib.import_module(name)
     has_cuda_driver()  # remembers the answer; it loads the driver
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)

@@ -114,17 +114,23 @@ def enlarge_image(
     """
     start_s = time.perf_counter()
     try:
-        outcome = _enlarged(job, options, token, stop, on_rows)
-    except RejectedRouteError:
-        outcome = _enlarged(job, options, token, stop, lambda _rows: None)  # all rows were reported
+        outcome = _enlarged(job, options, token, stop, on_rows, is_first=True)
+    except RejectedRouteError:  # rows are not reported twice
+        outcome = _enlarged(job, options, token, stop, lambda _rows: None, is_first=False)
     return Result.of(job, outcome._replace(elapsed_s=time.perf_counter() - start_s))
 
 
-def _enlarged(job: Job, options: Options, token: str | None, stop: Event | None, on_rows: OnRows) -> Outcome:
+def _enlarged(
+    job: Job, options: Options, token: str | None, stop: Event | None, on_rows: OnRows, *, is_first: bool
+) -> Outcome:
     """Carry out one job; see `enlarge_image`. `elapsed_s` is not yet known.
 
+    Args:
+        is_first: a route may compute before it has been checked.
+
     Raises:
-        RejectedRouteError: if a route that has computed early was rejected. The output was not put in place.
+        RejectedRouteError: if a route that has computed early was rejected. The output was not put in place. Only if
+            `is_first`.
     """
     opened, was = _input_file(job)
     with (
@@ -148,7 +154,8 @@ def _enlarged(job: Job, options: Options, token: str | None, stop: Event | None,
         check_strict(job.input, losses, options)
         is_file = job.source_stream is None and job.target_stream is None  # a pipe takes nothing back
         # Before a file is created, because the device may be missing.
-        settings = engine_settings(options, job.resolved.kernel, is_early=is_file and may_be_early())
+        is_early = is_first and is_file and may_be_early()
+        settings = engine_settings(options, job.resolved.kernel, is_early=is_early)
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
         run = FileRun(job, options, settings, stop)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route, unchecked_route
 from upsample_cli.errors import RejectedRouteError
@@ -32,16 +33,34 @@ def early_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: E
     """
     key = kernel, arithmetic, channels, engine
     try:
-        route = unchecked_route(*key)
-    except ValueError:
+        route = _Early(unchecked_route(*key))
+    except Exception:  # any error: `chosen_route` takes another route
         return chosen_route(*key)
     if key not in _checks:
         if len(_checks) >= _MOST:
             return chosen_route(*key)
         check = Future[bool]()
         if _checks.setdefault(key, check) is check:
-            Thread(target=_check, args=(key, check), name="upsample-check").start()
+            try:
+                Thread(target=_check, args=(key, check), name="upsample-check").start()
+            except RuntimeError:  # the system has no more threads, or the interpreter ends
+                _check(key, check)
     return route
+
+
+class _Early:
+    """A route that has not been checked. If it raises an error, it is rejected."""
+
+    def __init__(self, route: Route) -> None:
+        self.name, self.is_compiled, self.bytes_per_value = route.name, route.is_compiled, route.bytes_per_value
+        self._route = route
+
+    def __call__(self, padded: Array, out: Array) -> None:
+        """See `Route`."""
+        try:
+            self._route(padded, out)
+        except Exception as error:
+            raise RejectedRouteError from error
 
 
 def _check(key: _Key, check: Future[bool]) -> None:
