@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,7 +124,7 @@ def executor(cluster, **spec):
     client = connected(cluster.address, warn=pytest.fail)
     client.wait_for_workers(2, timeout=LONG_S)
     sent = RunSpec(**keywords | spec)
-    return ClusterExecutor(client, cluster.address, sent, watcher=Watched())
+    return ClusterExecutor(client, cluster.address, sent, watcher=Watched(), warn=pytest.fail)
 
 
 def results(cluster, wanted, **spec):
@@ -265,7 +267,7 @@ def test_ctrl_c_ends_a_cluster_run_and_the_next_run_resumes_it(cluster):
 def test_unsuitable_workers_are_named(cluster):
     save("a.png")
     with client_of(cluster.address) as client:
-        check_workers(client, cluster.address, job_of(Path("a.png"), Path("deep/er/a.png"), 11, 17))
+        check_workers(client, cluster.address, [job_of(Path("a.png"), Path("deep/er/a.png"), 11, 17)])
     assert names(".") == ["a.png"]  # no probe file remains
     answers = {
         "has no upsample-cli; install version": Exception("ImportError(\"No module named 'upsample_cli'\")"),
@@ -280,7 +282,7 @@ def test_unsuitable_workers_are_named(cluster):
             run=lambda *_, answer=answer, **__: {"tcp://a:1": (__version__, ""), "tcp://b:2": answer}
         )
         with pytest.raises(UsageError, match=f"the Dask worker tcp://b:2 {line}"):
-            check_workers(client, "tcp://s:3", None)
+            check_workers(client, "tcp://s:3", [])
 
 
 def test_the_storage_that_a_worker_sees_is_compared():
@@ -288,22 +290,22 @@ def test_the_storage_that_a_worker_sees_is_compared():
     here, size = Path.cwd(), Path("a.png").stat().st_size
     mark = here / "mark"
     mark.touch()
-    assert misfit(None) == misfit(StorageProbe(here / "a.png", size, here, mark)) == (__version__, "")
-    assert misfit(StorageProbe(here / "a.png", size, here, None))[1] == ""
-    assert misfit(StorageProbe(here / "a.png", size + 1, here, mark))[1] == f"sees another file at {here}/a.png"
-    assert misfit(StorageProbe(here / "b.png", size, here, mark))[1] == f"cannot see {here}/b.png"
-    assert misfit(StorageProbe(here / "a.png", size, here / "o", mark))[1] == f"cannot write to {here}/o"
+    assert misfit([]) == misfit([StorageProbe(here / "a.png", size, here, mark)]) == (__version__, "")
+    assert misfit([StorageProbe(here / "a.png", size, here, None)])[1] == ""
+    assert misfit([StorageProbe(here / "a.png", size + 1, here, mark)])[1] == f"sees another file at {here}/a.png"
+    assert misfit([StorageProbe(here / "b.png", size, here, mark)])[1] == f"cannot see {here}/b.png"
+    assert misfit([StorageProbe(here / "a.png", size, here / "o", mark)])[1] == f"cannot write to {here}/o"
     mark.unlink()
-    assert misfit(StorageProbe(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
+    assert misfit([StorageProbe(here / "a.png", size, here, mark)])[1] == f"sees another folder at {here}"
 
 
 def test_a_scheduler_without_workers_or_with_a_lost_connection_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(scheduler, "CONNECT_S", 2.0)  # no test needs to wait for a reconnection
     with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
         with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
-            check_workers(client, address, None)
+            check_workers(client, address, [])
         spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
-        pool = ClusterExecutor(client, address, spec, watcher=Watched())
+        pool = ClusterExecutor(client, address, spec, watcher=Watched(), warn=pytest.fail)
         future = pool.submit(job("good"))
         process.kill()
         with pytest.raises(
@@ -323,12 +325,185 @@ def test_a_missing_scheduler_is_one_line_within_seconds():
     assert names(".") == ["a.png"]
 
 
-@pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "foo://host:1", "tcp://a/b:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "tcp://",
+        "tcp://host",
+        "foo://host:1",
+        "tcp://a/b:1",
+        "::1:8786",
+        "a:1:2",
+        "a b:1",
+        "a:\u0661",
+    ],
+)
 def test_an_invalid_address_is_refused_at_once(address):
     with pytest.raises(
         UsageError, match=f"cluster={address} is not the address of a scheduler; give it such as tcp://"
     ):
         connected(address, warn=pytest.fail)
+
+
+@contextlib.contextmanager
+def other_program(answer):
+    """The port of a program that is not a scheduler: it accepts connections and sends the same to each."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def accept():
+            with contextlib.suppress(OSError):  # the server is closed
+                while True:
+                    kept.append(server.accept()[0])
+                    kept[-1].sendall(answer)
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        for connection in kept:
+            connection.close()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("scheme", "answer"),
+    [("tcp", b""), ("tcp", b"HTTP/1.0 400 Bad Request\r\n\r\n"), ("ws", b"HTTP/1.0 400 Bad Request\r\n\r\n")],
+)
+def test_another_program_at_the_address_is_one_line_within_seconds(scheme, answer, monkeypatch):
+    monkeypatch.setattr(scheduler, "CONNECT_S", 0.5)
+    with (
+        other_program(answer) as port,
+        pytest.raises(UsageError, match=f"cluster={scheme}://127.0.0.1:{port}: no scheduler answers there"),
+    ):
+        connected(f"{scheme}://127.0.0.1:{port}", warn=pytest.fail)
+
+
+def test_a_slash_after_the_address_is_ignored(cluster):
+    with client_of(f"{cluster.address}/") as client:
+        assert client.status == "running"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_workers_that_do_not_answer_are_one_line(is_silent, monkeypatch):
+    monkeypatch.setattr(scheduler, "ANSWER_S", 0.2)
+    save("a.png")
+    ending = threading.Event()
+
+    def run(asked, probes, **_):
+        if is_silent:
+            ending.wait(LONG_S)
+        return {"tcp://a:1": asked(probes)}
+
+    client, jobs = SimpleNamespace(run=run), [job_of("a.png", "a_x2.png", 11, 17)]
+    if is_silent:
+        with pytest.raises(UsageError, match=r"cluster at tcp://s:3 does not answer; look at their logs"):
+            check_workers(client, "tcp://s:3", jobs)
+        ending.set()
+    else:
+        check_workers(client, "tcp://s:3", jobs)
+    assert names(".") == ["a.png"]
+
+
+@pytest.mark.parametrize("other", ["in/b/1.png", "out/b", None])
+def test_a_worker_must_see_each_folder(other):
+    """`other` is another file, or another folder, for the worker."""
+    jobs = []
+    for name in ("a/0", "b/1", "b/2"):
+        save(f"in/{name}.png", seed=len(jobs))
+        jobs.append(job_of(f"in/{name}.png", f"out/{name}.png", 11, 17))
+    Path("out/b").mkdir(parents=True)
+    save("in/a/gone.png")
+    jobs.append(job_of("in/a/gone.png", "out/c/gone.png", 11, 17))
+    Path("in/a/gone.png").unlink()  # after it was planned
+
+    def run(asked, probes, **_):
+        if other == "in/b/1.png":
+            shutil.rmtree("in/b")
+        elif other:
+            for mark in Path(other).glob(".*"):
+                mark.unlink()
+        return {"tcp://a:1": asked(probes)}
+
+    expected = pytest.raises(UsageError, match=r"the Dask worker tcp://a:1 (cannot see|sees another folder at) .*/b")
+    with expected if other else contextlib.nullcontext():
+        check_workers(SimpleNamespace(run=run), "tcp://s:3", jobs)
+    assert not [path for path in Path("out").rglob("*") if path.is_file()]
+
+
+class Task:
+    """A task of Dask that ends when it is told to."""
+
+    def __init__(self):
+        self.calls = []
+
+    def add_done_callback(self, call):
+        self.calls.append(call)
+
+    def end(self, result):
+        self.result = result
+        for call in self.calls:
+            call(self)
+
+
+def executor_without_dask(warn=pytest.fail, workers=1):
+    """A `ClusterExecutor` whose cluster does nothing, and its tasks."""
+    tasks = []
+
+    def submit(*_, **__):
+        tasks.append(Task())
+        return tasks[-1]
+
+    nothing = {
+        name: lambda *_, **__: None for name in ("subscribe_topic", "unsubscribe_topic", "cancel", "run", "close")
+    }
+    client = SimpleNamespace(
+        nthreads=lambda: dict.fromkeys(map(str, range(workers)), 1), status="running", submit=submit, **nothing
+    )
+    spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
+    return ClusterExecutor(client, "tcp://s:3", spec, watcher=Watched(), warn=warn), tasks
+
+
+@pytest.mark.parametrize("is_closing", [True, False])
+def test_a_task_that_ends_while_the_run_ends_has_one_outcome(is_closing):
+    pool, tasks = executor_without_dask()
+    future = pool.submit(job("good"))
+
+    def result():
+        if is_closing:
+            pool.close()
+        raise CancelledError
+
+    tasks[0].end(result)
+    assert isinstance(future.exception(timeout=1), Interrupted if is_closing else UpsampleError)
+    pool.close()
+
+
+@pytest.mark.parametrize("error", [distributed.comm.CommClosedError, CancelledError, OSError])
+def test_a_connection_that_is_lost_while_a_result_arrives_ends_the_run(error):
+    pool, tasks = executor_without_dask()
+    future = pool.submit(job("good"))
+
+    def result():
+        raise error("lost")
+
+    tasks[0].end(result)
+    if error is OSError:  # the control: any other error is that of the image
+        assert future.result(timeout=1).error == "good.png: failed on the cluster: OSError: lost"
+    else:
+        assert "the connection to the scheduler at tcp://s:3 was lost" in str(future.exception(timeout=1))
+    pool.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_without_workers_says_once_that_it_waits(workers, monkeypatch):
+    monkeypatch.setattr(cluster_module, "_WITHOUT_S", 0.02)
+    lines = []
+    pool, _ = executor_without_dask(lines.append, workers)
+    time.sleep(0.5)
+    pool.close()
+    waits = "the cluster at tcp://s:3 has lost all its workers; the run waits until one is back"
+    assert lines == ([] if workers else [waits])
 
 
 def test_a_missing_dask_is_one_line(monkeypatch):
@@ -443,13 +618,15 @@ class _Text(str):
         {"failure": BAD | {"cause": [_Text("x")]}},
         {"height": 0}, {"width": True}, {"output_width": 1.0}, {"losses": [1]}, {"losses": "lost"},
         {"losses": [["alpha", "lost", ""]]}, {"losses": [["mine", ["lost"], ""]]}, {"losses": [["alpha", ["lost"], 5]]},
-        {"elapsed_s": float("inf")}, {"device": _Text("cpu")}, {"input": "/etc/passwd"},
+        {"height": 4}, {"output_width": 9}, {"elapsed_s": float("inf")}, {"elapsed_s": -1.0}, {"elapsed_s": 1e300},
+        {"engine": "\x1b[31mred"}, {"engine": "two\nlines"}, {"device": "x" * 201},
+        {"device": _Text("cpu")}, {"input": "/etc/passwd"},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_record_that_is_not_a_result_is_refused(wrong):
     with pytest.raises(ValueError, match=r"^the Dask worker sent something that is not a result$"):
-        received(sent(FAILED, "cpu") | wrong, job("a"))
+        received(sent(FAILED, "cpu") | wrong, job_of(Path("a.png"), Path("b.png"), 3, 4))
 
 
 @pytest.mark.parametrize("answer", [None, FAILED, (FAILED, "cpu"), "{}", {}, [["status", "written"]]], ids=str)
@@ -514,9 +691,9 @@ def test_tls_clusters_enlarge_images_and_refuse_strangers(certificates, tmp_path
         with dask.config.set(tls_settings(certificates, "client")):
             client = stack.enter_context(client_of(address))
             client.wait_for_workers(1, timeout=LONG_S)
-            check_workers(client, address, None)
+            check_workers(client, address, [])
             spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
-            pool = ClusterExecutor(client, address, spec, watcher=Watched())
+            pool = ClusterExecutor(client, address, spec, watcher=Watched(), warn=pytest.fail)
             assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
             pool.close()
         monkeypatch.setattr(scheduler, "CONNECT_S", 1.0)

@@ -94,10 +94,9 @@ def _on_cluster(
 
     client = connected(address, warn=warn, debug=debug)
     try:
-        check_workers(client, address, jobs[0] if jobs else None)
-        return ClusterExecutor(
-            client, address, RunSpec(options, token, carrier, timeout_s), watcher=watcher, debug=debug
-        )
+        check_workers(client, address, jobs)
+        spec = RunSpec(options, token, carrier, timeout_s)
+        return ClusterExecutor(client, address, spec, watcher=watcher, warn=warn, debug=debug)
     except BaseException:
         client.close()
         raise

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from upsample_cli.errors import Failure, Interrupted, Setting, Text, UpsampleErr
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 _CLOSING_S = 5.0
+_WITHOUT_S = 10.0
 _AHEAD = 2  # images submitted for each thread of a worker, so that no thread waits for its next image
 
 
@@ -49,10 +51,14 @@ class ClusterExecutor:
         address: address of the scheduler, as typed.
         spec: the settings for all images.
         watcher: follows the images; called from Dask's threads.
+        warn: called with one line, from another thread, whenever all workers are lost.
         debug: raise unexpected errors.
     """
 
-    def __init__(self, client: Any, address: str, spec: RunSpec, *, watcher: Watcher, debug: bool = False) -> None:
+    def __init__(
+        self, client: Any, address: str, spec: RunSpec,
+        *, watcher: Watcher, warn: Callable[[str], None], debug: bool = False,
+    ) -> None:  # fmt: skip
         self.device: str | None = None
         self.slots = _AHEAD * max(1, sum(client.nthreads().values()))
         self._client, self._address, self._watcher, self._debug = client, address, watcher, debug
@@ -62,8 +68,9 @@ class ClusterExecutor:
         self._tasks: dict[int, Any] = {}
         self._begun = Counter[int]()
         self._doubtful: set[Path] = set()  # a lost worker may have left temporary files of them
-        self._is_closed = False
+        self._closed = threading.Event()
         client.subscribe_topic(spec.topic, self._handle_event)
+        threading.Thread(target=self._watch_workers, args=(warn,), name="upsample-workers", daemon=True).start()
 
     def submit(self, job: Job) -> Future[Result]:
         """See `interfaces.Executor`."""
@@ -82,10 +89,10 @@ class ClusterExecutor:
 
     def close(self) -> None:
         """See `interfaces.Executor`. Images that are running on the cluster are stopped and their files removed."""
-        if self._is_closed:
+        if self._closed.is_set():
             return
-        self._is_closed = True
-        left = list(self._out.values())
+        self._closed.set()
+        left = [sent for number in list(self._out) if (sent := self._out.pop(number, None))]
         leaving = threading.Thread(target=self._leave, name="upsample-leaving", daemon=True)
         leaving.start()
         end_s = time.monotonic() + _CLOSING_S
@@ -94,7 +101,7 @@ class ClusterExecutor:
         for sent in left:
             self._doubtful.add(sent.job.output)
             sent.future.set_exception(Interrupted())
-        remove_temporaries((output, self._spec.token) for output in self._doubtful)
+        remove_temporaries((output, self._spec.token) for output in list(self._doubtful))
 
     def _leave(self) -> None:
         with suppress(Exception):  # the scheduler may be gone, and workers too
@@ -105,26 +112,39 @@ class ClusterExecutor:
         with suppress(Exception):
             self._client.close(timeout=_CLOSING_S)
 
+    def _watch_workers(self, warn: Callable[[str], None]) -> None:
+        """Say that the run waits: without workers, Dask waits for one without limit. A nanny restarts one sooner."""
+        missing = 0
+        while not self._closed.wait(_WITHOUT_S / 2):
+            with suppress(Exception):  # a lost connection ends the run
+                missing = 0 if self._client.nthreads() else missing + 1
+                if missing == 2:
+                    warn(f"the cluster at {self._address} has lost all its workers; the run waits until one is back")
+
     def _handle_event(self, event: tuple[float, object]) -> None:
         """A worker has started an image. If that worker is lost, another one starts the image again."""
         number = event[1]
-        if isinstance(number, int) and number in self._out:
+        if isinstance(number, int) and (out := self._out.get(number)):
             self._begun[number] += 1
-            self._watcher.started(self._out[number].job)
+            self._watcher.started(out.job)
 
     def _settle(self, number: int, task: Any) -> None:
-        if self._is_closed:
+        out = self._out.get(number)
+        if out is None:  # closed
             return
-        out = self._out[number]
+        found: Result | Exception
         try:
-            result = self._result(number, out, task)
+            found = self._result(number, out, task)
         except Exception as error:
-            del self._out[number], self._tasks[number]
-            out.future.set_exception(error)
+            found = error
+        if self._out.pop(number, None) is None:  # closed meanwhile: whoever takes it out sets its future
+            return
+        del self._tasks[number]
+        if isinstance(found, Exception):
+            out.future.set_exception(found)
         else:
-            del self._out[number], self._tasks[number]
             self._watcher.ended(out.job)
-            out.future.set_result(result)
+            out.future.set_result(found)
 
     def _result(self, number: int, out: _Sent, task: Any) -> Result:
         """The result of a task.
@@ -132,11 +152,13 @@ class ClusterExecutor:
         Raises:
             UpsampleError: if the failure does not concern this image alone.
         """
+        from distributed.comm import CommClosedError
+
         try:
             answer = task.result()  # if it was lost with its worker, Dask computes it again
             result, device = received(answer, out.job)
         except Exception as error:
-            if isinstance(error, CancelledError) or self._client.status != "running":
+            if isinstance(error, CancelledError | CommClosedError) or self._client.status != "running":
                 raise connection_lost(self._address) from error
             self._doubtful.add(out.job.output)
             return self._failed(out.job, error)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
 
 from upsample_cli.atomic.temporaries import new_token, temporary_path
 from upsample_cli.batch.cluster.worker import StorageProbe, misfit
@@ -14,12 +20,20 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import Setting, UpsampleError, UsageError
 from upsample_cli.version import __version__
 
+_Answer = TypeVar("_Answer")
+
 CONNECT_S = 5.0
 """How long a scheduler may take to answer, when the run begins and after the connection was lost."""
 
+_MOST_PROBES = 100
+"""Pairs of folders that are checked before the first image."""
+
+ANSWER_S = 60.0
+"""How long all workers together may take to answer before the first image. They import this package first."""
+
 _SUCH_AS = "such as tcp://host:8786"
 _SEE_TLS = "set ca-file, client.cert and client.key there; docs/cluster.md shows how"
-_ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?[^/]+:\d+/?"
+_ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?([^\s/:\[\]]+|\[[^\s/\[\]]+\]):[0-9]+/?"
 _LOGGERS = ("distributed", "distributed.client")  # the second has its own level
 
 
@@ -45,20 +59,41 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
     security = _security(option, address)
     for name in _LOGGERS if not debug else ():
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    make = partial(
+        distributed.Client, address.rstrip("/"), timeout=CONNECT_S, set_as_default=False, name="upsample",
+        security=security,
+    )  # fmt: skip
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            client = distributed.Client(
-                address, timeout=CONNECT_S, set_as_default=False, name="upsample", security=security
-            )
-        except OSError as error:
+            client = _within(2 * CONNECT_S, make)
+        except Exception as error:  # whatever another program answers
             refusal = ", or it refuses the certificate" if address.startswith("tls:") else ""
-            cause = (option, f": no scheduler answers there{refusal}")
+            reason = "" if isinstance(error, OSError) else f" ({type(error).__name__}: {' '.join(str(error).split())})"
+            cause = (option, f": no scheduler answers there{refusal}{reason}")
             raise UsageError(cause, f"give the address that it prints when it starts, {_SUCH_AS}") from error
     for warning in caught:
         if issubclass(warning.category, distributed.versions.VersionMismatchWarning):
             warn(version_line(str(warning.message)))
     return client
+
+
+def _within(seconds: float, ask: Callable[[], _Answer]) -> _Answer:
+    """What `ask` returns. Dask waits without limit for a server that accepts a connection and is silent.
+
+    Raises:
+        TimeoutError: if it takes longer. Its thread is left behind.
+    """
+    answer = Future[_Answer]()
+
+    def wait() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=wait, name="upsample-asking", daemon=True).start()
+    return answer.result(timeout=seconds)
 
 
 def _security(option: Setting, address: str) -> Any:
@@ -97,20 +132,13 @@ def version_line(text: str) -> str:
     return f"the cluster has other versions of {of} than this machine; if workers fail, install the same ones there"
 
 
-def check_workers(client: Any, address: str, job: Job | None) -> None:
-    """Check that every worker has this package, and sees the files of a job as this machine does.
+def check_workers(client: Any, address: str, jobs: Sequence[Job]) -> None:
+    """Check that every worker has this package, and sees the folders of the jobs as this machine does.
 
     Raises:
         UsageError: if there are no workers, or a worker lacks this package or sees other files.
     """
-    probe = None if job is None else _storage_probe(job)
-    try:
-        answers: Mapping[str, object] = client.run(misfit, probe, on_error="return")
-    except OSError as error:
-        raise connection_lost(address) from error
-    finally:
-        if probe is not None and probe.mark is not None:
-            probe.mark.unlink(missing_ok=True)
+    answers = _answers(client, address, _storage_probes(jobs))
     if not answers:
         raise UsageError(f"the cluster at {address} has no workers", f"start some: dask worker {address}")
     for worker, answer in answers.items():
@@ -132,17 +160,46 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
         raise UsageError(f"the Dask worker {worker} {cause}", next_step)
 
 
-def _storage_probe(job: Job) -> StorageProbe:
-    folder = job.output.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
+def _answers(client: Any, address: str, probes: Sequence[StorageProbe]) -> Mapping[str, object]:
+    """What `misfit` returns or raises on each worker."""
+    try:
+        answers: Mapping[str, object] = _within(ANSWER_S, partial(client.run, misfit, probes, on_error="return"))
+    except TimeoutError as error:
+        cause = f"the scheduler or a Dask worker of the cluster at {address} does not answer"
+        raise UsageError(cause, "look at their logs, and end those that hang") from error
+    except OSError as error:
+        raise connection_lost(address) from error
+    finally:
+        for probe in probes:
+            if probe.mark is not None:
+                probe.mark.unlink(missing_ok=True)
+    return answers
+
+
+def _storage_probes(jobs: Sequence[Job]) -> list[StorageProbe]:
+    """A probe for each pair of an input's and an output's folder, because each may be another disk on a worker."""
+    pairs = {(job.input.parent, job.output.parent): job for job in jobs}
+    marks: dict[Path, Path | None] = {}
+    probes = []
+    for job in islice(pairs.values(), _MOST_PROBES):
+        folder = job.output.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        with suppress(OSError):  # an input that was deleted meanwhile fails alone
+            size = job.input.stat().st_size
+            mark = marks[folder] if folder in marks else marks.setdefault(folder, _marked(folder))
+            probes.append(StorageProbe(job.input.absolute(), size, folder, mark))
+    return probes
+
+
+def _marked(folder: Path) -> Path | None:
+    """A new file in the folder; None if there can be none: each of its images will fail and give the reason."""
     mark = temporary_path(folder / "upsample", new_token())
     try:
         mark.touch(exist_ok=False)
-        is_marked = True
     except OSError:
-        is_marked = False  # every image will fail and give the reason
-    return StorageProbe(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
+        return None
+    return mark
 
 
 def connection_lost(address: str) -> UpsampleError:

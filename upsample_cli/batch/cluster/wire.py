@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ from upsample_cli.batch.json_values import failure_of, loss_of, plain_failure, p
 from upsample_cli.enlarge.job import Job, Result, Status
 
 _ENDS: tuple[Status, ...] = ("written", "skipped", "failed")
+_LONGEST_S, _LONGEST_NAME = 1e9, 200
 _SIZES = ("height", "width", "output_height", "output_width")
 
 
@@ -34,7 +34,7 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
     """
     fields = cast("dict[str, Any]", dict(answer)) if isinstance(answer, dict) else {}
     try:
-        if fields.keys() != sent(Result(job.input), None).keys() or not _is_plain(fields):
+        if fields.keys() != sent(Result(job.input), None).keys() or not _is_plain(fields, job):
             raise ValueError
         fields["losses"] = tuple(map(loss_of, fields["losses"]))
         fields["failure"] = None if fields["failure"] is None else failure_of(fields["failure"])
@@ -44,17 +44,23 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
     return replace(Result(job.input, job.output), **fields), device
 
 
-def _is_plain(fields: dict[str, Any]) -> bool:
-    """Whether each value has exactly its type. A subclass could have its own methods."""
-    status, elapsed_s = fields["status"], fields["elapsed_s"]
+def _is_plain(fields: dict[str, Any], job: Job) -> bool:
+    """Whether each value has exactly its type, and is one of this job. A subclass could have its own methods."""
+    status, elapsed_s, planned = fields["status"], fields["elapsed_s"], Result.planned(job)
     return (
         type(status) is str
         and status in _ENDS
-        and all(value is None or (type(value) is int and value > 0) for value in map(fields.get, _SIZES))
+        and all(type(fields[name]) in (int, type(None)) for name in _SIZES)
+        and all(fields[name] in (None, getattr(planned, name)) for name in _SIZES)
         and type(fields["losses"]) is list
-        and all(value is None or type(value) is str for value in map(fields.get, ("device", "engine")))
+        and all(value is None or _is_name(value) for value in map(fields.get, ("device", "engine")))
         and (status != "failed" or fields["failure"] is not None)
         and (status != "written" or fields["failure"] is None)
         and type(elapsed_s) is float
-        and math.isfinite(elapsed_s)
+        and 0 <= elapsed_s < _LONGEST_S
     )
+
+
+def _is_name(value: object) -> bool:
+    """Whether it is text that can be printed on a line. A terminal would obey control characters."""
+    return type(value) is str and len(value) <= _LONGEST_NAME and value.isprintable()

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,20 +69,22 @@ class StorageProbe:
     mark: Path | None
 
 
-def misfit(probe: StorageProbe | None) -> tuple[str, str]:
+def misfit(probes: Sequence[StorageProbe]) -> tuple[str, str]:
     """The version of this package, and what is missing here for a run, or "". Called on every Dask worker."""
-    if probe is None:
-        return __version__, ""
+    return __version__, next(filter(None, map(_missing, probes)), "")
+
+
+def _missing(probe: StorageProbe) -> str:
     try:
         if os.stat(probe.input).st_size != probe.input_bytes:  # noqa: PTH116
-            return __version__, f"sees another file at {probe.input}"
+            return f"sees another file at {probe.input}"
     except OSError:
-        return __version__, f"cannot see {probe.input}"
+        return f"cannot see {probe.input}"
     if not os.access(probe.folder, os.W_OK | os.X_OK):
-        return __version__, f"cannot write to {probe.folder}"
+        return f"cannot write to {probe.folder}"
     if probe.mark is not None and not probe.mark.exists():
-        return __version__, f"sees another folder at {probe.folder}"
-    return __version__, ""
+        return f"sees another folder at {probe.folder}"
+    return ""
 
 
 def enlarge(job: Job, spec: RunSpec, number: int) -> dict[str, Any]:
