@@ -2,9 +2,11 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +237,30 @@ def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
         confirm_routes()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_during_a_choice_can_choose():
+    """As with an array in one thread, while another thread starts a DataLoader."""
+    holding, released = threading.Event(), []
+
+    def choose():
+        with select._choosing:
+            holding.set()
+            time.sleep(0.3)
+            released.append(True)
+
+    threading.Thread(target=choose).start()
+    holding.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # a process that hangs is a failure
+        select.chosen_route(BILINEAR, SIXTEEN, 4)
+        os._exit(0)
+    assert released
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert select._choosing.acquire(timeout=1)
+    select._choosing.release()
 
 
 WATCHED = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Sequence
 from threading import Lock
 
@@ -20,6 +21,9 @@ from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.kernel import Kernel
 
 _choosing = Lock()
+
+if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
+    os.register_at_fork(before=_choosing.acquire, after_in_parent=_choosing.release, after_in_child=_choosing.release)
 
 
 def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:
