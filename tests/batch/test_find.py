@@ -26,7 +26,7 @@ def touch(*paths):
 
 def found(*arguments, recursive=False, exclude=None):
     inputs = find_inputs(arguments, recursive=recursive, exclude=exclude and Path(exclude))
-    return [entry.path.as_posix() for entry in inputs]
+    return [entry.path for entry in inputs]
 
 
 def test_only_files_with_image_extensions_are_found_in_a_folder():
@@ -54,8 +54,8 @@ def test_inputs_keep_the_order_of_the_arguments():
 def test_inputs_remember_the_folder_they_were_found_in():
     touch("f/sub/a.png")
     assert list(find_inputs(["f", "f/sub/a.png"], recursive=True)) == [
-        Found(Path("f/sub/a.png"), Path("f")),
-        Found(Path("f/sub/a.png")),
+        Found("f/sub/a.png", "f"),
+        Found("f/sub/a.png"),
     ]
 
 
@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_read_is_reported(monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     inputs = list(find_inputs(["f"], recursive=True))
-    assert [entry.path.as_posix() for entry in inputs if entry.failure is None] == ["f/a.png", "f/open/c.png"]
+    assert [entry.path for entry in inputs if entry.failure is None] == ["f/a.png", "f/open/c.png"]
     (error,) = [entry.failure.sentence() for entry in inputs if entry.failure is not None]
     assert error == "f/closed: cannot be opened: Permission denied; check its permissions"
 

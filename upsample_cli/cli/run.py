@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
@@ -88,7 +88,7 @@ def _planned(
     other_formats: Counter[str],
     exclusion: Exclusion,
     stack: contextlib.ExitStack,
-) -> tuple[list[Entry], Resume | None]:
+) -> tuple[Sequence[AnyEntry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
@@ -116,13 +116,13 @@ def _planned(
     return entries, resume
 
 
-def _images(entries: Iterable[Entry]) -> Iterator[Path]:
+def _images(entries: Iterable[AnyEntry]) -> Iterator[Path]:
     """Paths of all inputs and outputs."""
     results = (entry.result for entry in entries)
     return (path for result in results for path in (result.input, result.output) if path is not None)
 
 
-def _run(session: Session, entries: list[Entry], resume: Resume | None) -> None:
+def _run(session: Session, entries: Sequence[AnyEntry], resume: Resume | None) -> None:
     """Run the planned jobs."""
     jobs = [entry.job for entry in entries if entry.job is not None]
     session.bars.expect(jobs, settled=len(entries) - len(jobs))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import Executor, Journal
@@ -81,14 +81,21 @@ class Session:
                 self.reporters.report.message("note", "bold", line)
             self._announced.add(line)
 
-    def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
+    def enlarge(self, entries: Sequence[AnyEntry], executor: Executor) -> None:
         """Enlarge the planned images and report their results."""
         budget_bytes = self.request.budget_bytes
-        results = run_entries(entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes)
+        on_done = None if self.reporters.need_done else self._count_done
+        results = run_entries(
+            entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes, on_done=on_done
+        )
         with contextlib.closing(results):
             for result in results:
                 self.add(result)
                 self.bars.result(result)
+
+    def _count_done(self) -> None:
+        self.unfinished -= 1
+        self.reporters.report.summary.add_done()
 
     def add(self, result: Result) -> None:
         """Report a result."""

@@ -15,7 +15,7 @@ from upsample_cli.atomic.folders import make_bases
 from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry, Entry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
@@ -95,20 +95,20 @@ class _Watch:
             self.session.enlarge(entries, self.executor)
         self.session.unfinished = 0  # two names of one file give only one result
 
-    def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
+    def _rounds(self, found: Sequence[Found]) -> Iterator[Sequence[AnyEntry]]:
         """Plan all files together or, if their outputs collide, one after the other."""
         try:
             yield self._planned(found)
             return
         except UsageError as error:
             if len(found) == 1:
-                failure = replace(error.failure, path=str(found[0].path))
-                yield [Entry(Result(found[0].path, status="failed", failure=failure))]
+                failure = replace(error.failure, path=found[0].path)
+                yield [Entry(Result(Path(found[0].path), status="failed", failure=failure))]
                 return
         for arrival in found:
             yield from self._rounds([arrival])
 
-    def _planned(self, found: Sequence[Found]) -> list[Entry]:
+    def _planned(self, found: Sequence[Found]) -> list[AnyEntry]:
         resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
         request = self.session.request
         entries = plan_run(found, self.target, request.options, resume=resume, timeout_s=request.timeout_s)
@@ -159,10 +159,11 @@ def _watched(request: Request, exclusion: Exclusion) -> tuple[Callable[[], Itera
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
     """The locked record of the watch; None if the watch does not keep a record."""
-    folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
-    resume = open_record(request, folders, target, stack)
+    folders = [Path(folder) for folder in request.inputs]
+    roots = [Found(str(folder), str(folder)) for folder in folders]
+    resume = open_record(request, roots, target, stack)
     check_own_files(request.own_files(resume), ())
     if resume is not None and target.folder is not None:
-        make_bases(Place(target.folder, target.folder, folder.path) for folder in folders)
+        make_bases(Place(target.folder, target.folder, folder) for folder in folders)
         resume.begin()
     return resume

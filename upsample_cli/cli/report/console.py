@@ -68,6 +68,11 @@ class Report:
     def __post_init__(self) -> None:
         self.summary.is_watch = self.is_watch
 
+    @property
+    def needs_done(self) -> bool:
+        """Whether it does more with the result of an image that was done before than count it."""
+        return self.as_json or self.verbose or self.is_watch
+
     def add(self, result: Result) -> None:
         """Add a result, and print its line, warnings or error."""
         self.summary.add(result)

@@ -25,6 +25,11 @@ class Reporters(NamedTuple):
     file: ReportFile | None
     gallery: Gallery | None
 
+    @property
+    def need_done(self) -> bool:
+        """Whether one of them needs the results of images that were done before; if not, the summary counts them."""
+        return self.report.needs_done or self.file is not None or self.gallery is not None
+
     def add(self, result: Result) -> None:
         """Report a result."""
         self.report.add(result)
