@@ -59,6 +59,16 @@ def test_inputs_remember_the_folder_they_were_found_in():
     ]
 
 
+def test_paths_are_text_as_pathlib_writes_it(tmp_path):
+    touch("a.png", "f/sub/b.png")
+    for folder in (".", "./", "f", "./f/", "f//sub", "f/../f", str(tmp_path)):
+        expected = [str(Path(folder) / path.relative_to(folder)) for path in Path(folder).rglob("*.png")]
+        inputs = list(find_inputs([folder], recursive=True))
+        assert sorted(file.path for file in inputs) == sorted(expected) != []
+        assert {file.folder for file in inputs} == {str(Path(folder))}
+    assert list(find_inputs(["./a.png", "f//sub/b.png"], recursive=True)) == [Found("a.png"), Found("f/sub/b.png")]
+
+
 def test_patterns_that_the_shell_did_not_expand_are_expanded(tmp_path):
     touch("a1.png", "a2.png", "b.png", "f/c.png", "f/g/d.png", ".h.png")
     assert found("a*.png") == ["a1.png", "a2.png"]
