@@ -232,6 +232,10 @@ class RecordError(UpsampleError):
     kind = "record"
 
 
+class RejectedRouteError(Exception):
+    """A route that has computed pixels before its check does not give those of the layer. The image is repeated."""
+
+
 class Interrupted(UpsampleError):  # noqa: N818  a stop is not an error
     """The run was stopped (Ctrl-C) and has cleaned up after itself."""
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.compiled_route import WrongTapRoute
 from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.running import COMMAND, save
@@ -336,18 +337,6 @@ def test_operators_are_replaced_once():
 # -- a wrong fast route ------------------------------------------------------------------------------------------------
 
 
-class WrongTapRoute(CompiledRoute):
-    """One weight of a row is too large by one. Bytes by two have no weights, so they use the general code."""
-
-    def __init__(self, *arguments):
-        with mock.patch.object(compiled, "_is_twofold", return_value=False):
-            super().__init__(*arguments)
-        tables = list(self._settings)
-        tables[5] = tables[5].copy()
-        tables[5].flat[0] += 1
-        self._settings = tuple(tables)
-
-
 @needs_compiled
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
 def test_the_check_detects_every_single_wrong_tap(name):
@@ -500,15 +489,7 @@ def test_torch_is_not_imported_for_any_kind_of_image(tmp_path):
 
 
 WRONG_TAP = """
-from unittest import mock
-from upsample_cli.engine.routes import compiled
-class WrongTapRoute(select.CompiledRoute):
-    def __init__(self, *arguments):
-        with mock.patch.object(compiled, "_is_twofold", return_value=False):
-            super().__init__(*arguments)
-        tables = list(self._settings)
-        tables[5] = tables[5] + np.eye(*tables[5].shape, dtype=tables[5].dtype)
-        self._settings = tuple(tables)
+from support.compiled_route import WrongTapRoute
 select.CompiledRoute = WrongTapRoute
 pixels = saved("a.png", 3)
 try:

@@ -28,9 +28,11 @@ SHAPES = [(1, 1), (1, 70), (67, 1), (2, 3), (17, 11), (5, 130)]
 
 @pytest.fixture(autouse=True)
 def _forget_routes():
-    select._chosen.cache_clear()
+    for cached in (select._chosen, select._built):
+        cached.cache_clear()
     yield
-    select._chosen.cache_clear()
+    for cached in (select._chosen, select._built):
+        cached.cache_clear()
 
 
 def applied(route, tile, kernel, arithmetic):

@@ -1,9 +1,12 @@
-"""The compiled route alone, on whole images."""
+"""The compiled route alone, on whole images; and one with a wrong weight."""
+
+from unittest import mock
 
 import numpy as np
 
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import exact_form
+from upsample_cli.engine.routes import compiled
 from upsample_cli.engine.routes.compiled import CompiledRoute
 from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import kernel_named
@@ -24,3 +27,15 @@ def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False
     outside[1:-1, 35:-35] = 77
     assert (outside == 77).all()
     return around[1:-1, 35:-35]
+
+
+class WrongTapRoute(CompiledRoute):
+    """One weight of a row is too large by one. Bytes by two have no weights, so they use the general code."""
+
+    def __init__(self, *arguments):
+        with mock.patch.object(compiled, "_is_twofold", return_value=False):
+            super().__init__(*arguments)
+        tables = list(self._settings)
+        tables[5] = tables[5].copy()
+        tables[5].flat[0] += 1
+        self._settings = tuple(tables)

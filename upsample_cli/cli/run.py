@@ -22,8 +22,7 @@ from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.streams import is_streamed, plan_stream
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.json_lines import make_folder
-from upsample_cli.cli.report.progress import Bars, counted
+from upsample_cli.cli.report.progress import counted, shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.report.summary import counted_formats
 from upsample_cli.cli.request import Request
@@ -64,11 +63,13 @@ def run_upsample(request: Request) -> int:
         )
         for name in (request.report, request.gallery):
             if name is not None:
+                from upsample_cli.cli.report.json_lines import make_folder
+
                 make_folder(Path(name), (job.output for job in jobs))
         files = {"report_path": request.report, "gallery_path": request.gallery}
         reporters = stack.enter_context(open_reporters(report, request.options, **files))
-        bars = Bars(messages, is_shown=not request.quiet)
-        session = Session(request, start_s, reporters, bars, unfinished=len(entries))
+        progress = shown_progress(messages, is_shown=not request.quiet)
+        session = Session(request, start_s, reporters, progress, unfinished=len(entries))
         session.announce(jobs)
         try:
             if request.dry_run:
@@ -125,11 +126,11 @@ def _images(entries: Iterable[AnyEntry]) -> Iterator[Path]:
 def _run(session: Session, entries: Sequence[AnyEntry], resume: Resume | None) -> None:
     """Run the planned jobs."""
     jobs = [entry.job for entry in entries if entry.job is not None]
-    session.bars.expect(jobs, settled=len(entries) - len(jobs))
+    session.progress.expect(jobs, settled=len(entries) - len(jobs))
     if resume is not None and jobs:
         resume.begin()
         session.journal = resume.record
     executor = session.executor(jobs, is_alone=any(entry.is_alone for entry in entries))
-    with session.bars:
+    with session.progress:
         session.enlarge(entries, executor)
     session.device = executor.device or session.device

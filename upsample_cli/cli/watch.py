@@ -24,7 +24,7 @@ from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.progress import shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
@@ -60,8 +60,8 @@ def watch_upsample(request: Request) -> int:
         reporters = stack.enter_context(
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
-        bars = stack.enter_context(Bars(messages, is_shown=not request.quiet, waits_for_more=True))
-        session = Session(request, start_s, reporters, bars, NullJournal() if resume is None else resume.record)
+        progress = stack.enter_context(shown_progress(messages, is_shown=not request.quiet, waits_for_more=True))
+        session = Session(request, start_s, reporters, progress, NullJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
         watch = _Watch(session, target, resume, executor)
@@ -91,7 +91,7 @@ class _Watch:
         for entries in self._rounds(found):
             jobs = [entry.job for entry in entries if entry.job is not None]
             self.session.announce(jobs)
-            self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
+            self.session.progress.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
         self.session.unfinished = 0  # two names of one file give only one result
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from upsample_cli.engine.devices import device_support
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
+from upsample_cli.engine.routes.early import early_route
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import LEAST_ROWS, Plan, Tile, plan_for_budget
+from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import AnyKernel, Network
 
 _LEAST_TILE_PIXELS = 64
@@ -32,6 +34,7 @@ class Settings(NamedTuple):
         budget_bytes: working memory of the convolution for all threads together; None for the default.
         tile_size: side of a tile's core in input pixels; None to derive it from the budget.
         engine: the routes that may be used.
+        is_early: a route on the CPU may compute before it has been checked; see `routes.early`.
     """
 
     kernel: AnyKernel
@@ -40,6 +43,7 @@ class Settings(NamedTuple):
     budget_bytes: int | None = None
     tile_size: int | None = None
     engine: EngineName = "auto"
+    is_early: bool = False
 
 
 def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
@@ -48,6 +52,8 @@ def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route
     Raises:
         UsageError: if the settings name a route that cannot be used.
     """
+    if settings.is_early and settings.device == "cpu" and isinstance(settings.kernel, Kernel):
+        return early_route(settings.kernel, arithmetic, channels, settings.engine)
     return device_support(settings.device).route(settings.kernel, arithmetic, channels, settings.engine)
 
 

@@ -1,4 +1,4 @@
-"""Find and load the library of the installed torch. No numpy, because loading starts with the process."""
+"""Find and load the library of the installed torch. Loading begins with the process, so imports here are few."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from upsample_cli.engine.drivers import has_cuda_driver
+
 _OLDEST, _NEWEST = (2, 10), (2, 99)
 """The versions of torch that have this interface."""
 
@@ -22,8 +24,11 @@ _EXTENSIONS = (
     "_bisect", "_blake2", "_bz2", "_contextvars", "_datetime", "_decimal", "_hashlib", "_heapq", "_json", "_lzma",
     "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_struct", "_uuid",
     "array", "binascii", "fcntl", "math", "mmap", "select", "termios", "unicodedata", "zlib",
+    "PIL.JpegImagePlugin", "upsample_cli.images.codecs.quiet", "numpy", "imagecodecs._jpeg8", "isal.isal_zlib",
+    "upsample_cli.images.codecs.png._unfilter", "upsample_cli.engine.native._kernels",
 )  # fmt: skip
-"""Python's compiled modules that the command imports before numpy. Later, each import would wait for libtorch."""
+"""Modules of most runs that load libraries. The system loads one library at a time: later, they would wait for
+libtorch."""
 
 
 class NoOperatorsError(Exception):
@@ -31,13 +36,11 @@ class NoOperatorsError(Exception):
 
 
 def begin_loading() -> threading.Thread:
-    """Load the library in a thread, while Python imports the rest of the program. Returns the thread.
-
-    The system loads one library at a time, so Python's own compiled modules are imported first.
-    """
+    """Load the library in a thread, while Python imports the rest of the program. Returns the thread."""
     for name in _EXTENSIONS:
         with suppress(ImportError):
             importlib.import_module(name)
+    has_cuda_driver()  # remembers the answer; it loads the driver
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
     loading.start()
     return loading

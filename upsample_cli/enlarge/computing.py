@@ -45,8 +45,11 @@ def settings_and_arithmetic(
     return settings if kernel is settings.kernel else settings._replace(kernel=kernel), arithmetic
 
 
-def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
+def engine_settings(options: Options, kernel: KernelChoice, *, is_early: bool = False) -> Settings:
     """The settings of the engine.
+
+    Args:
+        is_early: see `engine.enlargement.Settings`.
 
     Raises:
         DeviceError: if the device does not exist.
@@ -55,15 +58,12 @@ def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
     from upsample_cli.engine.enlargement import Settings
 
     device = pick_device(options.device)
-    return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile, options.engine)
+    return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile, options.engine, is_early)
 
 
 def choose_route(job: Job, options: Options) -> None:
-    """Choose the route of a planned image, so that it is known when the first rows have been decoded.
-
-    The choice loads libtorch and compares the route with the layer, which takes longer than decoding a small image.
-    """
-    settings = engine_settings(options, job.resolved.kernel)
+    """Begin to choose the route of a planned image, which loads libtorch, before its first rows have been decoded."""
+    settings = engine_settings(options, job.resolved.kernel, is_early=True)
     layout, output = job.header.layout, job.resolved.layout
     if not options.linear_light:
         from upsample_cli.engine.enlargement import route_of

@@ -94,7 +94,9 @@ def prepared_file(
 
     if options.linear_light:  # tables of megabytes, of which `light.py` keeps a few
         return prepare()
-    return _known.get(prepare, info, metadata, options, job.resolved, settings.device, job.output.suffix)
+    return _known.get(
+        prepare, info, metadata, options, job.resolved, settings.device, settings.is_early, job.output.suffix
+    )
 
 
 _known = ByHeader[tuple[Prepared, Callable[..., Sink]]]()

@@ -21,7 +21,7 @@ from upsample_cli.enlarge.job import Job, OnRows, Outcome, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import check_strict
-from upsample_cli.errors import InputChangedError, Interrupted, Loss
+from upsample_cli.errors import InputChangedError, Interrupted, Loss, RejectedRouteError
 from upsample_cli.images.codecs.input_file import in_memory, opened_regular
 from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
@@ -113,6 +113,19 @@ def enlarge_image(
         BrokenPipeError: if the reader of `job.target_stream` has closed it.
     """
     start_s = time.perf_counter()
+    try:
+        outcome = _enlarged(job, options, token, stop, on_rows)
+    except RejectedRouteError:
+        outcome = _enlarged(job, options, token, stop, lambda _rows: None)  # all rows were reported
+    return Result.of(job, outcome._replace(elapsed_s=time.perf_counter() - start_s))
+
+
+def _enlarged(job: Job, options: Options, token: str | None, stop: Event | None, on_rows: OnRows) -> Outcome:
+    """Carry out one job; see `enlarge_image`. `elapsed_s` is not yet known.
+
+    Raises:
+        RejectedRouteError: if a route that has computed early was rejected. The output was not put in place.
+    """
     opened, was = _input_file(job)
     with (
         opened as input_file,
@@ -121,6 +134,7 @@ def enlarge_image(
         # `executors.executor_for` imports them in another thread while a photograph is decoded.
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
+        from upsample_cli.engine.routes.early import confirm_routes, may_be_early
         from upsample_cli.enlarge.prepared import prepared_file
         from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 
@@ -132,7 +146,9 @@ def enlarge_image(
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
         check_strict(job.input, losses, options)
-        settings = engine_settings(options, job.resolved.kernel)  # a missing device is found before a file is created
+        is_file = job.source_stream is None and job.target_stream is None  # a pipe takes nothing back
+        # Before a file is created, because the device may be missing.
+        settings = engine_settings(options, job.resolved.kernel, is_early=is_file and may_be_early())
         if stop is not None and stop.is_set():  # create no file after a stopped run has removed its files
             raise Interrupted
         run = FileRun(job, options, settings, stop)
@@ -144,12 +160,10 @@ def enlarge_image(
                 more = enlarge_rows(run, source, open_sink(file, executor=compute_pool()), made, on_rows)
             losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, was, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
+            if settings.is_early:
+                confirm_routes()
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
-    outcome = Outcome(
-        "written", losses, None, time.perf_counter() - start_s, settings.device, engine, aten.import_note(),
-        options.frame,
-    )  # fmt: skip
-    return Result.of(job, outcome)
+    return Outcome("written", losses, None, 0.0, settings.device, engine, aten.import_note(), options.frame)
 
 
 def _enlarged_frames(

@@ -15,9 +15,6 @@ from typing import Any
 from upsample_cli.batch.workers.fork_server import RUN
 from upsample_cli.engine.library import begin_loading
 
-_COMPILED = "numpy", "PIL.JpegImagePlugin", "imagecodecs._jpeg8", "upsample_cli.engine.routes.compiled"
-"""Imported first: the system loads one library at a time, so later they would wait for libtorch."""
-
 _OTHERS = (
     "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
     "upsample_cli.images.codecs.jpeg",
@@ -27,7 +24,6 @@ _REPARENTED_S = 1.0  # a process that ends closes its files a moment before it h
 
 
 def _preload(run: int) -> None:
-    _import(_COMPILED, run)
     loading = begin_loading()
     try:
         _import(_OTHERS, run)

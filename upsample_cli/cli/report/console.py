@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +76,8 @@ class Report:
         """Add a result, and print its line, warnings or error."""
         self.summary.add(result)
         if self.as_json:
+            import json
+
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if (error := error_line(result)) is not None:
             self._first_failure = self._printed_lines if self._first_failure is None else self._first_failure
@@ -154,6 +155,8 @@ class Report:
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
         """Write the same text as `json.dumps(..., indent=2)`, without a second copy of all records."""
+        import json
+
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device)

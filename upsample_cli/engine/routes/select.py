@@ -48,6 +48,26 @@ def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: Engin
     return UniformAlphaRoute(_chosen(kernel, arithmetic._replace(has_alpha=False), channels, engine), route)
 
 
+def unchecked_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+    """The compiled route that `chosen_route` returns if it gives the layer's pixels.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if engine == "layer" or arithmetic.sums_dtype is not None:
+        raise ValueError("the compiled route is not a candidate")
+    route = _built(CompiledRoute, kernel, arithmetic, channels)
+    if not arithmetic.has_alpha:
+        return route
+    return UniformAlphaRoute(_built(CompiledRoute, kernel, arithmetic._replace(has_alpha=False), channels), route)
+
+
+@functools.lru_cache(maxsize=64)
+def _built(candidate: Callable[..., Route], kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
+    """The same object for the check and for the pixels."""
+    return candidate(kernel, arithmetic, channels)
+
+
 def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
     if engine == "compiled":
         return _compiled(kernel, arithmetic, channels)
@@ -55,7 +75,7 @@ def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engin
         with contextlib.suppress(
             Exception
         ):  # builds of torch and processors without the operators raise various errors
-            route = candidate(kernel, arithmetic, channels)
+            route = _built(candidate, kernel, arithmetic, channels)
             if _passes(route, kernel, arithmetic, channels):
                 return route
     return PlainRoute(kernel, arithmetic)
@@ -68,7 +88,7 @@ def _fast_routes(arithmetic: Arithmetic) -> Sequence[Callable[[Kernel, Arithmeti
 
 def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
     try:
-        route = _fast_routes(arithmetic)[0](kernel, arithmetic, channels)
+        route = _built(_fast_routes(arithmetic)[0], kernel, arithmetic, channels)
     except ValueError as error:
         raise no_compiled_route(str(error)) from None
     if not _passes(route, kernel, arithmetic, channels):

@@ -8,7 +8,6 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import cache
 from typing import Any, cast
 
 from PIL import Image, PngImagePlugin
@@ -78,14 +77,15 @@ def _set_libtiff_handler(handler: int | None) -> int | None:
 
     Pillow silences only warnings. If the libtiff inside Pillow cannot be found, errors are still printed.
     """
-    set_handler = _libtiff_setter()
-    return set_handler(handler) if set_handler is not None else None
+    return _set_handler(handler) if _set_handler is not None else None
 
 
-@cache
 def _libtiff_setter() -> Callable[[int | None], int | None] | None:
     with suppress(AttributeError, OSError):
         set_handler = ctypes.CDLL(cast("Any", Image).core.__file__).TIFFSetErrorHandler
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
         return cast("Callable[[int | None], int | None]", set_handler)
     return None
+
+
+_set_handler = _libtiff_setter()  # now, because loading a library waits while another one is loaded

@@ -1,0 +1,200 @@
+"""The compiled route computes before its check has ended, and nothing that it computed is used before."""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.compiled_route import WrongTapRoute
+from support.environment import ENVIRONMENT, NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import names, pixels_of, save
+
+from upsample_cli import upsample_file
+from upsample_cli.atomic import files
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes import early, select
+from upsample_cli.engine.routes.compiled import CompiledRoute, instruction_sets
+from upsample_cli.engine.routes.early import confirm_routes, early_route, may_be_early
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.row_phases import RowPhaseRoute
+from upsample_cli.enlarge import prepared, run
+from upsample_cli.enlarge.by_header import ByHeader
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.planning import plan_job
+from upsample_cli.errors import RejectedRouteError
+from upsample_cli.kernels.kernel import kernel_named
+
+pytestmark = [
+    pytest.mark.skipif(not instruction_sets(), reason=NOT_COMPILED),
+    pytest.mark.usefixtures("in_tmp_path"),
+]
+BILINEAR, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(np.dtype(np.uint8), 16)
+WITH_ALPHA = Arithmetic(np.dtype(np.uint8), 16, has_alpha=True)
+
+
+@pytest.fixture(autouse=True)
+def _forget_routes(monkeypatch):
+    monkeypatch.setattr(early, "_checks", {})
+    monkeypatch.setattr(prepared, "_known", ByHeader())
+    for cached in (select._chosen, select._built):
+        cached.cache_clear()
+    yield
+    for cached in (select._chosen, select._built):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def wrong(monkeypatch):
+    """The compiled route has one wrong tap."""
+    monkeypatch.setattr(select, "CompiledRoute", WrongTapRoute)
+
+
+@pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
+def test_a_route_computes_while_its_check_still_runs(arithmetic):
+    pixels = hostile_pixels((9, 7, 4), np.uint8)
+    padded, out = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge"), np.empty((18, 14, 4), np.uint8)
+    with select._choosing:  # the check waits for it
+        early_route(BILINEAR, arithmetic, 4)(padded, out)
+        assert_same_pixels(out, expected_pixels(pixels, 2, has_alpha=arithmetic.has_alpha))
+        waiting = threading.Thread(target=confirm_routes)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
+def test_the_checked_route_is_the_one_that_computes(arithmetic):
+    route = early_route(BILINEAR, arithmetic, 4)
+    confirm_routes()
+    chosen = select.chosen_route(BILINEAR, arithmetic, 4)
+    parts = ("_straight", "_premultiplied") if arithmetic.has_alpha else ()
+    assert [getattr(route, part) for part in parts] == [getattr(chosen, part) for part in parts]
+    assert parts or route is chosen
+
+
+@pytest.mark.usefixtures("wrong")
+@pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
+def test_a_wrong_route_is_rejected(arithmetic):
+    early_route(BILINEAR, arithmetic, 4)
+    with pytest.raises(RejectedRouteError):
+        confirm_routes()
+    assert not may_be_early()
+
+
+def test_a_correct_route_is_not_rejected():
+    """The control of the test above."""
+    early_route(BILINEAR, SIXTEEN, 4)
+    confirm_routes()
+    assert may_be_early()
+
+
+@pytest.mark.usefixtures("wrong")
+@pytest.mark.parametrize("is_replacing", [False, True])
+def test_wrong_pixels_never_have_the_name_of_the_output(is_replacing, monkeypatch):
+    """Two images with the same header: what was prepared for the first must not serve the second."""
+    put, placed = files._put, []
+
+    def recorded(folder, temporary, *arguments, **named):
+        placed.append(pixels_of(Path(folder.path) / temporary))
+        put(folder, temporary, *arguments, **named)
+
+    monkeypatch.setattr(files, "_put", recorded)
+    for number in range(2):
+        save(f"{number}.png", (17, 11), seed=number)
+        if is_replacing:
+            save(f"{number}_x2.png", (3, 3))
+        shares = []
+        result = upsample_file(
+            f"{number}.png", factor=2, device="cpu", overwrite=is_replacing, on_progress=shares.append
+        )
+        assert result.engine == "row-phases"
+        assert shares == sorted(set(shares))
+        assert shares[-1] == 1
+        assert_same_pixels(placed[number], expected_pixels(pixels_of(f"{number}.png"), 2))
+    assert len(placed) == 2
+    assert names(".") == ["0.png", "0_x2.png", "1.png", "1_x2.png"]
+
+
+@pytest.mark.usefixtures("wrong")
+def test_an_image_is_repeated_once_in_a_process(monkeypatch):
+    begun, enlarged = [], run._enlarged
+    monkeypatch.setattr(run, "_enlarged", lambda job, *more: begun.append(job.input.name) or enlarged(job, *more))
+    for number in range(3):
+        save(f"{number}.png", (17, 11), seed=number)
+        upsample_file(f"{number}.png", factor=2, device="cpu")
+    assert begun == ["0.png", "0.png", "1.png", "2.png"]
+
+
+@pytest.mark.usefixtures("wrong")
+def test_nothing_wrong_is_sent_into_a_pipe():
+    save("a.png", (300, 200))
+    options, sent = Options(factor=2, device="cpu"), io.BytesIO()
+    job = plan_job(Path("a.png"), options, output=Path("b.png"))
+    object.__setattr__(job, "target_stream", sent)
+    run.enlarge_image(job, options)
+    assert_same_pixels(pixels_of(sent), expected_pixels(pixels_of("a.png"), 2))
+
+
+def test_no_check_begins_beyond_the_limit(monkeypatch):
+    monkeypatch.setattr(early, "_MOST", 1)
+    early_route(BILINEAR, SIXTEEN, 4)
+    assert isinstance(early_route(kernel_named("bilinear", 3), Arithmetic(np.dtype(np.uint8), 9), 3), CompiledRoute)
+    assert len(early._checks) == 1
+
+
+@pytest.mark.parametrize(("engine", "dtype"), [("layer", np.uint8), ("auto", np.float32)])
+def test_a_route_that_is_not_compiled_is_chosen_first(engine, dtype):
+    route = early_route(BILINEAR, SIXTEEN._replace(pixel_dtype=np.dtype(dtype)), 3, engine)
+    assert type(route) is (PlainRoute if engine == "layer" else RowPhaseRoute)
+    assert not early._checks
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
+    early_route(BILINEAR, SIXTEEN, 4)
+    child = os.fork()
+    if not child:
+        confirm_routes()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+WATCHED = """
+import os, sys, threading
+from upsample_cli.cli import start
+from upsample_cli.engine import library
+begin, waited = library.begin_loading, []
+def watched():
+    if {is_first}:
+        begin()
+    sys.addaudithook(watch)
+def watch(event, arguments):
+    is_library = event == "import" and str(arguments[1]).endswith((".so", ".pyd")) or event == "ctypes.dlopen"
+    if is_library and threading.current_thread().name not in ("upsample-load", "upsample-check"):
+        waited.append(str(arguments[0]))
+library.begin_loading = watched
+leave = os._exit
+os._exit = lambda status: print(*waited) or leave(status)
+sys.argv = ["upsample", "a.jpg", "-o", "b.jpg", "-q"]
+start.upsample()
+"""
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_library_of_a_photograph_waits_for_libtorch(is_first):
+    """The system loads one library at a time, and libtorch takes a quarter of a second."""
+    save("a.jpg", (640, 400))
+    ran = subprocess.run(
+        [sys.executable, "-c", WATCHED.format(is_first=is_first)], env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    waited = set(ran.stdout.split())
+    assert not waited if is_first else {"PIL._imaging", "libcuda.so.1"} <= waited
