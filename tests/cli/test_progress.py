@@ -125,7 +125,7 @@ def texts_kept(draw):
         for _ in range(times):
             draw()
         gc.collect()
-        counts.append(sum(isinstance(thing, Text) for thing in gc.get_objects()))
+        counts.append(sum(type(thing) is Text for thing in gc.get_objects()))
     return counts[1] - counts[0]
 
 
