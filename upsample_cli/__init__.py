@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.errors import UpsampleError
@@ -41,7 +42,11 @@ _HOMES = {
 }
 
 
+_importing = RLock()  # of two threads that import numpy at the same time, one gets a part of it
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    with _importing:
+        return getattr(importlib.import_module(_HOMES[name]), name)

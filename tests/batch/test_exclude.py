@@ -35,7 +35,7 @@ def touch(*paths):
 
 
 def found(*arguments, exclusion=None, recursive=True):
-    return [entry.path.as_posix() for entry in find_inputs(arguments, recursive=recursive, exclusion=exclusion)]
+    return [Path(entry.path).as_posix() for entry in find_inputs(arguments, recursive=recursive, exclusion=exclusion)]
 
 
 def test_litter_is_not_searched_and_is_counted():

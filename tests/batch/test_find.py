@@ -26,7 +26,7 @@ def touch(*paths):
 
 def found(*arguments, recursive=False, exclude=None):
     inputs = find_inputs(arguments, recursive=recursive, exclude=exclude and Path(exclude))
-    return [entry.path.as_posix() for entry in inputs]
+    return [entry.path for entry in inputs]
 
 
 def test_only_files_with_image_extensions_are_found_in_a_folder():
@@ -54,9 +54,19 @@ def test_inputs_keep_the_order_of_the_arguments():
 def test_inputs_remember_the_folder_they_were_found_in():
     touch("f/sub/a.png")
     assert list(find_inputs(["f", "f/sub/a.png"], recursive=True)) == [
-        Found(Path("f/sub/a.png"), Path("f")),
-        Found(Path("f/sub/a.png")),
+        Found("f/sub/a.png", "f"),
+        Found("f/sub/a.png"),
     ]
+
+
+def test_paths_are_text_as_pathlib_writes_it(tmp_path):
+    touch("a.png", "f/sub/b.png")
+    for folder in (".", "./", "f", "./f/", "f//sub", "f/../f", str(tmp_path)):
+        expected = [str(Path(folder) / path.relative_to(folder)) for path in Path(folder).rglob("*.png")]
+        inputs = list(find_inputs([folder], recursive=True))
+        assert sorted(file.path for file in inputs) == sorted(expected) != []
+        assert {file.folder for file in inputs} == {str(Path(folder))}
+    assert list(find_inputs(["./a.png", "f//sub/b.png"], recursive=True)) == [Found("a.png"), Found("f/sub/b.png")]
 
 
 def test_patterns_that_the_shell_did_not_expand_are_expanded(tmp_path):
@@ -141,7 +151,7 @@ def test_a_folder_that_cannot_be_read_is_reported(monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     inputs = list(find_inputs(["f"], recursive=True))
-    assert [entry.path.as_posix() for entry in inputs if entry.failure is None] == ["f/a.png", "f/open/c.png"]
+    assert [entry.path for entry in inputs if entry.failure is None] == ["f/a.png", "f/open/c.png"]
     (error,) = [entry.failure.sentence() for entry in inputs if entry.failure is not None]
     assert error == "f/closed: cannot be opened: Permission denied; check its permissions"
 

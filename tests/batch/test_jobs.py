@@ -146,7 +146,7 @@ def test_trees_are_mirrored_below_the_output_folder():
 
 
 def test_a_folder_without_a_parent_needs_an_output():
-    found = [Found(Path("/a.png"), Path("/"))]
+    found = [Found("/a.png", "/")]
     with pytest.raises(UsageError, match="cannot have a mirror next to it; give output a folder"):
         plan_run(found, Outputs(), Options())
     (entry,) = plan_run(found, Outputs(folder=Path("o")), Options())

@@ -60,7 +60,7 @@ def test_a_kill_during_commits_loses_no_acknowledged_row(in_tmp_path):
         process.stdout.close()
         process.wait()
         record = Record(Path("out", RECORD_NAME), Options())
-        assert record._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert record._sql.database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         states = {int(Path(row.output).stem): row.status for row in record._rows("1")}
         record.close()
         assert all(states[index] == "written" for index in acknowledged)
@@ -183,7 +183,7 @@ def test_rows_of_a_block_are_in_the_file_when_it_ends_also_by_an_interrupt(tmp_p
         record.started(job_of(tmp_path / "in.png", names[2], 3, 5))
         raise KeyboardInterrupt
     assert committed() == 3
-    record._write("BEGIN")  # an interrupt came before the block was entered
+    record._sql.write("BEGIN")  # an interrupt came before the block was entered
     record.started(job_of(tmp_path / "in.png", names[3], 3, 5))
     record.close()
     assert committed() == 4

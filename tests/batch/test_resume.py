@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
 
+from upsample_cli.batch.entry import DoneEntry
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.enlarge import run
 
@@ -82,6 +83,29 @@ def test_a_look_up_finds_what_is_done_whatever_the_names_are(more, monkeypatch):
     monkeypatch.delattr(Record, "of_input")  # images that the look-up does not find are looked up one by one
     ended = upsample("in", "-r", *more)
     assert [line.split() for line in ended.out.splitlines()][-1] == ["skipped", "5", "done", "already"]
+
+
+def test_finished_images_have_no_results_unless_a_reporter_needs_them(batch, monkeypatch):
+    made, result_of = [], DoneEntry.result.fget
+    monkeypatch.setattr(DoneEntry, "result", property(lambda entry: made.append(entry.input) or result_of(entry)))
+    assert upsample("in", "-o", "out").out.splitlines()[1:] == ["skipped       3  done already"]
+    assert made == []
+    for more in (["-v"], ["--json"], ["--report", "r.jsonl"], ["--gallery", "page.html"], ["--dry-run"]):
+        upsample("in", "-o", "out", *more)
+        assert set(made) == {"in/a.png", "in/b.jpg", "in/c.bmp"}, more
+        made.clear()
+
+
+@pytest.mark.parametrize("more", [[], ["-v"]])  # counted, or with a result each
+def test_equally_frequent_causes_have_the_order_of_the_images(batch, more):
+    for name in ("0", "z"):
+        save(f"in/{name}.png")
+        Path(f"out/{name}_x2.png").touch()
+    done, there = "done already", "exists already; add --overwrite to replace it"
+    for counts in ((f"5  3: {done}", f"2: {there}"), (f"4  2: {there}", f"2: {done}")):
+        lines = upsample("in", "-o", "out", *more).out.splitlines()
+        assert lines[-2:] == [f"skipped       {counts[0]}", f"{' ' * 17}{counts[1]}"]
+        Path("in/c.bmp").unlink(missing_ok=True)
 
 
 def test_finished_images_are_skipped_without_being_opened(batch, monkeypatch):

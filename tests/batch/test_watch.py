@@ -36,7 +36,7 @@ def rounds(folder, steps, **options):
 
     with contextlib.suppress(NoMoreStepsError), mock.patch.object(watch.time, "sleep", wait):
         for found in arrivals(look):
-            taken[len(taken) - 1] = [str(each.path.relative_to(folder)) for each in found]
+            taken[len(taken) - 1] = [os.path.relpath(each.path, folder) for each in found]
     assert min(pauses) >= watch.PAUSE_S
     return [names for _, names in sorted(taken.items())]
 
@@ -81,7 +81,7 @@ def test_other_files_and_the_output_folder_inside_do_not_arrive(tmp_path):
 
 def test_a_folder_that_cannot_be_read_is_reported_once(tmp_path, monkeypatch):
     monkeypatch.setattr(watch.time, "sleep", lambda _seconds: None)
-    gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be opened"))]
+    gone = [watch.Found(str(tmp_path), str(tmp_path), Failure("unreadable", "cannot be opened"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
     arrived = arrivals(lambda: next(looks))
     errors = []

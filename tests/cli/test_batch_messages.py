@@ -16,8 +16,8 @@ from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 
 from upsample_cli.cli.report import gallery_page
+from upsample_cli.cli.report.bars import Bars
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -121,7 +121,7 @@ def test_stopping_a_single_image_is_one_line():
 def test_bars_leave_room_for_the_ctrl_c_of_the_terminal():
     """The bars leave two columns free: a full last line would wrap, and the bars would be erased one line too low."""
     job = job_of(Path("a.png"), Path("o.png"), 100, 201)
-    bars = Bars(Console(file=io.StringIO()), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()))
     bars.expect([job])
     bars.started(job)
     for columns in (20, 59, 80):
@@ -239,7 +239,7 @@ def test_failures_are_repeated_only_if_enough_lines_followed_them(after, is_repe
 
 
 def test_the_bars_count_all_inputs():
-    bars = Bars(Console(file=io.StringIO()), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()))
     bars.expect([job_of(Path(f"{index}.png"), Path("o.png"), 10, 20) for index in range(28)], settled=3)
     bars.result(Result(Path("bad.png"), status="failed", failure=Failure("damaged", "no")))
     console = Console(file=io.StringIO(), width=80)

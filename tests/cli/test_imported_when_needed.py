@@ -9,13 +9,17 @@ from support.environment import ENVIRONMENT
 from support.running import save
 
 OPTIONAL = {
+    "json",
     "pathspec",
+    "rich.live",
+    "rich.progress",
     "upsample_cli.batch.cluster",
     "upsample_cli.batch.record.resume",
     "upsample_cli.batch.watch",
     "upsample_cli.batch.workers.processes",
     "upsample_cli.batch.workers.worker",
     "upsample_cli.cli.report.gallery",
+    "upsample_cli.cli.report.json_lines",
     "upsample_cli.cli.watch",
 }
 
@@ -50,10 +54,32 @@ def test_help_imports_no_module_of_a_run():
     assert modules.isdisjoint({"torch", "numpy", "PIL", "sqlite3"})
 
 
-def test_one_image_needs_no_watch_gallery_cluster_record_or_worker_pool(photo):
+def test_one_image_without_a_terminal_needs_no_bars_watch_gallery_cluster_record_or_worker_pool(photo):
     modules = imported_by(photo)
     assert "upsample_cli.engine.bands" in modules  # it did run
     assert OPTIONAL & modules == set()
+
+
+OF_FORMATS = {
+    "jpg": set(),
+    "png": {"upsample_cli.images.codecs.png.ancillary"},
+    "gif": {"upsample_cli.images.codecs.gif"},
+    "webp": {"upsample_cli.images.codecs.webp"},
+    "tiff": {"upsample_cli.images.codecs.webp", "upsample_cli.images.metadata.exif_from_tiff"},  # a TIFF may hold WebP
+}
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+@pytest.mark.parametrize("name", OF_FORMATS)
+def test_an_image_needs_no_code_for_other_formats(name):
+    modules = imported_by(str(save(f"photo.{name}", (3, 5))))
+    assert set().union(*OF_FORMATS.values()) & modules == OF_FORMATS[name]
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+@pytest.mark.parametrize(("name", "is_there"), [("photo.jpg", False), ("photo.gif", True)])
+def test_a_jpeg_needs_no_other_format_of_pillow(name, is_there):
+    assert ("PIL.GifImagePlugin" in imported_by(str(save(name, (3, 5))))) == is_there
 
 
 @pytest.mark.usefixtures("in_tmp_path")

@@ -14,14 +14,16 @@ import pytest
 from support.compiled_route import WrongTapRoute
 from support.environment import ENVIRONMENT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.resizing import expected
 from support.running import names, pixels_of, save
 
 from upsample_cli import upsample_file
 from upsample_cli.atomic import files
+from upsample_cli.engine import resize, resize_compiled
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes import early, select
 from upsample_cli.engine.routes.compiled import CompiledRoute, instruction_sets
-from upsample_cli.engine.routes.early import confirm_routes, early_route, may_be_early
+from upsample_cli.engine.routes.early import confirm_checks, early_route, may_be_early
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.enlarge import prepared, run
@@ -63,7 +65,7 @@ def test_a_route_computes_while_its_check_still_runs(arithmetic):
     with select._choosing:  # the check waits for it
         early_route(BILINEAR, arithmetic, 4)(padded, out)
         assert_same_pixels(out, expected_pixels(pixels, 2, has_alpha=arithmetic.has_alpha))
-        waiting = threading.Thread(target=confirm_routes)
+        waiting = threading.Thread(target=confirm_checks)
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()
@@ -74,7 +76,7 @@ def test_a_route_computes_while_its_check_still_runs(arithmetic):
 @pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
 def test_the_checked_route_is_the_one_that_computes(arithmetic):
     route = early_route(BILINEAR, arithmetic, 4)._route
-    confirm_routes()
+    confirm_checks()
     chosen = select.chosen_route(BILINEAR, arithmetic, 4)
     parts = ("_straight", "_premultiplied") if arithmetic.has_alpha else ()
     assert [getattr(route, part) for part in parts] == [getattr(chosen, part) for part in parts]
@@ -86,14 +88,14 @@ def test_the_checked_route_is_the_one_that_computes(arithmetic):
 def test_a_wrong_route_is_rejected(arithmetic):
     early_route(BILINEAR, arithmetic, 4)
     with pytest.raises(RejectedRouteError):
-        confirm_routes()
+        confirm_checks()
     assert not may_be_early()
 
 
 def test_a_correct_route_is_not_rejected():
     """The control of the test above."""
     early_route(BILINEAR, SIXTEEN, 4)
-    confirm_routes()
+    confirm_checks()
     assert may_be_early()
 
 
@@ -147,6 +149,27 @@ def test_nothing_wrong_is_sent_into_a_pipe():
     object.__setattr__(job, "target_stream", sent)
     run.enlarge_image(job, options)
     assert_same_pixels(pixels_of(sent), expected_pixels(pixels_of("a.png"), 2))
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_another_size_is_made_while_its_check_still_runs(is_right, monkeypatch):
+    has_made, may_end, engines = threading.Event(), threading.Event(), []
+    made = resize_compiled.CompiledResize._resample
+    monkeypatch.setattr(resize_compiled.CompiledResize, "_resample", lambda *given: made(*given) or has_made.set())
+    monkeypatch.setattr(resize, "_agrees", lambda *_: may_end.wait(60) and is_right)
+    resize._agreeing.cache_clear()
+    save("a.png", (21, 30))
+    thread = threading.Thread(target=lambda: engines.append(upsample_file("a.png", "b.png", 1.5, device="cpu").engine))
+    thread.start()
+    assert has_made.wait(60)
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert "b.png" not in names(".")
+    may_end.set()
+    thread.join(60)
+    assert engines == ["compiled" if is_right else "matrices"]
+    assert_same_pixels(pixels_of("b.png"), expected(pixels_of("a.png"), (32, 45)))
+    resize._agreeing.cache_clear()
 
 
 def test_no_check_begins_beyond_the_limit(monkeypatch):
@@ -234,7 +257,7 @@ def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
     early_route(BILINEAR, SIXTEEN, 4)
     child = os.fork()
     if not child:
-        confirm_routes()
+        confirm_checks()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

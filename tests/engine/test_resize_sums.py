@@ -113,7 +113,7 @@ def test_sums_are_used_only_if_they_agree_with_the_layer(monkeypatch):
             real.enlarge_sums(instructions, padded, out, *settings_)
             out[0, 0, 0] += 1
 
-    caches = (resize._agreeing, resize._agrees, select._chosen)
+    caches = (resize._agreeing, resize._agrees, select._chosen, select._built)
     for cached in caches:
         cached.cache_clear()
     monkeypatch.setattr(compiled, "native", Wrong)

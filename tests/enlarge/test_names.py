@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from support.running import names, save, upsample
 
 from upsample_cli.enlarge.names import DEFAULT_NAME, NameFields, check_template, named, template_suffix
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.output_name import output_name
 from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.images.formats import FORMATS
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -35,7 +38,27 @@ FIELDS = NameFields("shot", ".png", 3, "day", 7, 30, 20, "bilinear")
 )
 def test_a_template_is_filled(template, name):
     check_template(template)
-    assert named(template, FIELDS, Path("day/shot.png")) == name
+    assert named(template, FIELDS, "day/shot.png") == name
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("in.d/shot.JPG", "shot_x2.JPG"),
+        ("in/a.b.jpeg", "a.b_x2.jpeg"),
+        ("in/shot.png", "shot_x2.jpg"),
+        ("in/shot", "shot_x2.jpg"),
+        ("in/shot.", "shot._x2.jpg"),
+        ("in.d/.JPG", ".JPG_x2.jpg"),
+        ("in/..JPG", "._x2.jpg"),  # its stem is a dot, and only its format is known
+        ("in/ä\udcff.jpg", "ä\udcff_x2.jpg"),
+    ],
+)
+def test_the_usual_name_is_made_of_the_stem_and_the_suffix_of_a_path(image, name):
+    """As `pathlib` defines them, before Python 3.14 gave "shot." a suffix."""
+    assert output_name(image, FORMATS["jpeg"], Options(), index=1, height=2, width=3) == name
+    if not image.endswith("."):
+        assert name.startswith(f"{PurePosixPath(image).stem}_x2")
 
 
 @pytest.mark.parametrize(
@@ -77,10 +100,10 @@ def test_an_invalid_template_is_refused_in_one_line(template, message):
 def test_an_image_whose_name_is_too_long_for_the_template_fails_alone():
     long = NameFields("s" * 250, ".png", 3, "day", 7, 30, 20, "bilinear")
     with pytest.raises(ImageError, match="longer than the 255 bytes"):
-        named("{stem}_of_{index}{ext}", long, Path("day/long.png"))
+        named("{stem}_of_{index}{ext}", long, "day/long.png")
     dots = NameFields("..", ".png", 3, "day", 7, 30, 20, "bilinear")
     with pytest.raises(ImageError, match="leads out"):
-        named("{stem}/a{ext}", dots, Path("day/...png"))
+        named("{stem}/a{ext}", dots, "day/...png")
 
 
 @given(st.lists(st.sampled_from(["{stem}", "{ext}", "{index:03}", "/", "..", ".", "a", "{parent}"]), max_size=6))
@@ -89,7 +112,7 @@ def test_accepted_names_stay_below_the_folder(parts):
     template = "".join(parts)
     try:
         check_template(template)
-        name = named(template, FIELDS, Path("day/shot.png"))
+        name = named(template, FIELDS, "day/shot.png")
     except (UsageError, ImageError):
         return
     path = PurePosixPath("out", name)
@@ -128,7 +151,7 @@ def test_any_template_gives_a_name_or_one_line(parts, fields):
     try:
         check_template(template)
         template_suffix(template)
-        name = named(template, fields, Path("day/shot.png"))
+        name = named(template, fields, "day/shot.png")
     except (UsageError, ImageError) as error:
         line = str(error)
     assert "\n" not in line

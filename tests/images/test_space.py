@@ -89,7 +89,7 @@ def test_an_image_that_does_not_fit_is_refused_before_it_is_read(nearly_full, tm
 def test_a_run_that_does_not_fit_is_refused_at_once(nearly_full, tmp_path):
     for name in "abc":
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / f"{name}.png")
-    inputs = [Found(tmp_path / f"{name}.png") for name in "abc"]
+    inputs = [Found(str(tmp_path / f"{name}.png")) for name in "abc"]
     one_bytes = 4 * 3 * WIDTH * HEIGHT
     nearly_full(3 * one_bytes)
     entries = plan_run(inputs, Outputs(folder=tmp_path / "out"), Options(format="bmp"))

@@ -14,6 +14,8 @@ from support.corpus import good_files
 from support.running import upsample
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.open import open_image, probe
 
 GOOD = good_files()
@@ -75,3 +77,9 @@ def test_a_folder_goes_on_after_a_file_that_cannot_be_read():
     assert ended.status == 1
     assert ended.errors == ["in/bad.png: cannot be read (Input/output error); check the disk or the network"]
     assert [path.name for path in Path("out").glob("*.png")] == ["good_x2.png"]
+
+
+@pytest.mark.parametrize(("error", "expected"), [(ImportError, ImportError), (ValueError, ImageError)])
+def test_a_broken_installation_is_not_a_damaged_file(error, expected):
+    with pytest.raises(expected), readable("a.png", FORMATS["png"]):
+        raise error("no such module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +17,12 @@ _WORKER_ENDS = re.compile(r"[0-9a-f]{4}\.part")
 
 def new_token() -> str:
     """Eight random hexadecimal digits that identify the temporary files of one run."""
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def worker_token(token: str) -> str:
     """The token of one worker on a cluster: the token of the run and four more digits."""
-    return token + secrets.token_hex(2)
+    return token + os.urandom(2).hex()
 
 
 def is_token(text: object) -> bool:
@@ -51,6 +49,8 @@ def temporary_name(name: str, token: str) -> str:
     end = f".{token}.part"
     if len(os.fsencode(name)) <= _LONGEST_NAME_BYTES - len(end) - 1:
         return f".{name}{end}"
+    import hashlib  # imports OpenSSL
+
     # Names with the same beginning must stay distinct.
     end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
     while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:

@@ -46,7 +46,7 @@ class NameEquivalence(NamedTuple):
 _ALL = NameEquivalence(case=True, forms=True)
 
 
-def check_collisions(jobs: Sequence[Job], inputs: Iterable[Path], *, may_write: bool) -> None:
+def check_collisions(jobs: Sequence[Job], inputs: Iterable[str], *, may_write: bool) -> None:
     """Refuse a run in which two outputs, or an output and an input, are the same file.
 
     Args:
@@ -88,19 +88,19 @@ class _Mounted:
         paths: the paths of the files; examined at the first call of `at`.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[str]) -> None:
         self._paths = paths
 
     @functools.cached_property
-    def _by_identity(self) -> dict[tuple[int, int], Path]:
-        found: dict[tuple[int, int], Path] = {}
+    def _by_identity(self) -> dict[tuple[int, int], str]:
+        found: dict[tuple[int, int], str] = {}
         for path in self._paths:
             with suppress(OSError, ValueError):
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116
                 found.setdefault((status.st_dev, status.st_ino), path)
         return found
 
-    def at(self, path: Path) -> Path | None:
+    def at(self, path: Path) -> str | None:
         """The file that `path` leads to, if it is one of these files and has only one hard link; None otherwise."""
         try:
             status = path.stat()
@@ -136,7 +136,7 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
             raise UsageError(cause, "give it another extension")
 
 
-def _file_of(path: Path, real_path: OnePaths) -> str:
+def _file_of(path: str | Path, real_path: OnePaths) -> str:
     real = real_path(path)
     return real_path(os.path.realpath(real)) if os.path.islink(real) else real  # noqa: PTH114
 
@@ -148,8 +148,8 @@ def _same(path: str, seen: list[str], may_write: bool) -> list[str]:
     return [other for other in seen if folded(other) == folded(path)]
 
 
-def _refuse_reader(job: Job, reader: Path) -> None:
-    as_what = "is an input" if reader == job.output else f"is the input {reader} under another name"
+def _refuse_reader(job: Job, reader: str) -> None:
+    as_what = "is an input" if reader == str(job.output) else f"is the input {reader} under another name"
     raise UsageError(
         f"{job.output} {as_what} and would be replaced by the enlarged {job.input}",
         ("choose another ", Setting("output"), " or ", Setting("name"), ", or leave out ", Setting("overwrite", True)),

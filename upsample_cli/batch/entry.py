@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from upsample_cli.batch.interfaces import UNKNOWN, Verdict
@@ -27,6 +28,39 @@ class Entry(NamedTuple):
     result: Result
     job: Job | None = None
     is_alone: bool = False
+
+
+class DoneEntry(NamedTuple):
+    """An input that an earlier run has enlarged. Its `Result` is made if it is needed: there may be many thousands.
+
+    Args:
+        input, output: files.
+        height, width, output_height, output_width: see `Result`.
+    """
+
+    input: str
+    output: str
+    height: int
+    width: int
+    output_height: int
+    output_width: int
+
+    @property
+    def result(self) -> Result:
+        """Its result."""
+        return Result(Path(self.input), Path(self.output), "skipped", *self[2:], was_done=True)
+
+    @property
+    def job(self) -> None:
+        """There is none."""
+
+    @property
+    def is_alone(self) -> bool:
+        """See `Entry`. A single image with a record is looked up there like any other."""
+        return False
+
+
+AnyEntry = Entry | DoneEntry
 
 
 def checked_entry(

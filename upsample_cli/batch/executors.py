@@ -79,7 +79,7 @@ def executor_for(
 def _get_ready(job: Job, options: Options) -> None:
     """Import what enlarges an image, and choose its route, while the image is decoded."""
     with contextlib.suppress(Exception):  # it fails again, with a message, where the route is needed
-        for name in ("prepared", "rows"):
+        for name in ("run", "prepared", "rows"):  # in the order of the thread that decodes
             importlib.import_module(f"upsample_cli.enlarge.{name}")
         choose_route(job, options)
 

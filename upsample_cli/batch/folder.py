@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from upsample_cli import arguments
 from upsample_cli.atomic.folders import make_bases
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.interfaces import MAX_TIMEOUT_S
@@ -100,7 +100,7 @@ class FolderRun(Iterator[Result]):
         UpsampleError: if worker processes do not start.
     """
 
-    def __init__(self, entries: Sequence[Entry], results: Generator[Result], stop: Event) -> None:
+    def __init__(self, entries: Sequence[AnyEntry], results: Generator[Result], stop: Event) -> None:
         self._count, self._results, self._stop = len(entries), results, stop
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class FolderRun(Iterator[Result]):
 
 
 def _results(
-    entries: Sequence[Entry], start: Callable[[Sequence[Job], str], Any], budget: int | None, meter: _Meter
+    entries: Sequence[AnyEntry], start: Callable[[Sequence[Job], str], Any], budget: int | None, meter: _Meter
 ) -> Generator[Result]:
     jobs = [entry.job for entry in entries if entry.job is not None]
     make_bases(job.place for job in jobs if job.place is not None)

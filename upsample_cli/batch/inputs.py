@@ -6,6 +6,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from upsample_cli.images.formats import is_input_name, other_format
 
 
 class Found(NamedTuple):
-    """One input.
+    """One input. Its paths are text, as `Path` would write them: a run of many images makes few objects of each.
 
     Args:
         path: the file.
@@ -25,8 +26,8 @@ class Found(NamedTuple):
         failure: set if `path` is a folder that could not be listed.
     """
 
-    path: Path
-    folder: Path | None = None
+    path: str
+    folder: str | None = None
     failure: Failure | None = None
 
 
@@ -59,7 +60,7 @@ def find_inputs(
     for path in paths:
         if not is_folder(path):
             if not exclusion.leaves_out(path):
-                yield Found(path)
+                yield Found(str(path))
         elif len(paths) == 1 or not _is_excluded(path, exclude):
             yield from _images(path, recursive, exclude, other_formats, exclusion)
 
@@ -95,12 +96,13 @@ def _images(
     folder: Path, recursive: bool, exclude: Path | None, other_formats: Counter[str], exclusion: Exclusion
 ) -> Iterator[Found]:
     unreadable: list[Found] = []
+    top = str(folder)
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
         here = waiting.pop()
         try:
             with os.scandir(here) as entries:
-                shown = sorted(exclusion.kept(entries, here, folder, recursive=recursive), key=lambda e: e.name)
+                shown = sorted(exclusion.kept(entries, here, folder, recursive=recursive), key=attrgetter("name"))
         except OSError as error:
             failure = Failure(
                 "unreadable",
@@ -108,11 +110,12 @@ def _images(
                 "check its permissions",
                 path=str(error.filename),
             )
-            unreadable.append(Found(Path(error.filename), folder, failure))
+            unreadable.append(Found(str(Path(error.filename)), top, failure))
             continue
+        start = "" if here == Path() else os.path.join(here, "")  # noqa: PTH118
         for entry in shown:
             if is_input_name(entry.name) and not _is_folder(entry):
-                yield Found(here / entry.name, folder)
+                yield Found(start + entry.name, top)
             elif (extension := other_format(entry.name)) is not None and not _is_folder(entry):
                 other_formats[extension] += 1
         below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]

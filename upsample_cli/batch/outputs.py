@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +40,8 @@ class Outputs(NamedTuple):
             UsageError: see `mirror`.
         """
         if found.folder is None:
-            return self.folder or found.path.parent
-        return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  called for every input: a Path is slow
+            return self.folder or Path(found.path).parent
+        return (self.folder or self.mirror(found.folder, label)) / Path(found.path).parent.relative_to(found.folder)
 
     def place_of(self, found: Found, label: str) -> Place | None:
         """The folder of the output as a `Place`; None if the user named the output itself.
@@ -53,17 +52,18 @@ class Outputs(NamedTuple):
         if self.file is not None:
             return None
         if found.folder is None:
-            named = self.folder or found.path.parent
+            named = self.folder or Path(found.path).parent
             return Place(named, named)
         base = self.folder or self.mirror(found.folder, label)
-        return Place(self.folder or base.parent, base, found.folder)
+        return Place(self.folder or base.parent, base, Path(found.folder))
 
-    def mirror(self, folder: Path, label: str) -> Path:
-        """The folder next to `folder` that receives the outputs of its tree.
+    def mirror(self, tree: str, label: str) -> Path:
+        """The folder next to `tree` that receives its outputs.
 
         Raises:
-            UsageError: if `folder` is a root, or the mirror is a link.
+            UsageError: if `tree` is a root, or the mirror is a link.
         """
+        folder = Path(tree)
         # "." and ".." have no name to append the label to.
         root = folder if folder.name not in {"", ".."} else folder.resolve()
         if not root.name:
@@ -75,11 +75,6 @@ class Outputs(NamedTuple):
                 ("remove it, or give ", Setting("output", f"{mirror}/")),
             )
         return mirror
-
-
-@functools.lru_cache(maxsize=16)
-def _mirrored(outputs: Outputs, parent: str, folder: Path, label: str) -> Path:
-    return (outputs.folder or outputs.mirror(folder, label)) / Path(parent).relative_to(folder)
 
 
 def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:

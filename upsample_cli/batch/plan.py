@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from upsample_cli.atomic.folders import check_way
 from upsample_cli.atomic.place import Place
 from upsample_cli.batch.collisions import check_collisions
-from upsample_cli.batch.entry import Entry, checked_entry
+from upsample_cli.batch.entry import AnyEntry, Entry, checked_entry
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import UNKNOWN
 from upsample_cli.batch.outputs import Outputs
@@ -42,8 +42,8 @@ def plan_run(
     resume: Resume | None = None,
     is_dry_run: bool = False,
     timeout_s: float | None = None,
-    counted: Callable[[Iterable[Entry]], Iterable[Entry]] = iter,
-) -> list[Entry]:
+    counted: Callable[[Iterable[AnyEntry]], Iterable[AnyEntry]] = iter,
+) -> list[AnyEntry]:
     """The entry of every input, in order; an input named twice counts once.
 
     In a batch an image whose output exists is skipped; for a single image an existing output is an error. If outputs
@@ -107,17 +107,17 @@ class _Run:
     timeout_s: float | None
     free: Callable[[str], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
     checked: dict[str, Place] = field(default_factory=dict)
-    targets: dict[tuple[str, Path | None], _Target] = field(default_factory=dict)
+    targets: dict[tuple[str, str | None], _Target] = field(default_factory=dict)
 
     def target_of(self, found: Found) -> _Target:
         """Where the output of an input goes."""
-        path = os.fspath(found.path)
-        parent = path[: name_at(path)]
+        parent = found.path[: name_at(found.path)]
         target = self.targets.get((parent, found.folder))
         if target is None:
             folder = self.outputs.folder_of(found, self.label)
             is_there = os.path.realpath(folder) == os.path.realpath(parent)
-            target = _Target(folder, self.outputs.place_of(found, self.label), is_there)
+            start = os.path.join(folder, "")  # noqa: PTH118
+            target = _Target(folder, start, self.outputs.place_of(found, self.label), is_there)
             self.targets[parent, found.folder] = target
         return target
 
@@ -135,11 +135,13 @@ class _Target(NamedTuple):
 
     Args:
         folder: the folder of the outputs.
+        start: the start of their paths.
         place: that folder as a `Place`; None if the user named the output itself.
         is_there: it is the folder of the inputs.
     """
 
     folder: Path
+    start: str
     place: Place | None
     is_there: bool
 
@@ -154,7 +156,7 @@ def _was_made_here(found: Found, run: _Run) -> bool:
     return row is not None and row.status != "failed"
 
 
-def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[Entry]:
+def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[AnyEntry]:
     numbered = {path: (index, found) for index, (path, found) in enumerate(unique.items(), start=1)}
 
     def output_of(path: str, format_name: str, height: int, width: int) -> str:
@@ -165,31 +167,30 @@ def _entries(unique: Mapping[str, Found], run: _Run) -> Iterator[Entry]:
         images = {path: unique[path].path for path in group if unique[path].failure is None}
         done = {} if run.resume is None else run.resume.done(images, output_of)
         for path in group:
-            yield Entry(done[path]) if path in done else _entry(*numbered[path], run)
+            yield done.get(path) or _entry(*numbered[path], run)
 
 
 def _output_of(index: int, found: Found, run: _Run, format_name: str, height: int, width: int) -> str:
     """The path of an output in this run, if the input has not changed since its row in the record was written."""
     name = output_name(found.path, FORMATS[format_name], run.options, index=index, height=height, width=width)
     file = run.outputs.file
-    return os.path.join(run.target_of(found).folder, name) if file is None else os.fspath(file)  # noqa: PTH118
+    return run.target_of(found).start + name if file is None else os.fspath(file)
 
 
 def _entry(index: int, found: Found, run: _Run) -> Entry:
+    path = Path(found.path)
     if found.failure is not None:
-        return Entry(Result(found.path, status="failed", failure=found.failure))
+        return Entry(Result(path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
-    folder, place, _ = run.target_of(found)
+    folder, _, place, _ = run.target_of(found)
     output_of = functools.partial(_output_of, index, found, run)
     try:
-        if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
+        if resume is not None and (recalled := resume.recalled(path, output_of)) is not None:
             return Entry(recalled)
-        job = plan_job(
-            found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
-        )
+        job = plan_job(path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s)
         if job.place is not None:
             run.check_way(job.output, job.place)  # before the record is read for a file behind a link
     except ImageError as error:
-        return Entry(Result(found.path, status="failed", failure=error.failure))
+        return Entry(Result(path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN
     return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)

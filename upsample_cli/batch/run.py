@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from upsample_cli.atomic.temporaries import new_token
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry, DoneEntry
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.memory import Admission
 from upsample_cli.enlarge.job import Job, Result
@@ -46,12 +46,13 @@ InFlight = dict[Job, Future[Result]]
 
 
 def run_entries(
-    entries: Sequence[Entry],
+    entries: Sequence[AnyEntry],
     *,
     executor: Executor,
     journal: Journal,
     budget_bytes: int | None = None,
     on_wait: Callable[[], None] = lambda: None,
+    on_done: Callable[[], None] | None = None,
 ) -> Generator[Result]:
     """Yield every entry's result: first the results that are already known, then those of the jobs as they end.
 
@@ -62,6 +63,7 @@ def run_entries(
     Args:
         budget_bytes: memory for all images in flight, see `memory.Admission`; None for no limit.
         on_wait: called several times a second while no image ends. An exception that it raises ends the run.
+        on_done: called for each `DoneEntry` instead of yielding its result; None to yield it.
 
     Raises:
         UsageError: if an option cannot be applied to the only image, or the device does not exist.
@@ -69,7 +71,7 @@ def run_entries(
     ended: SimpleQueue[_Ended] = SimpleQueue()
     in_flight: InFlight = {}  # images without a result, or whose result has not been yielded yet
     try:
-        yield from (entry.result for entry in entries if entry.job is None)
+        yield from _known(entries, on_done)
         jobs = (entry.job for entry in entries if entry.job is not None)
         waiting = deque(sorted(jobs, key=lambda job: job.height * job.width, reverse=True))
         admission = Admission(executor.slots, budget_bytes)
@@ -102,6 +104,14 @@ def run_entries(
         executor.close()
         for _ in _left(in_flight, journal):
             pass
+
+
+def _known(entries: Sequence[AnyEntry], on_done: Callable[[], None] | None) -> Iterator[Result]:
+    for entry in entries:
+        if on_done is not None and isinstance(entry, DoneEntry):
+            on_done()
+        elif entry.job is None:
+            yield entry.result
 
 
 def _next(waiting: deque[Job], admission: Admission) -> Job | None:

@@ -73,4 +73,4 @@ def _only_image(arguments: Sequence[str]) -> Path:
     if len(found) != 1 or found[0].folder is not None:
         next_step = ("give one file, or ", Setting("output"), " a folder")
         raise UsageError("standard output takes one image, given by its own path", next_step)
-    return found[0].path
+    return Path(found[0].path)

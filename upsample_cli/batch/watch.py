@@ -38,7 +38,7 @@ def arrivals(list_files: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]
     taken: dict[str, _State] = {}
     while True:
         start_s = time.monotonic()
-        found = {str(file.path): file for file in list_files()}
+        found = {file.path: file for file in list_files()}
         now: dict[str, _State] = {path: file.failure or stamp_of(path) for path, file in found.items()}
         settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
         fresh = [path for path in settled if path not in taken or taken[path] != now[path]]

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,15 +15,14 @@ from rich.console import Console
 
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.streams import is_streamed, plan_stream
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.json_lines import make_folder
-from upsample_cli.cli.report.progress import Bars, counted
+from upsample_cli.cli.report.progress import counted, shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.report.summary import counted_formats
 from upsample_cli.cli.request import Request
@@ -64,11 +63,13 @@ def run_upsample(request: Request) -> int:
         )
         for name in (request.report, request.gallery):
             if name is not None:
+                from upsample_cli.cli.report.json_lines import make_folder
+
                 make_folder(Path(name), (job.output for job in jobs))
         files = {"report_path": request.report, "gallery_path": request.gallery}
         reporters = stack.enter_context(open_reporters(report, request.options, **files))
-        bars = Bars(messages, is_shown=not request.quiet)
-        session = Session(request, start_s, reporters, bars, unfinished=len(entries))
+        progress = shown_progress(messages, is_shown=not request.quiet)
+        session = Session(request, start_s, reporters, progress, unfinished=len(entries))
         session.announce(jobs)
         try:
             if request.dry_run:
@@ -88,7 +89,7 @@ def _planned(
     other_formats: Counter[str],
     exclusion: Exclusion,
     stack: contextlib.ExitStack,
-) -> tuple[list[Entry], Resume | None]:
+) -> tuple[Sequence[AnyEntry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
@@ -116,20 +117,20 @@ def _planned(
     return entries, resume
 
 
-def _images(entries: Iterable[Entry]) -> Iterator[Path]:
+def _images(entries: Iterable[AnyEntry]) -> Iterator[Path]:
     """Paths of all inputs and outputs."""
     results = (entry.result for entry in entries)
     return (path for result in results for path in (result.input, result.output) if path is not None)
 
 
-def _run(session: Session, entries: list[Entry], resume: Resume | None) -> None:
+def _run(session: Session, entries: Sequence[AnyEntry], resume: Resume | None) -> None:
     """Run the planned jobs."""
     jobs = [entry.job for entry in entries if entry.job is not None]
-    session.bars.expect(jobs, settled=len(entries) - len(jobs))
+    session.progress.expect(jobs, settled=len(entries) - len(jobs))
     if resume is not None and jobs:
         resume.begin()
         session.journal = resume.record
     executor = session.executor(jobs, is_alone=any(entry.is_alone for entry in entries))
-    with session.bars:
+    with session.progress:
         session.enlarge(entries, executor)
     session.device = executor.device or session.device

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.cli.report.chosen import chosen_formats, networks
-from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.counts import Progress
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
 from upsample_cli.enlarge.job import Job, Result
@@ -33,7 +33,7 @@ class Session:
         request: the settings of the call.
         start_s: start time, from `time.perf_counter`.
         reporters: receive every result.
-        bars: show the progress.
+        progress: counts and shows what is done.
         journal: records every result.
         unfinished: number of images without a result.
         device: name of the device; the name from the request until the device is known.
@@ -42,7 +42,7 @@ class Session:
     request: Request
     start_s: float
     reporters: Reporters
-    bars: Bars
+    progress: Progress
     journal: Journal = field(default_factory=NullJournal)
     unfinished: int = 0
     device: str = field(init=False)
@@ -64,7 +64,7 @@ class Session:
             jobs,
             request.options,
             token=self.journal.token,
-            watcher=self.bars,
+            watcher=self.progress,
             workers=request.workers,
             timeout_s=request.timeout_s,
             is_alone=is_alone,
@@ -81,14 +81,21 @@ class Session:
                 self.reporters.report.message("note", "bold", line)
             self._announced.add(line)
 
-    def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
+    def enlarge(self, entries: Sequence[AnyEntry], executor: Executor) -> None:
         """Enlarge the planned images and report their results."""
         budget_bytes = self.request.budget_bytes
-        results = run_entries(entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes)
+        on_done = None if self.reporters.need_done else self._count_done
+        results = run_entries(
+            entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes, on_done=on_done
+        )
         with contextlib.closing(results):
             for result in results:
                 self.add(result)
-                self.bars.result(result)
+                self.progress.result(result)
+
+    def _count_done(self) -> None:
+        self.unfinished -= 1
+        self.reporters.report.summary.add_done()
 
     def add(self, result: Result) -> None:
         """Report a result."""

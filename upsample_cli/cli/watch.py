@@ -15,7 +15,7 @@ from upsample_cli.atomic.folders import make_bases
 from upsample_cli.atomic.place import Place
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
-from upsample_cli.batch.entry import Entry
+from upsample_cli.batch.entry import AnyEntry, Entry
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
@@ -24,7 +24,7 @@ from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.progress import shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
@@ -60,8 +60,8 @@ def watch_upsample(request: Request) -> int:
         reporters = stack.enter_context(
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
-        bars = stack.enter_context(Bars(messages, is_shown=not request.quiet, waits_for_more=True))
-        session = Session(request, start_s, reporters, bars, NullJournal() if resume is None else resume.record)
+        progress = stack.enter_context(shown_progress(messages, is_shown=not request.quiet, waits_for_more=True))
+        session = Session(request, start_s, reporters, progress, NullJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
         watch = _Watch(session, target, resume, executor)
@@ -91,24 +91,24 @@ class _Watch:
         for entries in self._rounds(found):
             jobs = [entry.job for entry in entries if entry.job is not None]
             self.session.announce(jobs)
-            self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
+            self.session.progress.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
         self.session.unfinished = 0  # two names of one file give only one result
 
-    def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
+    def _rounds(self, found: Sequence[Found]) -> Iterator[Sequence[AnyEntry]]:
         """Plan all files together or, if their outputs collide, one after the other."""
         try:
             yield self._planned(found)
             return
         except UsageError as error:
             if len(found) == 1:
-                failure = replace(error.failure, path=str(found[0].path))
-                yield [Entry(Result(found[0].path, status="failed", failure=failure))]
+                failure = replace(error.failure, path=found[0].path)
+                yield [Entry(Result(Path(found[0].path), status="failed", failure=failure))]
                 return
         for arrival in found:
             yield from self._rounds([arrival])
 
-    def _planned(self, found: Sequence[Found]) -> list[Entry]:
+    def _planned(self, found: Sequence[Found]) -> list[AnyEntry]:
         resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
         request = self.session.request
         entries = plan_run(found, self.target, request.options, resume=resume, timeout_s=request.timeout_s)
@@ -159,10 +159,11 @@ def _watched(request: Request, exclusion: Exclusion) -> tuple[Callable[[], Itera
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
     """The locked record of the watch; None if the watch does not keep a record."""
-    folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
-    resume = open_record(request, folders, target, stack)
+    folders = [Path(folder) for folder in request.inputs]
+    roots = [Found(str(folder), str(folder)) for folder in folders]
+    resume = open_record(request, roots, target, stack)
     check_own_files(request.own_files(resume), ())
     if resume is not None and target.folder is not None:
-        make_bases(Place(target.folder, target.folder, folder.path) for folder in folders)
+        make_bases(Place(target.folder, target.folder, folder) for folder in folders)
         resume.begin()
     return resume

@@ -21,7 +21,7 @@ _LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
 _LAZILY = 1  # RTLD_LAZY on Linux and macOS; resolving all symbols at once takes a tenth of a second longer
 
 _EXTENSIONS = (
-    "_bisect", "_blake2", "_bz2", "_contextvars", "_datetime", "_decimal", "_hashlib", "_heapq", "_json", "_lzma",
+    "_bisect", "_bz2", "_contextvars", "_datetime", "_decimal", "_heapq", "_json", "_lzma",
     "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_struct", "_uuid",
     "array", "binascii", "fcntl", "math", "mmap", "select", "termios", "unicodedata", "zlib",
     "PIL.JpegImagePlugin", "upsample_cli.images.codecs.quiet", "numpy", "imagecodecs._jpeg8", "isal.isal_zlib",

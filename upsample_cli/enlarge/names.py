@@ -7,7 +7,7 @@ import os
 import re
 import string
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from upsample_cli.errors import ImageError, Setting, UsageError
 
@@ -116,7 +116,7 @@ def template_suffix(template: str) -> str | None:
     return "" if name is not None else PurePath(f"x{end}").suffix
 
 
-def named(template: str, fields: NameFields, image: Path) -> str:
+def named(template: str, fields: NameFields, image: str) -> str:
     """The output's path below its folder.
 
     Args:
@@ -127,7 +127,7 @@ def named(template: str, fields: NameFields, image: Path) -> str:
         ImageError: if no file can have that name.
 
     >>> fields = NameFields("a", ".png", 2, "shots", 7, 8, 6, "bilinear")
-    >>> named("{parent}/{stem}_{index:03}", fields, Path("shots/a.png"))
+    >>> named("{parent}/{stem}_{index:03}", fields, "shots/a.png")
     'shots/a_007.png'
     """
     try:
@@ -140,7 +140,7 @@ def named(template: str, fields: NameFields, image: Path) -> str:
     return checked_name(name, image)
 
 
-def checked_name(name: str, image: Path) -> str:
+def checked_name(name: str, image: str) -> str:
     """An output's path below its folder, if files can have it.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, checked_name, named
@@ -12,7 +13,7 @@ from upsample_cli.images.formats import Format, format_of_path
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 
-def output_name(image: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
+def output_name(image: str, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
     """The output's name by `options.name`. The input's own extension is kept if it fits the output's format.
 
     Args:
@@ -23,23 +24,25 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
         ImageError: if no file can have that name.
 
     >>> from upsample_cli.images.formats import format_named
-    >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
+    >>> output_name("a/Photo.JPG", format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
     'Photo_x3.JPG'
     >>> by_size = Options(name="{parent}/{stem} {width}x{height}{ext}")
-    >>> output_name(Path("a/Photo.JPG"), format_named("png"), by_size, index=1, height=2, width=3)
+    >>> output_name("a/Photo.JPG", format_named("png"), by_size, index=1, height=2, width=3)
     'a/Photo 6x4.png'
-    >>> output_name(Path("a/Photo.png"), format_named("png"), Options(fit=(4, 8)), index=1, height=2, width=3)
+    >>> output_name("a/Photo.png", format_named("png"), Options(fit=(4, 8)), index=1, height=2, width=3)
     'Photo_6x4.png'
     """
     wanted = options.output_size
+    stem, suffix = _stem_and_suffix(os.path.basename(image))  # noqa: PTH119
+    ext = _output_suffix(image, suffix, fmt)
     if options.name == DEFAULT_NAME:
-        return checked_name(image.stem + _usual_end(output_suffix(image, fmt), wanted, height, width), image)
+        return checked_name(stem + _usual_end(ext, wanted, height, width), image)
     output_height, output_width = wanted.of(height, width)
     fields = NameFields(
-        stem=image.stem,
-        ext=output_suffix(image, fmt),
+        stem=stem,
+        ext=ext,
         factor=_factor_field(wanted, output_width / width),
-        parent=_name_of_folder(image) if "parent" in options.name else "",
+        parent=_name_of_folder(Path(image)) if "parent" in options.name else "",
         index=index,
         width=output_width,
         height=output_height,
@@ -77,9 +80,18 @@ def _factor_field(wanted: OutputSize, scale: float) -> int | str:
     return wanted.factor if isinstance(wanted.factor, int) else factor_text(wanted.factor)
 
 
-def output_suffix(image: Path, format_: Format) -> str:
+def _stem_and_suffix(name: str) -> tuple[str, str]:
+    """As `Path.stem` and `Path.suffix`, which take a multiple of the time.
+
+    >>> [_stem_and_suffix(name) for name in ("a.b.jpg", ".jpg", "a.", "a")]
+    [('a.b', '.jpg'), ('.jpg', ''), ('a.', ''), ('a', '')]
+    """
+    at = name.rfind(".")
+    return (name[:at], name[at:]) if 0 < at < len(name) - 1 else (name, "")
+
+
+def _output_suffix(image: str, suffix: str, format_: Format) -> str:
     """The extension of an output, with its dot: the input's if it fits. A PBM becomes grey, so ".pbm" does not fit."""
-    suffix = image.suffix
-    if format_of_path(image.name) is not format_:
+    if format_of_path(image) is not format_:
         return format_.extensions[0]
     return ".pgm" if suffix.lower() == ".pbm" else suffix

@@ -69,7 +69,7 @@ def plan_job(
     info, metadata = under_policy(*header, options.metadata, dpi=options.dpi, is_one_of_many=options.frame is not None)
     format_ = output_format(info, output, options)
     if output is None:
-        name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
+        name = output_name(os.fspath(image), format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
     resolved = resolved_and_checked(image, info, metadata, format_, options, output)

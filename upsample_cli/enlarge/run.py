@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy.typing  # noqa: F401  in one thread: of two that import it at the same time, one gets a part of it
+
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
@@ -140,7 +142,7 @@ def _enlarged(
         # `executors.executor_for` imports them in another thread while a photograph is decoded.
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
-        from upsample_cli.engine.routes.early import confirm_routes, may_be_early
+        from upsample_cli.engine.routes.early import confirm_checks, may_be_early
         from upsample_cli.enlarge.prepared import prepared_file
         from upsample_cli.enlarge.rows import FileRun, enlarge_rows
 
@@ -168,7 +170,7 @@ def _enlarged(
             losses = tuple(dict.fromkeys((*losses, *more, *_followed(job, options, was, file))))
             check_strict(job.input, losses, options)  # losses found in the pixels; the file does not have its name yet
             if settings.is_early:
-                confirm_routes()
+                confirm_checks()
     engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     return Outcome("written", losses, None, 0.0, settings.device, engine, aten.import_note(), options.frame)
 

@@ -16,7 +16,7 @@ MAX_DPI = 65535
 
 _PER_INCH = {"in": Fraction(1), "cm": Fraction(254, 100), "mm": Fraction(254, 10)}
 _NUMBER = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)"
-_PRINT = re.compile(rf"\s*{_NUMBER}?\s*[x×*]\s*{_NUMBER}?\s*(cm|mm|in)\s*(?:@\s*([0-9]{{1,9}})\s*)?", re.IGNORECASE)
+_PRINT = rf"\s*{_NUMBER}?\s*[x×*]\s*{_NUMBER}?\s*(cm|mm|in)\s*(?:@\s*([0-9]{{1,9}})\s*)?"
 _EXAMPLE = Setting("print", "30x20cm@300")
 
 
@@ -90,7 +90,7 @@ def parsed_print(text: str) -> tuple[PrintSize, int | None]:
     >>> str(parsed_print("30xcm@300")[0]), str(parsed_print("x8in")[0])
     ('30xcm', 'x8in')
     """
-    match = _PRINT.fullmatch(text)
+    match = re.fullmatch(_PRINT, text, re.IGNORECASE)
     if match is None or (match[1] or match[2]) is None:
         raise UsageError(
             (Setting("print", repr(text)), " is not a size on paper"),

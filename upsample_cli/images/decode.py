@@ -29,10 +29,12 @@ class OpenedByPillow(NamedTuple):
 
 def is_png_by_rows(found: OpenedByPillow, frame: int | None) -> bool:
     """Whether it is a PNG that is read by rows. Frames of animations are not."""
+    is_one_of_many = frame is not None and found.first.info.frames is not None
+    if found.opened.format.name != "png" or is_one_of_many:
+        return False
     from upsample_cli.images.codecs.png.kinds import is_read_by_rows
 
-    is_one_of_many = frame is not None and found.first.info.frames is not None
-    return found.opened.format.name == "png" and not is_one_of_many and is_read_by_rows(found.opened.image)
+    return is_read_by_rows(found.opened.image)
 
 
 def png_source(found: OpenedByPillow, name: str) -> RegionSource:

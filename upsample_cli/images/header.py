@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
-from upsample_cli.images.codecs.png.ancillary import Ancillary
-from upsample_cli.images.codecs.png.kinds import decoding_bytes
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, read_blocks
@@ -16,6 +14,9 @@ from upsample_cli.images.metadata.reading import read_metadata
 from upsample_cli.images.model import Depth, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
 from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.png.ancillary import Ancillary
 
 _BYTE_BITS = 8
 _COEFFICIENT_BYTES = 2
@@ -87,6 +88,8 @@ def _decoding_bytes(opened: Opened, reading: Reading, orientation: int) -> int:
     """See `ImageInfo.decoding_bytes`."""
     image = opened.image
     if opened.chunks is not None:
+        from upsample_cli.images.codecs.png.kinds import decoding_bytes
+
         is_still = opened.chunks.animation is None
         is_in_order = is_still and TURNS[orientation].keeps_rows
         return decoding_bytes(image, opened.pixels, reading, is_in_order=is_in_order)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import ImageError, Loss, joined
-from upsample_cli.images.codecs.png.ancillary import Animation
 from upsample_cli.images.model import Frames, FramesKind, Layout
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.png.ancillary import Animation
 
 _KINDS: dict[str, FramesKind] = {"gif": "animation", "png": "animation", "webp": "animation", "avif": "animation"}
 _OF_ONE_PAGE = {"damaged", "unsupported", "too-large"}

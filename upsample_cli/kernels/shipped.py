@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +30,8 @@ def shipped_kernel(factor: int) -> ShippedKernel:
     >>> sum(kernel.weights) == 4 * kernel.denominator
     True
     """
+    import json
+
     kernels = json.loads(FITTED_FILE.read_text(encoding="utf-8"))["kernels"]
     if str(factor) not in kernels:
         raise UsageError(

@@ -10,23 +10,20 @@ import os
 import sqlite3
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 from upsample_cli.atomic.temporaries import new_token, remove_temporaries
 from upsample_cli.batch.json_values import failure_json
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
+from upsample_cli.batch.record.file import DAMAGED, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
 from upsample_cli.batch.record.row import COLUMNS, Row, checked, row_of, stored
+from upsample_cli.batch.record.statements import Statements
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
-
-Value = str | bytes | float | None
 
 RECORD_NAME = ".upsample.sqlite"
 _SELECT = f"SELECT {COLUMNS} FROM images LEFT JOIN settings ON settings = settings.id WHERE "
@@ -72,10 +69,9 @@ class Record:
         self._settings_ids: dict[str, int] = {}
         self._folders, self._is_tidy = tuple(folders), False
         self._keys: dict[Job, str | bytes] = {}  # of images that have started
-        self._held: list[tuple[str, tuple[Value, ...]]] | None = None
-        self._db: Database | None = None
+        self._sql = Statements(path)
         if os.path.lexists(path):
-            self._db = copied(path) if is_read_only else locked(path)
+            self._sql.database = copied(path) if is_read_only else locked(path)
 
     def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[str] = ()) -> None:
         """Lock the record, create it if it is missing, and remove what killed runs have left.
@@ -87,10 +83,10 @@ class Record:
         Raises:
             RecordError: if it cannot be written, or another run has created it in the meantime.
         """
-        if self._db is None:
+        if self._sql.database is None:
             with record_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = locked(self.path, is_new=True)
+            self._sql.database = locked(self.path, is_new=True)
         if not self._is_tidy:
             remove_temporaries(self._unfinished())
             self._is_tidy = True
@@ -98,7 +94,7 @@ class Record:
             _remove_empty(path)
         for row in adopted:
             stamp = stamp_of(row.output) or (None, None)
-            self._write(
+            self._sql.write(
                 "UPDATE images SET status = 'written', output_bytes = ?, output_mtime_ns = ?, ended = ?"
                 " WHERE output = ?",
                 *(*stamp, _now(), self._key(row.output)),
@@ -106,7 +102,7 @@ class Record:
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of the outputs of an input."""
-        if self._db is None:
+        if self._sql.database is None:
             return []
         condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
@@ -117,45 +113,19 @@ class Record:
         Not all of them if there are several for each input.
         """
         statement = _WRITTEN.format(",".join("?" * len(inputs)), 2 * len(inputs))
-        return self._read(statement, self.settings, *inputs)
+        return self._sql.read(statement, self.settings, *inputs)
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
-        return None if self._db is None else next(iter(self._rows("output = ?", self._key(path))), None)
+        return None if self._sql.database is None else next(iter(self._rows("output = ?", self._key(path))), None)
 
     def holds_failures(self) -> bool:
         """Whether there are failures that are retried only on request."""
-        return bool(self._read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
+        return bool(self._sql.read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """See `Journal`. Rows of images that have started are in the file when the block ends."""
-        self._held = []
-        try:
-            self._write("BEGIN")
-            yield
-        finally:
-            try:
-                self._write_held()
-            finally:
-                self._commit()
-
-    def _write_held(self) -> None:
-        held, self._held = self._held or [], None
-        for statement, rows in groupby(held, key=itemgetter(0)):
-            with record_errors(self.path):
-                self._open_db().many(statement, [values for _, values in rows])
-
-    def _write_soon(self, statement: str, *values: Value) -> None:
-        """Write at the end of the `together` block, which is faster than one by one; at once outside of one."""
-        if self._held is None:
-            self._write(statement, *values)
-        else:
-            self._held.append((statement, values))
-
-    def _commit(self) -> None:
-        if self._db is not None and self._db.in_transaction:  # SQLite may have rolled it back, on a full disk
-            self._write("COMMIT")
+        return self._sql.together()
 
     def started(self, job: Job) -> None:
         """Record that an image is about to start.
@@ -166,7 +136,7 @@ class Record:
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
         key = self._keys[job] = self._key(job.output)
-        self._write_soon(
+        self._sql.write_soon(
             "INSERT OR REPLACE INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
             *(key, stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
@@ -182,12 +152,12 @@ class Record:
         """
         key = self._keys.pop(job, None) or self._key(job.output)
         if result.status == "skipped":  # another file has appeared under its name
-            self._write_soon("DELETE FROM images WHERE output = ?", key)
+            self._sql.write_soon("DELETE FROM images WHERE output = ?", key)
             return
         is_written, failure = result.status == "written", result.failure
         settings = self._settings_id(self.settings if is_written else self.conditions)
         stamp = (stamp_of(job.output) if is_written else None) or (None, None)
-        self._write_soon(
+        self._sql.write_soon(
             "UPDATE images SET status = ?, failure = ?, may_pass = ?, settings = ?, output_bytes = ?,"
             " output_mtime_ns = ?, seconds = ?, ended = ? WHERE output = ?",
             result.status,
@@ -199,18 +169,13 @@ class Record:
 
     def close(self) -> None:
         """Close and unlock the record."""
-        if self._db is not None:
-            with suppress(RecordError):
-                self._commit()  # an interrupt may have come between
-            with suppress(sqlite3.Error):  # committed rows are safe, and the next run finds them
-                self._db.close()
-            self._db = None
+        self._sql.close()
 
     def _unfinished(self) -> list[tuple[str, str]]:
         """(output, token) of the images that killed runs left unfinished, in folders that this run writes to."""
         statement = f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}"
         with self._checking():
-            found = [checked(row) for row in self._read(statement)]
+            found = [checked(row) for row in self._sql.read(statement)]
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
         # Our runs record real paths only. A path that contains a link or ".." was planted.
@@ -221,7 +186,7 @@ class Record:
         ]
 
     def _rows(self, condition: str, *values: str | bytes) -> list[Row]:
-        found = self._read(_SELECT + condition, *values)
+        found = self._sql.read(_SELECT + condition, *values)
         with self._checking():
             return [row for values in found if (row := row_of(values, self._folder)) is not None]
 
@@ -232,22 +197,10 @@ class Record:
         except ValueError as error:
             raise RecordError(f"{self.path}: holds a row that upsample did not write ({error})", DAMAGED[1]) from error
 
-    def _read(self, statement: str, *values: str | bytes) -> list[sqlite3.Row]:
-        return [] if self._db is None else self._write(statement, *values)
-
-    def _write(self, statement: str, *values: Value) -> list[sqlite3.Row]:
-        with record_errors(self.path):
-            return self._open_db().rows(statement, values)
-
-    def _open_db(self) -> Database:
-        if self._db is None:
-            raise ValueError("the record has not begun, or is closed")
-        return self._db
-
     def _settings_id(self, text: str) -> int:
         if text not in self._settings_ids:
-            self._write("INSERT OR IGNORE INTO settings (text) VALUES (?)", text)
-            found = self._write("SELECT id FROM settings WHERE text = ?", text)
+            self._sql.write("INSERT OR IGNORE INTO settings (text) VALUES (?)", text)
+            found = self._sql.write("SELECT id FROM settings WHERE text = ?", text)
             if not found:
                 raise RecordError(f"{self.path}: {DAMAGED[0]}", DAMAGED[1])
             self._settings_ids[text] = found[0]["id"]

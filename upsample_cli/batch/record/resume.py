@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from upsample_cli.batch.entry import DoneEntry
 from upsample_cli.batch.inputs import Found, is_folder
 from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.batch.outputs import Outputs
@@ -43,31 +44,31 @@ class Resume:
         """Lock the record and tidy up; see `Record.begin`."""
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
-    def done(self, images: Mapping[str, Path], output_of: Callable[[str, str, int, int], str]) -> dict[str, Result]:
-        """The results of images that are certainly done, by one look into the record. `recalled` decides the others.
+    def done(self, images: Mapping[str, str], output_of: Callable[[str, str, int, int], str]) -> dict[str, DoneEntry]:
+        """The entries of images that are certainly done, by one look into the record. `recalled` decides the others.
 
         Values of a row are only used if they are checked here, or equal what is there: they may come from an attacker.
 
         Args:
-            images: the images, each by its path with the links in its folder resolved.
+            images: the images as they were found, each by its path with the links in its folder resolved.
             output_of: returns the output's path in this run, from such a path, and the format and the input's size in a
                 row.
         """
-        done: dict[str, Result] = {}
+        done: dict[str, DoneEntry] = {}
         paths = {stored(path): path for path in images}
         for row in () if self.record.check_content else self.record.written_from(paths):
             input_key, output_key, format_name, height, width, output_height, output_width, *stamps = row
             sizes, path = (height, width, output_height, output_width), paths[input_key]
-            if format_name not in FORMATS or not are_sides(sizes):
+            if format_name not in FORMATS or not are_sides(*sizes):
                 continue
             try:
                 output = output_of(path, format_name, height, width)
             except ImageError:
                 continue
             there = self.record.real_path(output)
-            is_unchanged = stamp_of(path) == tuple(stamps[:2]) and stamp_of(there) == tuple(stamps[2:])
+            is_unchanged = stamps == [*(stamp_of(path) or ()), *(stamp_of(there) or ())]
             if is_unchanged and self.record.relative(there) == output_key:
-                done[path] = Result(images[path], Path(output), "skipped", *sizes, was_done=True)
+                done[path] = DoneEntry(images[path], output, *sizes)
         return done
 
     def recalled(self, image: Path, output_of: Callable[[str, int, int], str]) -> Result | None:
@@ -222,7 +223,7 @@ def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
     """The top folders that a run writes to."""
     if outputs.folder is not None or outputs.file is not None:
         return {outputs.folder or Path(str(outputs.file)).parent}
-    parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120  a Path is slow
+    parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120
     trees = {file.folder for file in found if file.folder is not None}
     return {Path(parent) for parent in parents} | {outputs.mirror(tree, label) for tree in trees}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sqlite3
@@ -131,11 +132,16 @@ def _is_number(value: object, least: int = -(1 << 63), most: int = 1 << 63) -> b
 
 
 def _is_side(value: object) -> bool:
-    return are_sides((value,))
+    return are_sides(value)
 
 
-def are_sides(values: tuple[Any, ...]) -> bool:
-    """Whether values from a record can be heights and widths of images."""
+@functools.lru_cache(maxsize=64, typed=True)  # there are few sizes, each in many rows; 1.0 is not a size
+def are_sides(*values: Any) -> bool:
+    """Whether values from a record can be heights and widths of images.
+
+    >>> are_sides(16, 24), are_sides(16.0, 24), are_sides(16, 0)
+    (True, False, False)
+    """
     return set(map(type, values)) == {int} and min(values) > 0 and max(values) <= _MAX_SIDE
 
 

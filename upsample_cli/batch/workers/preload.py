@@ -17,7 +17,7 @@ from upsample_cli.engine.library import begin_loading
 
 _OTHERS = (
     "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
-    "upsample_cli.images.codecs.jpeg",
+    "upsample_cli.images.codecs.jpeg", "upsample_cli.images.codecs.png.ancillary",
 )  # fmt: skip
 
 _REPARENTED_S = 1.0  # a process that ends closes its files a moment before it has ended

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,10 +67,17 @@ class Report:
     def __post_init__(self) -> None:
         self.summary.is_watch = self.is_watch
 
+    @property
+    def needs_done(self) -> bool:
+        """Whether it does more with the result of an image that was done before than count it."""
+        return self.as_json or self.verbose or self.is_watch
+
     def add(self, result: Result) -> None:
         """Add a result, and print its line, warnings or error."""
         self.summary.add(result)
         if self.as_json:
+            import json
+
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if (error := error_line(result)) is not None:
             self._first_failure = self._printed_lines if self._first_failure is None else self._first_failure
@@ -149,6 +155,8 @@ class Report:
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
         """Write the same text as `json.dumps(..., indent=2)`, without a second copy of all records."""
+        import json
+
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.json_lines import ReportFile
 from upsample_cli.cli.spelling import sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
 if TYPE_CHECKING:
     from upsample_cli.cli.report.gallery import Gallery
+    from upsample_cli.cli.report.json_lines import ReportFile
 
 
 class Reporters(NamedTuple):
@@ -24,6 +24,11 @@ class Reporters(NamedTuple):
     report: Report
     file: ReportFile | None
     gallery: Gallery | None
+
+    @property
+    def need_done(self) -> bool:
+        """Whether one of them needs the results of images that were done before; if not, the summary counts them."""
+        return self.report.needs_done or self.file is not None or self.gallery is not None
 
     def add(self, result: Result) -> None:
         """Report a result."""
@@ -69,8 +74,11 @@ def open_reporters(
         UsageError: if a file cannot be written.
     """
     with ExitStack() as files:
-        file = files.enter_context(ReportFile(Path(report_path))) if report_path is not None else None
-        gallery = None
+        file = gallery = None
+        if report_path is not None:
+            from upsample_cli.cli.report.json_lines import ReportFile
+
+            file = files.enter_context(ReportFile(Path(report_path)))
         if gallery_path is not None:
             from upsample_cli.cli.report.gallery import Gallery
 

@@ -59,11 +59,19 @@ class Summary:
             self.folder = folder if self.counts["written"] == 1 else _common(self.folder, folder)
             self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
         if result.status in self.causes:
-            known, cause = self.causes[result.status], cause_of(result)
-            known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
+            self._add_cause(result.status, cause_of(result))
         error = error_line(result)
         if error is not None and len(self.first_failures) < KEPT_FAILURES:
             self.first_failures.append(error)
+
+    def add_done(self) -> None:
+        """Count the result of an image that was done before."""
+        self.counts["skipped"] += 1
+        self._add_cause("skipped", DONE_ALREADY)
+
+    def _add_cause(self, status: Status, cause: str) -> None:
+        known = self.causes[status]
+        known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
 
     def _forget(self, failure: Result | None) -> None:
         """Subtract a failure whose input has appeared again."""

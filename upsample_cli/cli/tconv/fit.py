@@ -140,7 +140,7 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
         if photo.failure is not None:
             warn(photo.failure)
         else:
-            found.setdefault(os.path.realpath(photo.path), photo.path)
+            found.setdefault(os.path.realpath(photo.path), Path(photo.path))
     if not found:
         raise UsageError("there is no image among the inputs", "name images, or folders that hold some")
     return list(found.values())

@@ -1,11 +1,12 @@
-"""Lets the compiled route compute before its check has ended, so that a file does not wait until libtorch is loaded."""
+"""Lets compiled code compute before its check has ended, so that a file does not wait until libtorch is loaded."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
-from typing import TypeAlias
+from typing import Any
 
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
@@ -15,37 +16,26 @@ from upsample_cli.engine.routes.select import chosen_route, unchecked_route
 from upsample_cli.errors import RejectedRouteError
 from upsample_cli.kernels.kernel import Kernel
 
-_Key: TypeAlias = tuple[Kernel, Arithmetic, int, EngineName]
-
-_checks: dict[_Key, Future[bool]] = {}  # changed by atomic operations only: threads share it
+_checks: dict[tuple[Any, ...], Future[bool]] = {}  # changed by atomic operations only: threads share it
 _MOST = 64
 
 
 def may_be_early() -> bool:
-    """Whether no route has been rejected in this process so far."""
+    """Whether no check of this process has failed so far."""
     return all(not check.done() or check.result() for check in list(_checks.values()))
 
 
 def early_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:
-    """The compiled route, which another thread begins to check; if there is none, `select.chosen_route`.
+    """The compiled route while it is still being checked; otherwise `select.chosen_route`.
 
-    Its pixels may be used after `confirm_routes` has returned.
+    Its pixels may be used after `confirm_checks` has returned.
     """
     key = kernel, arithmetic, channels, engine
     try:
         route = _Early(unchecked_route(*key))
     except Exception:  # any error: `chosen_route` takes another route
         return chosen_route(*key)
-    if key not in _checks:
-        if len(_checks) >= _MOST:
-            return chosen_route(*key)
-        check = Future[bool]()
-        if _checks.setdefault(key, check) is check:
-            try:
-                Thread(target=_check, args=(key, check), name="upsample-check").start()
-            except RuntimeError:  # the system has no more threads, or the interpreter ends
-                _check(key, check)
-    return route
+    return route if begin_check(_is_compiled, *key) else chosen_route(*key)
 
 
 class _Early:
@@ -63,19 +53,43 @@ class _Early:
             raise RejectedRouteError from error
 
 
-def _check(key: _Key, check: Future[bool]) -> None:
+def _is_compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> bool:
+    return chosen_route(kernel, arithmetic, channels, engine).is_compiled
+
+
+def begin_check(check: Callable[..., bool], *arguments: Any) -> bool:
+    """Begin a check in another thread, unless it has begun before. Returns whether it has not ended yet.
+
+    Args:
+        check: returns whether the layer's pixels were found.
+        arguments: of the check; hashable.
+    """
+    key = check, *arguments
+    if key not in _checks:
+        if len(_checks) >= _MOST:
+            return False
+        future = Future[bool]()
+        if _checks.setdefault(key, future) is future:
+            try:
+                Thread(target=_run, args=(future, check, arguments), name="upsample-check").start()
+            except RuntimeError:  # the system has no more threads, or the interpreter ends
+                _run(future, check, arguments)
+    return not _checks[key].done()
+
+
+def _run(future: Future[bool], check: Callable[..., bool], arguments: tuple[Any, ...]) -> None:
     try:
-        is_confirmed = chosen_route(*key).is_compiled
+        is_right = check(*arguments)
     except Exception:  # it is raised again when the image is repeated
-        is_confirmed = False
-    check.set_result(is_confirmed)
+        is_right = False
+    future.set_result(is_right)
 
 
-def confirm_routes() -> None:
-    """Wait until all early routes of this process have been checked.
+def confirm_checks() -> None:
+    """Wait until all checks of this process have ended.
 
     Raises:
-        RejectedRouteError: if one of them is not the one that `select.chosen_route` has chosen.
+        RejectedRouteError: if one of them has failed.
     """
     if not all(check.result() for check in list(_checks.values())):
         raise RejectedRouteError

@@ -70,7 +70,7 @@ _BRANDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
 _AVIF_BRANDS, _AVIF_ITEM = {b"avif", b"avis"}, b"av01"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"hvc1", b"hev1"}
 _ONLY_HEIF = {b"mif1", b"mif2", b"msf1", b"miaf", b"MiHB", b"MiHA", b"MiHE", b"MiPr"}
-_ITEM_KINDS = re.compile(rb"infe[\x02\x03].{3}(?:.{2}|.{4})\0\0([a-zA-Z0-9]{4})", re.DOTALL)
+_ITEM_KINDS = rb"(?s)infe[\x02\x03].{3}(?:.{2}|.{4})\0\0([a-zA-Z0-9]{4})"
 
 
 def _iso_media(head: bytes, name: str) -> ReadFormat:
@@ -81,7 +81,7 @@ def _iso_media(head: bytes, name: str) -> ReadFormat:
     """
     end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
-    names = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
+    names = [*brands, *re.findall(_ITEM_KINDS, head)] if set(brands) <= _ONLY_HEIF else brands
     if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in names:
         return FORMATS["avif"]
     if not _HEIC_BRANDS.isdisjoint(names):

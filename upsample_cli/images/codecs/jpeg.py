@@ -170,12 +170,13 @@ def segments_before_tables(layout: Layout, settings: dict[str, Any]) -> bytes:
     if not settings:
         return b""
     file = BytesIO()
+    file.name = "a.jpg"  # Pillow chooses the format by it; named as "JPEG", it would import four other formats
     aspect, dpi = settings.get("aspect"), settings.get("dpi")
     given = {name: value for name, value in settings.items() if name != "aspect"}
     if aspect and not dpi:
         given["dpi"] = aspect
     with quiet_pillow(), encoder_errors("JPEG"):
-        Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, "JPEG", **given)
+        Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, **given)
     data = file.getvalue()
     if aspect and not dpi:
         data = data[:_UNIT_AT] + b"\0" + data[_UNIT_AT + 1 :]

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from importlib import import_module
 from io import BytesIO
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
-from upsample_cli.images.codecs.gif import extent
 from upsample_cli.images.codecs.jpeg_markers import JpegHead, jpeg_head
-from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.codecs.readable import readable
-from upsample_cli.images.codecs.webp import webp_size
 from upsample_cli.images.format_table import FORMATS, Format
 from upsample_cli.images.limits import check_pixels
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.png.ancillary import Ancillary
 
 
 class Opened(NamedTuple):
@@ -47,12 +46,20 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
     head = file.read(HEAD_BYTES)
     fmt = FORMATS[format_of_content(head, name).name]
     if fmt.name == "webp":
+        from upsample_cli.images.codecs.webp import webp_size
+
         check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates memory when it is created
     with readable(name, fmt):
         if fmt.name == "avif":
+            from upsample_cli.images.codecs.avif import check_lists
+
             check_lists(file, name)
         jpeg = jpeg_head(file, name) if fmt.name == "jpeg" else None
-        chunks = read_ancillary(file, name) if fmt.name == "png" else None
+        chunks = None
+        if fmt.name == "png":
+            from upsample_cli.images.codecs.png.ancillary import read_ancillary
+
+            chunks = read_ancillary(file, name)
         pixels = chunks.pixels if chunks else file
         pixels.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
@@ -61,6 +68,8 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
             image = _opened_by_libtiff(file)
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
+        from upsample_cli.images.codecs.gif import extent
+
         check_pixels(name, *extent(file), max_pixels)
     return Opened(image, fmt, chunks, pixels if jpeg else read, losses, jpeg)
 

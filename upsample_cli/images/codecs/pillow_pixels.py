@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs import webp
 from upsample_cli.images.codecs.readable import REDUCE
 from upsample_cli.images.model import FIRST_IS_PREVIEW, Colour, Layout, Rows
 
@@ -187,7 +186,9 @@ def _palette_is_grey(image: ImageFile.ImageFile) -> bool:
 
 def _is_lossless(image: ImageFile.ImageFile, file: BinaryIO, format_name: str) -> bool:
     if format_name == "webp":
-        return webp.is_lossless(file)
+        from upsample_cli.images.codecs.webp import is_lossless
+
+        return is_lossless(file)
     return format_name in {"png", "bmp", "gif"} or (
         format_name == "tiff" and image.info.get("compression") not in {"jpeg", "tiff_jpeg", "webp"}
     )

@@ -52,7 +52,7 @@ def readable(name: str, fmt: ReadFormat) -> Iterator[None]:
     """
     try:
         yield
-    except ImageError:
+    except (ImageError, ImportError):  # a broken installation is not a damaged file
         raise
     except MetadataError as error:
         cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"

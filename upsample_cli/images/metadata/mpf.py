@@ -15,7 +15,7 @@ GAIN_MAP_LOSS = Loss("frames", "an HDR gain map is left out: the image for displ
 _IMAGES, _IMAGE_BYTES = 0xB002, 16
 _KIND, _PREVIEW, _NO_KIND = 0xFFFFFF, 0x01, 0
 _MOST_SEGMENTS, _MOST_LOOKED_AT = 16, 8
-_PURPOSE = re.compile(rb"""AuxiliaryImageType\s*(?:=\s*["']|>)\s*([!-~]{1,80}?)\s*["'<]""")
+_PURPOSE = rb"""AuxiliaryImageType\s*(?:=\s*["']|>)\s*([!-~]{1,80}?)\s*["'<]"""
 _GAIN_MAP = "hdrgainmap"
 
 
@@ -62,7 +62,7 @@ def auxiliary_purposes(file: BinaryIO, index_at: int, images: Iterable[ListedIma
             file.seek(segment.at)
             if file.read(min(segment.size_bytes, len(XMP))) != XMP:
                 continue
-            if found := _PURPOSE.search(file.read(segment.size_bytes - len(XMP))):
+            if found := re.search(_PURPOSE, file.read(segment.size_bytes - len(XMP))):
                 yield found[1].decode().rpartition(":")[2]
                 break
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
-from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.png.ancillary import Ancillary
 
 _X_RESOLUTION = 282
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\0<": "utf-16-be", b"<\0": "utf-16-le"}
@@ -84,7 +85,7 @@ def read_metadata(
         iptc=None if chunks is None else chunks.iptc,
         colour=container.colour,
         aspect=container.aspect,
-        background=chunks.background if isinstance(chunks, Ancillary) else None,
+        background=None if chunks is None or isinstance(chunks, JpegBlocks) else chunks.background,
     )
     if format_name == "tiff":
         metadata, lost = _with_tags(image, file, metadata, orientation)
@@ -149,6 +150,8 @@ def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientati
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
     if hasattr(image, "tag_v2"):
+        from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
+
         try:
             return exif_of_tiff(file, getattr(image, "page_at", None))
         except ValueError:
