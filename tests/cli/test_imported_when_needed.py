@@ -141,3 +141,25 @@ def test_patterns_import_their_library():
     save("in/a.png", (3, 5))
     assert "pathspec" not in imported_by("in", "-r", "--dry-run")
     assert "pathspec" in imported_by("in", "-r", "--dry-run", "--exclude", "*.tmp.png")
+
+
+COLLECTING = """
+import gc
+from upsample_cli.cli import run, session
+from upsample_cli.cli.start import upsample
+plan_run, run_entries = run.plan_run, session.run_entries
+def planned(*arguments, **named):
+    print(gc.isenabled(), flush=True)
+    return plan_run(*arguments, **named)
+def enlarged(*arguments, **named):
+    print(gc.isenabled(), gc.get_freeze_count() > 0, flush=True)
+    return run_entries(*arguments, **named)
+run.plan_run, session.run_entries = planned, enlarged
+upsample()
+"""
+
+
+def test_garbage_is_collected_only_while_images_are_enlarged(photo):
+    command = [sys.executable, "-c", COLLECTING, photo]
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.stdout.splitlines()[:2] == ["False", "True True"], ended.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,9 @@ class Session:
 
     def enlarge(self, entries: Sequence[AnyEntry], executor: Executor) -> None:
         """Enlarge the planned images and report their results."""
+        if not gc.isenabled():
+            gc.freeze()  # collections leave out what is there already
+            gc.enable()
         budget_bytes = self.request.budget_bytes
         on_done = None if self.reporters.need_done else self._count_done
         results = run_entries(

@@ -56,8 +56,10 @@ def _remove_socket(run: int) -> None:
         os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
 
 
+gc.disable()
 _run = int(os.environ.pop(RUN, os.getppid()))
 atexit.register(_remove_socket, _run)
 with contextlib.suppress(Exception):  # it fails again, with a message, in the worker
     _preload(_run)
 gc.freeze()  # a collection in a worker would copy the memory that it shares with the others
+gc.enable()
