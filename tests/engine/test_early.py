@@ -58,6 +58,19 @@ def wrong(monkeypatch):
     monkeypatch.setattr(select, "CompiledRoute", WrongTapRoute)
 
 
+@pytest.fixture
+def late_check(monkeypatch):
+    """Checks begin when a route has computed."""
+    has_computed, call, check = threading.Event(), CompiledRoute.__call__, early._run
+
+    def computed(route, padded, out):
+        call(route, padded, out)
+        has_computed.set()
+
+    monkeypatch.setattr(CompiledRoute, "__call__", computed)
+    monkeypatch.setattr(early, "_run", lambda *given: has_computed.wait(60) and check(*given))
+
+
 @pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
 def test_a_route_computes_while_its_check_still_runs(arithmetic):
     pixels = hostile_pixels((9, 7, 4), np.uint8)
@@ -75,7 +88,8 @@ def test_a_route_computes_while_its_check_still_runs(arithmetic):
 
 @pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
 def test_the_checked_route_is_the_one_that_computes(arithmetic):
-    route = early_route(BILINEAR, arithmetic, 4)._route
+    with select._choosing:  # the check waits for it
+        route = early_route(BILINEAR, arithmetic, 4)._route
     confirm_checks()
     chosen = select.chosen_route(BILINEAR, arithmetic, 4)
     parts = ("_straight", "_premultiplied") if arithmetic.has_alpha else ()
@@ -126,7 +140,7 @@ def test_wrong_pixels_never_have_the_name_of_the_output(is_replacing, monkeypatc
     assert names(".") == ["0.png", "0_x2.png", "1.png", "1_x2.png"]
 
 
-@pytest.mark.usefixtures("wrong")
+@pytest.mark.usefixtures("wrong", "late_check")
 def test_an_image_is_repeated_once_in_a_process(monkeypatch):
     begun, enlarged = [], run._enlarged
 
@@ -206,15 +220,16 @@ def test_a_route_that_raises_an_error_is_not_used(faulty, monkeypatch):
         assert_same_pixels(pixels_of(f"{number}_x2.png"), expected_pixels(pixels_of(f"{number}.png"), 2))
 
 
+@pytest.mark.usefixtures("late_check")
 def test_an_error_that_remains_ends_the_second_attempt(monkeypatch):
     """The control of the test above: the check passes, and the error is raised for the image itself."""
     calls, call = [], CompiledRoute.__call__
 
     def only_tests(route, padded, out):
         calls.append(padded.shape)
+        call(route, padded, out)
         if padded.shape[:2] == (19, 13):
             raise MemoryError
-        call(route, padded, out)
 
     monkeypatch.setattr(CompiledRoute, "__call__", only_tests)
     save("a.png", (17, 11))
