@@ -100,6 +100,8 @@ def test_images_held_in_memory_count_and_streamed_images_do_not():
     assert job_bytes(job(10_000, "bmp")) - job_bytes(large) == 4 * 4 * 10**8
     of_bmp = [job_bytes(job(10_000, "bmp", source_format="bmp", source_layout=Layout(of))) for of in ("grey", "rgb")]
     assert of_bmp[0] < of_bmp[1] / 3
+    of_webp = [job_bytes(job(10_000, "webp", source_layout=Layout(of))) for of in ("grey", "rgb")]
+    assert of_webp[0] == of_webp[1]  # its encoder has no grey
     assert job_bytes(job(10)) < 10_000 * 4  # no memory for bands that do not exist
 
 

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 from PIL.JpegImagePlugin import get_sampling
 
 from upsample_cli.atomic.files import new_file
@@ -94,6 +95,40 @@ def test_webp_is_lossless_by_default_for_a_lossless_input(alpha):
     np.testing.assert_array_equal(pixels(written("webp", rows, layout, info=lossless)), rows)
     for settings_ in ({}, {"info": lossless, "quality": 95}, {"info": ImageInfo("jpeg", 1, 1, layout)}):
         assert not np.array_equal(pixels(written("webp", rows, layout, **settings_)), rows)
+
+
+DESCRIBED = Metadata(icc_profile=b"profile of an odd length", exif=b"II*\0\x08\0\0\0\0\0", xmp=b"<x:xmpmeta/>")
+
+
+def webp_of_pillow(rows, described, **settings_):
+    given = {"icc_profile": described.icc_profile, "exif": described.exif, "xmp": described.xmp}
+    file = io.BytesIO()
+    image = Image.fromarray(rows if rows.shape[2] > 1 else rows[..., 0])
+    image.save(file, "WEBP", exact=True, **settings_, **{name: data for name, data in given.items() if data})
+    return file.getvalue()
+
+
+@pytest.mark.skipif(
+    f"libwebp {features.version('webp')}" != imagecodecs.webp_version(), reason="Pillow has another version of libwebp"
+)
+@pytest.mark.parametrize(
+    "described", [Metadata(), Metadata(exif=DESCRIBED.exif), DESCRIBED], ids=["plain", "exif", "all"]
+)
+@pytest.mark.parametrize("alpha", ["none", "opaque", "noise"])
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
+def test_a_webp_has_the_bytes_of_pillow(colour, alpha, described):
+    layout = Layout(colour, alpha=alpha != "none")
+    if layout not in FORMATS["webp"].layouts:
+        return
+    rows = noise(layout)
+    if alpha == "opaque":
+        rows[..., -1] = 255
+    info = ImageInfo("png", 1, 1, layout, lossless=True)
+    lossless = webp_of_pillow(rows, described, lossless=True, quality=0, method=1)
+    assert written("webp", rows, layout, metadata=described, info=info, runs=(1, HEIGHT - 1)) == lossless
+    lossy = webp_of_pillow(rows, described, quality=80, method=2)
+    assert written("webp", rows, layout, metadata=described, quality=80) == lossy
+    assert written("webp", rows, layout, metadata=described, quality=81) != lossy  # the control
 
 
 LOSSY = [(name, layout) for name in ("jpeg", "webp", "avif") for layout in sorted(FORMATS[name].layouts, key=str)]
@@ -410,7 +445,7 @@ def test_a_refusal_of_the_encoder_is_one_line_with_the_file_name(tmp_path):
         with new_file(tmp_path / "a.webp", overwrite=False) as file:
             written("webp", np.zeros((1, 16_384, 3), np.uint8), Layout("rgb"), runs=[1], file=file)
 
-    with pytest.raises(ImageError, match=r"a\.webp: cannot be written: the WebP encoder gave up \(.*16383 pixels"):
+    with pytest.raises(ImageError, match=r"a\.webp: cannot be written: the WebP encoder gave up \(.+\)"):
         too_wide()
     assert list(tmp_path.iterdir()) == []
 

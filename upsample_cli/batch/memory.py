@@ -31,12 +31,18 @@ _DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8, "jxl": 6
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 11, "avif": 36, "gif": 12, "jxl": 20}
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 6, "avif": 36, "gif": 12, "jxl": 20}
 """Bytes per output pixel in the encoder; 4 for other formats. Measured. JPEG XL takes 13 to 15, and 38 if it is lossy
 with a colour profile."""
 
+_ALPHA_BYTES = {"webp": 11}
+"""The same for an output with alpha."""
+
 _LOSSLESS_BYTES = {"webp": 31}
 """The same for an input that is stored without loss. Without a quality, its output is lossless too."""
+
+_GREY_AS_COLOUR = {"webp"}
+"""Formats whose encoder takes as much for grey as for colour."""
 
 _DEEP_TIMES = {"jxl": 3}
 """How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""
@@ -69,8 +75,10 @@ def job_bytes(job: Job) -> int:
     pixels = job.height * job.width
     header, output = job.header, job.resolved.layout
     decoded = _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
-    of_output = _COLLECTED_BYTES | (_LOSSLESS_BYTES if header.lossless else {})
-    collected = _pixel_bytes(output, of_output.get(job.format, 4))
+    of_output = _COLLECTED_BYTES | (_ALPHA_BYTES if output.alpha else {}) | (_LOSSLESS_BYTES if header.lossless else {})
+    collected = of_output.get(job.format, 4)
+    if job.format not in _GREY_AS_COLOUR:
+        collected = _pixel_bytes(output, collected)
     collected *= _DEEP_TIMES.get(job.format, 1) if output.depth > 8 else 1
     factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor

@@ -103,9 +103,13 @@ def sink_opener(
         return partial(
             JpegSink, **size, **settings, head=segments_before_tables(layout, _metadata_settings(metadata, fmt))
         )
+    settings |= _metadata_settings(metadata, fmt)
+    if fmt.name == "webp" and (lossless or not layout.alpha):
+        from upsample_cli.images.codecs.webp_sink import WebpSink
+
+        return _alone(partial(WebpSink, **size, settings=settings))
     from upsample_cli.images.codecs.collecting import CollectingSink
 
-    settings |= _metadata_settings(metadata, fmt)
     return _alone(partial(CollectingSink, fmt=fmt, **size, settings=settings, colour=metadata.colour))
 
 

@@ -116,24 +116,24 @@ class WebpFrames:
         self._clock = Clock(unit_ms=1)
         flags = 0x02 | 0x10 * alpha | 0x20 * bool(metadata.icc_profile)
         flags |= 0x08 * bool(metadata.exif) | 0x04 * bool(metadata.xmp)
-        file.write(b"RIFF\0\0\0\0WEBP" + _chunk(b"VP8X", struct.pack("<I", flags) + self._size()))
+        file.write(b"RIFF\0\0\0\0WEBP" + chunk(b"VP8X", struct.pack("<I", flags) + self._size()))
         if metadata.icc_profile:
-            file.write(_chunk(b"ICCP", metadata.icc_profile))
-        file.write(_chunk(b"ANIM", struct.pack("<IH", 0, min(frames.plays, _MOST_PLAYS))))
+            file.write(chunk(b"ICCP", metadata.icc_profile))
+        file.write(chunk(b"ANIM", struct.pack("<IH", 0, min(frames.plays, _MOST_PLAYS))))
 
     def add(self, image: bytes, duration_ms: Fraction) -> None:
         """Add one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_MS)
         head = bytes(6) + self._size() + shown.to_bytes(3, "little") + bytes([_DO_NOT_BLEND])
         chunks = ((kind, image[at : at + size]) for kind, at, size in riff_chunks(io.BytesIO(image)))
-        pixels = b"".join(_chunk(kind, body) for kind, body in chunks if kind in {b"ALPH", *_CODED})
-        self._file.write(_chunk(b"ANMF", head + pixels))
+        pixels = b"".join(chunk(kind, body) for kind, body in chunks if kind in {b"ALPH", *_CODED})
+        self._file.write(chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
         """Write the last chunks, and the length in the header."""
         for kind, body in self._after:
             if body:
-                self._file.write(_chunk(kind, body))
+                self._file.write(chunk(kind, body))
         size = self._file.tell() - 8
         if size >= 2**32 - 10:
             raise OSError("WebP files end at 4 GiB")
@@ -145,5 +145,6 @@ class WebpFrames:
         return (self._width - 1).to_bytes(3, "little") + (self._height - 1).to_bytes(3, "little")
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk: its kind, its size and its body, padded to an even length."""
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
