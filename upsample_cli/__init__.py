@@ -42,7 +42,7 @@ _HOMES = {
 }
 
 
-_importing = RLock()  # of two threads that import numpy at the same time, one gets a part of it
+_importing = RLock()  # if two threads import numpy at the same time, one gets an incomplete module
 
 
 def __getattr__(name: str) -> Any:

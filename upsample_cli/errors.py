@@ -233,7 +233,7 @@ class RecordError(UpsampleError):
 
 
 class RejectedRouteError(Exception):
-    """A route that has computed pixels before its check does not give those of the layer. The image is repeated."""
+    """A route that has computed pixels before its check does not give those of the layer."""
 
 
 class Interrupted(UpsampleError):  # noqa: N818  a stop is not an error

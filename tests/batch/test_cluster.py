@@ -432,7 +432,7 @@ def test_a_worker_must_see_each_folder(other):
 
 
 class Task:
-    """A task of Dask that ends when it is told to."""
+    """A Dask task that the test ends."""
 
     def __init__(self):
         self.calls = []

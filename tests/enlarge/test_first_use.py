@@ -1,4 +1,4 @@
-"""The first calls of a process, in threads at the same time: one of two importers may get a part of a module."""
+"""The first calls of a process, in threads at the same time: one of two importers may get an incomplete module."""
 
 import subprocess
 import sys

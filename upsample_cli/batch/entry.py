@@ -52,7 +52,7 @@ class DoneEntry(NamedTuple):
 
     @property
     def job(self) -> None:
-        """There is none."""
+        """None: the image needs no job."""
 
     @property
     def is_alone(self) -> bool:

@@ -42,7 +42,7 @@ _LOSSLESS_BYTES = {"webp": 31}
 """The same for an input that is stored without loss. Without a quality, its output is lossless too."""
 
 _GREY_AS_COLOUR = {"webp"}
-"""Formats whose encoder takes as much for grey as for colour."""
+"""Formats whose encoder needs as much memory for grey as for colour."""
 
 _DEEP_TIMES = {"jxl": 3}
 """How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""

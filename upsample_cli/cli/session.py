@@ -85,7 +85,7 @@ class Session:
     def enlarge(self, entries: Sequence[AnyEntry], executor: Executor) -> None:
         """Enlarge the planned images and report their results."""
         if not gc.isenabled():
-            gc.freeze()  # collections leave out what is there already
+            gc.freeze()  # later collections skip the objects that exist now
             gc.enable()
         budget_bytes = self.request.budget_bytes
         on_done = None if self.reporters.need_done else self._count_done

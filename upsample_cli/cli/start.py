@@ -17,7 +17,7 @@ _WITHOUT_ENGINE = {"-n", "--dry-run", "--cluster", "--version", "-h", "--help"}
 
 def upsample() -> None:
     """Entry point of `upsample`."""
-    gc.disable()  # what is imported and planned stays; `Session.enlarge` enables it again
+    gc.disable()  # imports and plans create no garbage; `Session.enlarge` enables it again
     _start("upsample_cli.cli.upsample", images=_images(sys.argv[1:]))
 
 

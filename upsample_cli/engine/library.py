@@ -40,7 +40,7 @@ def begin_loading() -> threading.Thread:
     for name in _EXTENSIONS:
         with suppress(Exception):  # it fails again, with a message, where the module is needed
             importlib.import_module(name)
-    has_cuda_driver()  # remembers the answer; it loads the driver
+    has_cuda_driver()  # loads the driver, and caches the answer
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
     loading.start()
     return loading

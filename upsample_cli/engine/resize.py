@@ -64,27 +64,16 @@ def resized_bands(
             first_step = _of_first_step(settings.kernel, arithmetic)
             if settings.device != "cpu" and first_step is not None and first_step.sums_dtype is not None:
                 raise ValueError("its size is not a whole multiple, and the layer is on another device than the CPU")
-            find = _early if settings.is_early else _agreeing
-            compiled = find(shape, size, settings.kernel, settings.border, arithmetic, weigh)
+            kernel, border = settings.kernel, settings.border
+            is_early = settings.is_early and begin_check(_agrees, kernel, border, arithmetic, shape[2], weigh)
+            find = _compiled if is_early else _agreeing
+            compiled = find(shape, size, kernel, border, arithmetic, weigh)
             on_route("compiled")
             return _compiled_bands(compiled, read_rows, shape, size, settings, arithmetic, stop, on_route)
         except ValueError as error:
             if settings.engine == "compiled":
                 raise no_compiled_route(str(error)) from None
     return bands_by_products(read_rows, shape, size, settings, arithmetic, weigh, stop, on_route)
-
-
-def _early(
-    shape: tuple[int, int, int],
-    size: tuple[int, int],
-    kernel: AnyKernel,
-    border: Border,
-    arithmetic: Arithmetic,
-    weigh: Filter,
-) -> CompiledResize:
-    """The compiled sums while they are still being compared; see `routes.early`. Otherwise `_agreeing`."""
-    is_early = begin_check(_agrees, kernel, border, arithmetic, shape[2], weigh)
-    return (_compiled if is_early else _agreeing)(shape, size, kernel, border, arithmetic, weigh)
 
 
 @functools.lru_cache(maxsize=4)

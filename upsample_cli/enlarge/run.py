@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy.typing  # noqa: F401  in one thread: of two that import it at the same time, one gets a part of it
+import numpy.typing  # noqa: F401  if two threads import it at the same time, one gets an incomplete module
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
@@ -154,7 +154,7 @@ def _enlarged(
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
         check_strict(job.input, losses, options)
-        is_file = job.source_stream is None and job.target_stream is None  # a pipe takes nothing back
+        is_file = job.source_stream is None and job.target_stream is None  # what a pipe got cannot be taken back
         # Before a file is created, because the device may be missing.
         is_early = is_first and is_file and may_be_early()
         settings = engine_settings(options, job.resolved.kernel, is_early=is_early)

@@ -137,7 +137,7 @@ class ClusterExecutor:
             found = self._result(number, out, task)
         except Exception as error:
             found = error
-        if self._out.pop(number, None) is None:  # closed meanwhile: whoever takes it out sets its future
+        if self._out.pop(number, None) is None:  # closed in the meantime; the thread that removes it sets its future
             return
         del self._tasks[number]
         if isinstance(found, Exception):

@@ -67,7 +67,7 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
         warnings.simplefilter("always")
         try:
             client = _within(2 * CONNECT_S, make)
-        except Exception as error:  # whatever another program answers
+        except Exception as error:  # another program may answer anything
             refusal = ", or it refuses the certificate" if address.startswith("tls:") else ""
             reason = "" if isinstance(error, OSError) else f" ({type(error).__name__}: {' '.join(str(error).split())})"
             cause = (option, f": no scheduler answers there{refusal}{reason}")
@@ -185,7 +185,7 @@ def _storage_probes(jobs: Sequence[Job]) -> list[StorageProbe]:
         folder = job.output.absolute().parent
         while not folder.exists():
             folder = folder.parent
-        with suppress(OSError):  # an input that was deleted meanwhile fails alone
+        with suppress(OSError):  # an input that was deleted in the meantime fails alone
             size = job.input.stat().st_size
             mark = marks[folder] if folder in marks else marks.setdefault(folder, _marked(folder))
             probes.append(StorageProbe(job.input.absolute(), size, folder, mark))

@@ -45,7 +45,7 @@ class Resume:
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
     def done(self, images: Mapping[str, str], output_of: Callable[[str, str, int, int], str]) -> dict[str, DoneEntry]:
-        """The entries of images that are certainly done, by one look into the record. `recalled` decides the others.
+        """The entries of images that are certainly done, with one query of the record. `recalled` decides the others.
 
         Values of a row are only used if they are checked here, or equal what is there: they may come from an attacker.
 

@@ -80,7 +80,7 @@ def begin_check(check: Callable[..., bool], *arguments: Any) -> bool:
 def _run(future: Future[bool], check: Callable[..., bool], arguments: tuple[Any, ...]) -> None:
     try:
         is_right = check(*arguments)
-    except Exception:  # it is raised again when the image is repeated
+    except Exception:  # it is raised again when the image is enlarged again
         is_right = False
     future.set_result(is_right)
 

@@ -1,4 +1,4 @@
-"""The sink of WebP without alpha, and of lossless WebP: the same files as by Pillow, without its copies of the pixels.
+"""The sink of WebP without alpha, and of lossless WebP. Its files are those of Pillow, which copies the pixels twice.
 
 Pillow encodes lossy WebP with alpha, because `imagecodecs` does not keep the colours of transparent pixels there.
 """
