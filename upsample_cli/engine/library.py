@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from upsample_cli.engine.drivers import has_cuda_driver
 
@@ -24,7 +26,7 @@ _EXTENSIONS = (
     "_bisect", "_bz2", "_contextvars", "_datetime", "_decimal", "_heapq", "_json", "_lzma",
     "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_struct", "_uuid",
     "array", "binascii", "fcntl", "math", "mmap", "select", "termios", "unicodedata", "zlib",
-    "PIL.JpegImagePlugin", "upsample_cli.images.codecs.quiet", "numpy", "imagecodecs._jpeg8", "isal.isal_zlib",
+    "upsample_cli.images.codecs.libtiff_errors", "numpy", "imagecodecs._jpeg8", "isal.isal_zlib",
     "upsample_cli.images.codecs.png._unfilter", "upsample_cli.engine.native._kernels",
 )  # fmt: skip
 """Modules of most runs that load libraries. The system loads one library at a time: later, they would wait for
@@ -51,6 +53,7 @@ def _load() -> None:
         load_library(library_path())
 
 
+@functools.cache  # the guard of torch's import loads the driver of a GPU, which waits as well
 def library_path() -> Path:
     """The path of the installed torch's library.
 
@@ -72,8 +75,12 @@ def library_path() -> Path:
 
 def load_library(path: Path) -> None:
     """Load the library without holding Python's global lock, which `ctypes.CDLL` would hold."""
-    if sys.platform == "win32":
-        return
+    if sys.platform != "win32":
+        _dlopen()(os.fsencode(path), _LAZILY)
+
+
+@functools.cache  # to look it up waits for a library that is being loaded, and holds the global lock meanwhile
+def _dlopen() -> Any:
     dlopen = ctypes.CDLL(None).dlopen
     dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
-    dlopen(os.fsencode(path), _LAZILY)
+    return dlopen

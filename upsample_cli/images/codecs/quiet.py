@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 from PIL import Image, PngImagePlugin
 
+from upsample_cli.images.codecs.libtiff_errors import set_libtiff_handler
 from upsample_cli.images.limits import MAX_METADATA_BYTES
 
 _LOGGERS = ("PIL", "imagecodecs")
@@ -37,7 +36,7 @@ class _Quiet:
                 self._ignored = warnings.filters[0]
                 for name in _LOGGERS:
                     logging.getLogger(name).addHandler(self._handler)
-                self._libtiff = _set_libtiff_handler(None)
+                self._libtiff = set_libtiff_handler(None)
             self._inside += 1
 
     def __exit__(self, *_raised: object) -> None:
@@ -49,7 +48,7 @@ class _Quiet:
                     cast("list[Any]", warnings.filters).remove(self._ignored)
                 for name in _LOGGERS:
                     logging.getLogger(name).removeHandler(self._handler)
-                _set_libtiff_handler(self._libtiff)
+                set_libtiff_handler(self._libtiff)
 
 
 _quiet = _Quiet()
@@ -70,22 +69,3 @@ def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tup
     Image.MAX_IMAGE_PIXELS = pixels
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text_bytes, all_text_bytes
     return before
-
-
-def _set_libtiff_handler(handler: int | None) -> int | None:
-    """Set the error handler of the libtiff inside Pillow, None for silence; return the previous handler.
-
-    Pillow silences only warnings. If the libtiff inside Pillow cannot be found, errors are still printed.
-    """
-    return _set_handler(handler) if _set_handler is not None else None
-
-
-def _libtiff_setter() -> Callable[[int | None], int | None] | None:
-    with suppress(AttributeError, OSError):
-        set_handler = ctypes.CDLL(cast("Any", Image).core.__file__).TIFFSetErrorHandler
-        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-        return cast("Callable[[int | None], int | None]", set_handler)
-    return None
-
-
-_set_handler = _libtiff_setter()  # now, because loading a library waits while another one is loaded
