@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 from upsample_cli.cli.report import gallery_page
 from upsample_cli.cli.report.bars import Bars
 from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -121,7 +123,7 @@ def test_stopping_a_single_image_is_one_line():
 def test_bars_leave_room_for_the_ctrl_c_of_the_terminal():
     """The bars leave two columns free: a full last line would wrap, and the bars would be erased one line too low."""
     job = job_of(Path("a.png"), Path("o.png"), 100, 201)
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     bars.expect([job])
     bars.started(job)
     for columns in (20, 59, 80):
@@ -183,18 +185,26 @@ NAMES = ["[bold]a.png", "b[0].png", "c:smile:.png", "d é 漢.png", "e\\[f].png"
 @pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
 def test_a_line_in_a_file_is_the_one_on_a_terminal_and_is_written_without_rich(monkeypatch):
     results = [Result(Path("in", name), Path("out", name), "planned", 2, 3, 4, 6) for name in NAMES]
-    shown = {is_terminal: io.StringIO() for is_terminal in (True, False)}
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")  # rich writes no colours
     printed = []
     original = Console.print
     monkeypatch.setattr(Console, "print", lambda *given, **more: printed.append(given) or original(*given, **more))
-    for is_terminal, file in shown.items():
-        out = Console(file=file, force_terminal=is_terminal, color_system=None, emoji=False, width=40)
-        report = Report(out, Console(file=io.StringIO()), is_single=False, verbose=True)
+    shown = []
+    for is_terminal in (True, False):
+        file = io.StringIO()
+        file.isatty = lambda is_terminal=is_terminal: is_terminal
+        report = Report(Output(file), Output(file), is_single=False, verbose=True)
         for result in results:
             report.add(result)
-        assert len(printed) == len(NAMES)  # those of the terminal
-    assert shown[False].getvalue() == shown[True].getvalue()
-    assert shown[False].getvalue().splitlines() == [f"in/{name} -> out/{name}  3x2 -> 6x4  planned" for name in NAMES]
+            report.message("warning", "yellow", str(result.output))
+        report.close(Options(), "cpu", 1.0)
+        assert (len(printed) > 2 * len(NAMES)) == is_terminal
+        printed.clear()
+        shown.append(file.getvalue())
+    assert shown[0] == shown[1]
+    lines = [(f"in/{name} -> out/{name}  3x2 -> 6x4  planned", f"warning: out/{name}") for name in NAMES]
+    assert shown[1].splitlines()[: 2 * len(NAMES)] == [*itertools.chain.from_iterable(lines)]
 
 
 def test_the_hint_appears_only_if_a_record_contains_a_failure():
@@ -224,7 +234,7 @@ def test_quiet_and_verbose_cannot_be_combined():
 @pytest.mark.parametrize(("after", "is_repeated"), [(20, False), (21, True)])
 def test_failures_are_repeated_only_if_enough_lines_followed_them(after, is_repeated):
     out = io.StringIO()
-    report = Report(Console(file=out), Console(file=io.StringIO()), is_single=False, verbose=True)
+    report = Report(Output(out), Output(io.StringIO()), is_single=False, verbose=True)
     written = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 2, 2)
     for _ in range(30):
         report.add(written)
@@ -239,7 +249,7 @@ def test_failures_are_repeated_only_if_enough_lines_followed_them(after, is_repe
 
 
 def test_the_bars_count_all_inputs():
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     bars.expect([job_of(Path(f"{index}.png"), Path("o.png"), 10, 20) for index in range(28)], settled=3)
     bars.result(Result(Path("bad.png"), status="failed", failure=Failure("damaged", "no")))
     console = Console(file=io.StringIO(), width=80)

@@ -11,6 +11,7 @@ from support.running import save
 OPTIONAL = {
     "json",
     "pathspec",
+    "rich",
     "rich.live",
     "rich.progress",
     "upsample_cli.batch.cluster",
@@ -58,6 +59,12 @@ def test_one_image_without_a_terminal_needs_no_bars_watch_gallery_cluster_record
     modules = imported_by(photo)
     assert "upsample_cli.engine.bands" in modules  # it did run
     assert OPTIONAL & modules == set()
+
+
+def test_rich_prints_where_a_variable_asks_for_colours(photo, monkeypatch):
+    """The control of the test above."""
+    monkeypatch.setitem(ENVIRONMENT, "FORCE_COLOR", "1")
+    assert "rich.console" in imported_by(photo)
 
 
 OF_FORMATS = {

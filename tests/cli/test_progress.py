@@ -18,6 +18,7 @@ from upsample_cli.cli.report import counts
 from upsample_cli.cli.report.bars import Bars
 from upsample_cli.cli.report.counts import Amount
 from upsample_cli.cli.report.figures import figure
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.progress import counted, shown_progress
 from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import Failure
@@ -67,7 +68,7 @@ def half_done(bars, clock):
 
 
 def test_a_wide_terminal_shows_two_lines_and_one_for_each_image_in_flight(clock):
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     half_done(bars, clock)
     total, facts, third = drawn(bars, 80)
     assert total.startswith("2 of 4 images ━")
@@ -78,7 +79,7 @@ def test_a_wide_terminal_shows_two_lines_and_one_for_each_image_in_flight(clock)
 
 
 def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     half_done(bars, clock)
     title, total, facts, third = drawn(bars, 40)
     assert title == "2 of 4 images"
@@ -88,7 +89,7 @@ def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
 
 
 def test_before_the_first_image_nothing_is_estimated():
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     bars.expect(jobs(2))
     total, facts = drawn(bars, 80)
     assert total.endswith(" 0% -:--:--")
@@ -96,7 +97,7 @@ def test_before_the_first_image_nothing_is_estimated():
 
 
 def test_progress_reported_after_the_end_of_an_image_is_ignored(clock):
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     (job,) = jobs(1)
     bars.expect([job])
     bars.started(job)
@@ -108,7 +109,7 @@ def test_progress_reported_after_the_end_of_an_image_is_ignored(clock):
 
 
 def test_only_a_few_of_many_images_in_flight_are_shown():
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     many = jobs(64)
     bars.expect(many)
     for job in many:
@@ -130,7 +131,7 @@ def texts_kept(draw):
 
 
 def test_drawing_for_days_does_not_take_more_memory():
-    bars = Bars(Console(file=io.StringIO()))
+    bars = Bars(Output(io.StringIO()))
     (job,) = jobs(1)
     bars.expect([job])
     bars.started(job)
@@ -147,7 +148,7 @@ def test_drawing_for_days_does_not_take_more_memory():
 
 def test_without_a_terminal_a_line_is_printed_every_ten_minutes(clock):
     file = io.StringIO()
-    bars = shown_progress(Console(file=file, width=40), is_shown=True)
+    bars = shown_progress(Output(file), is_shown=True)
     with bars:
         half_done(bars, clock)
         assert file.getvalue() == ""
@@ -190,24 +191,24 @@ def test_the_speed_is_that_of_the_last_seconds(clock):
 def test_without_a_terminal_neither_bars_nor_live_displays_are_imported():
     code = """
 import sys
-from rich.console import Console
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.progress import counted, shown_progress
 def make(file):
-    console = Console(file=file)
-    shown_progress(console, is_shown=True)
-    counted([], "images found", console, is_shown=True)
-    print(sorted({"rich.live", "rich.progress"} & set(sys.modules)))
+    output = Output(file)
+    shown_progress(output, is_shown=True)
+    counted([], "images found", output, is_shown=True)
+    print(sorted({"rich", "rich.live", "rich.progress"} & set(sys.modules)))
 make(sys.stdout)
 sys.stdout.isatty = lambda: True
 make(sys.stdout)  # the control
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
-    assert ran.stdout.splitlines() == ["[]", "['rich.live', 'rich.progress']"]
+    assert ran.stdout.splitlines() == ["[]", "['rich', 'rich.live', 'rich.progress']"]
 
 
 def test_quiet_prints_no_such_line(clock):
     file = io.StringIO()
-    with shown_progress(Console(file=file), is_shown=False) as bars:
+    with shown_progress(Output(file), is_shown=False) as bars:
         clock[0] += 2 * counts.LINE_EVERY_S
         half_done(bars, clock)
     assert file.getvalue() == ""
@@ -216,14 +217,13 @@ def test_quiet_prints_no_such_line(clock):
 def test_a_slow_search_shows_a_count_on_a_terminal(monkeypatch):
     monkeypatch.setattr(bars_module, "_PATIENCE_S", -1.0)
     for file, is_shown, is_seen in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
-        console = Console(file=file, force_terminal=True)
-        assert list(counted(range(1234), "images found", console, is_shown=is_shown)) == list(range(1234))
+        assert list(counted(range(1234), "images found", Output(file), is_shown=is_shown)) == list(range(1234))
         assert ("1,234 images found" in file.getvalue()) == is_seen
 
 
 def test_a_short_count_is_not_shown():
     file = Terminal()
-    assert list(counted([1, 2], "images found", Console(file=file), is_shown=True)) == [1, 2]
+    assert list(counted([1, 2], "images found", Output(file), is_shown=True)) == [1, 2]
     assert "found" not in file.getvalue()
 
 

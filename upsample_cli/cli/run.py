@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rich.console import Console
-
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.entry import AnyEntry
@@ -22,6 +20,7 @@ from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.streams import is_streamed, plan_stream
 from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.progress import counted, shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.report.summary import counted_formats
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 def run_upsample(request: Request) -> int:
     """Plan and run the request, and report the results. Return the exit status."""
     start_s = time.perf_counter()
-    # No emoji codes, because "a:x:.png" is a valid file name.
-    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
+    out, messages = Output(sys.stderr if request.pipes_image else sys.stdout), Output(sys.stderr)
     with contextlib.ExitStack() as stack:
         other_formats, exclusion = Counter[str](), Exclusion(request.exclude)
         entries, resume = _planned(request, messages, other_formats, exclusion, stack)
@@ -85,7 +83,7 @@ def run_upsample(request: Request) -> int:
 
 def _planned(
     request: Request,
-    messages: Console,
+    messages: Output,
     other_formats: Counter[str],
     exclusion: Exclusion,
     stack: contextlib.ExitStack,
@@ -109,7 +107,7 @@ def _planned(
         )
     target = outputs_of(output, found)
     resume = open_record(request, found, target, stack)
-    planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)
+    planned = partial(counted, what="images planned", messages=messages, is_shown=not request.quiet)
     entries = plan_run(
         found, target, options,
         resume=resume, is_dry_run=request.dry_run, timeout_s=request.timeout_s, counted=planned,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from rich.console import Console
 
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.atomic.place import Place
@@ -24,6 +23,7 @@ from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.progress import shown_progress
 from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.request import Request
@@ -44,9 +44,9 @@ def watch_upsample(request: Request) -> int:
     exclusion = Exclusion(request.exclude)
     look, target = _watched(request, exclusion)
     start_s = time.perf_counter()
-    messages = Console(stderr=True, emoji=False)
+    messages = Output(sys.stderr)
     report = Report(
-        Console(emoji=False),
+        Output(sys.stdout),
         messages,
         is_single=False,
         is_watch=True,

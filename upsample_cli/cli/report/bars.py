@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from upsample_cli.cli.report.counts import Progress
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.printable import one_line
 
 Item = TypeVar("Item")
@@ -32,12 +33,13 @@ class Bars(Progress):
     """A `Progress` that draws bars; a context manager, which erases the bars at its end.
 
     Args:
-        console: the terminal.
+        messages: a terminal.
         waits_for_more: see `Progress`.
     """
 
-    def __init__(self, console: Console, *, waits_for_more: bool = False) -> None:
-        super().__init__(console, prints_lines=False, waits_for_more=waits_for_more, window_s=_WINDOW_S)
+    def __init__(self, messages: Output, *, waits_for_more: bool = False) -> None:
+        super().__init__(messages, prints_lines=False, waits_for_more=waits_for_more, window_s=_WINDOW_S)
+        console = messages.console
         left = TextColumn("{task.fields[left]}", style="progress.remaining", markup=False, table_column=Column())
         self._run_bar, self._image_bar = _Bar(console, left), _Bar(console)
         self._live = _live(console, _WAITING_REFRESHES_PER_S if waits_for_more else _REFRESHES_PER_S, self)

@@ -9,10 +9,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-
 from upsample_cli.batch.exclude import Exclusion
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary, counted_formats
 from upsample_cli.cli.spelling import error_line, sentence
@@ -32,8 +30,8 @@ class Report:
     """Prints results as they arrive, and keeps only the data for the end of the report.
 
     Args:
-        out: the console for results.
-        messages: the console for warnings and errors.
+        out: for results.
+        messages: for warnings and errors.
         is_single: there is one input; it is reported in one line without a summary.
         is_watch: print a line for every written image, and all warnings about skipped images.
         verbose: print a line for every image.
@@ -46,8 +44,8 @@ class Report:
         holds_failures: returns whether the record holds failures that are retried only on request.
     """
 
-    out: Console
-    messages: Console
+    out: Output
+    messages: Output
     is_single: bool
     verbose: bool = False
     quiet: bool = False
@@ -94,12 +92,7 @@ class Report:
             if not self.as_json and (self.verbose or (is_detailed and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
-                line = _line(result, self.verbose)
-                if lines.is_terminal:
-                    lines.print(line, markup=False, soft_wrap=True, highlight=False)
-                else:  # rich takes as long for a line as the plan of its image
-                    lines.file.write(f"{line}\n")
-                    lines.file.flush()
+                lines.print(_line(result, self.verbose))
                 self._printed_lines += 1
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
@@ -112,18 +105,19 @@ class Report:
             left: number of unfinished images when the run was stopped; None if it was not stopped.
         """
         if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
-            self.out.print()  # after ^C; bars overwrite it
+            self.out.print("")  # after ^C; bars overwrite it
         if self.as_json:
             self._print_document(options, device, is_stopped=left is not None)
         elif self.is_single:
             if left and not self.quiet:
-                what = "what was written is not whole" if self.out.stderr else "nothing was written"
-                self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
+                pipes_image = self.out.file is self.messages.file
+                what = "what was written is not whole" if pipes_image else "nothing was written"
+                self.messages.print(f"stopped; {what}")
             for what in () if self.quiet else self._left_out():
-                self.messages.print(escape(one_line(what)), soft_wrap=True, highlight=False)
+                self.messages.print(one_line(what))
         elif not self.quiet:
             for line in self._summary_lines(elapsed_s, left):
-                self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
+                self.out.print(line[8:], start=line[:8], style="bold")
             lines_since = 0 if self._first_failure is None else self._printed_lines - self._first_failure
             if lines_since > _SCROLLED_LINES and self.summary.first_failures:
                 self._repeat_failures()
@@ -151,7 +145,7 @@ class Report:
     def message(self, kind: str, style: str, text: str) -> None:
         """Print a warning or an error on a separate line."""
         self._printed_lines += 1
-        self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
+        self.messages.print(f" {one_line(text)}", start=f"{kind}:", style=style)
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
         """Write the same text as `json.dumps(..., indent=2)`, without a second copy of all records."""
@@ -179,9 +173,9 @@ class Report:
     def _repeat_failures(self) -> None:
         failed = self.summary.counts["failed"]
         which = f"the first {KEPT_FAILURES} of {failed:,}" if failed > KEPT_FAILURES else "again"
-        self.out.print(f"What failed, {which}:", soft_wrap=True, highlight=False)
+        self.out.print(f"What failed, {which}:")
         for error in self.summary.first_failures:
-            self.out.print(f"  {one_line(error)}", soft_wrap=True, highlight=False, markup=False)
+            self.out.print(f"  {one_line(error)}")
 
 
 def file_record(result: Result) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
-from rich.console import Console
-
 from upsample_cli.cli.report.figures import figure
+from upsample_cli.cli.report.output import Output
 from upsample_cli.enlarge.job import Job, Result
 
 LINE_EVERY_S = 600.0
@@ -23,16 +22,16 @@ class Progress:
     """A `Watcher` that counts, and prints an occasional line; a context manager.
 
     Args:
-        console: the console.
+        messages: for the lines.
         prints_lines: whether to print a line every `LINE_EVERY_S`.
         waits_for_more: the run does not end when all known images are done.
         window_s: rates are those of the last `window_s` seconds.
     """
 
     def __init__(
-        self, console: Console, *, prints_lines: bool, waits_for_more: bool = False, window_s: float = 2 * LINE_EVERY_S
+        self, messages: Output, *, prints_lines: bool, waits_for_more: bool = False, window_s: float = 2 * LINE_EVERY_S
     ) -> None:
-        self._console, self._prints_lines, self._waits_for_more = console, prints_lines, waits_for_more
+        self._messages, self._prints_lines, self._waits_for_more = messages, prints_lines, waits_for_more
         self._pixels, self._images = Amount(window_s), Amount(window_s)  # of outputs
         self._rows: dict[Job, int] = {}  # of the images in flight, in the order in which they started
         self._settled = self._ended = self._ended_pixels = 0
@@ -117,7 +116,7 @@ class Progress:
             self._said_s = time.monotonic()
             self._measure()
             line = ", ".join([self._title(), *self._failures(), *self._rates(), f"{self._pixels.time_left()} left"])
-        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        self._messages.print(line)
 
 
 class Amount:

@@ -88,4 +88,4 @@ def open_reporters(
 
 def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[object]:
     is_seen = report.messages.file.isatty() and not report.quiet
-    return report.messages.status(text) if is_seen else contextlib.nullcontext()
+    return report.messages.console.status(text) if is_seen else contextlib.nullcontext()

@@ -1,0 +1,48 @@
+"""Lines on standard output and standard error. rich, which takes 20 ms to import, is used only on a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LIKE_A_TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE"}
+"""Environment variables by which rich writes to a file or a pipe as to a terminal."""
+
+
+class Output:
+    """A stream for lines.
+
+    Args:
+        file: the stream; None if it is closed.
+    """
+
+    def __init__(self, file: TextIO | None) -> None:
+        self.file = io.StringIO() if file is None else file
+
+    @cached_property
+    def console(self) -> Console:
+        """The console that writes to a terminal."""
+        from rich.console import Console
+
+        return Console(file=self.file, emoji=False)  # "a:x:.png" is a valid file name
+
+    def print(self, text: str, *, start: str = "", style: str = "") -> None:
+        """Print a line.
+
+        Args:
+            text: its text; see `text.one_line`.
+            start: printed before the text.
+            style: rich's style of `start` on a terminal.
+        """
+        if self.file.isatty() or not _LIKE_A_TERMINAL.isdisjoint(os.environ):
+            from rich.text import Text
+
+            self.console.print(Text.assemble((start, style), text), soft_wrap=True, highlight=False)
+        else:
+            self.file.write(f"{start}{text}\n")
+            self.file.flush()
