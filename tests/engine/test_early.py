@@ -342,6 +342,36 @@ def test_no_library_of_a_photograph_waits_for_libtorch(is_first):
     assert not waited if is_first else {"PIL._imaging", "libcuda.so.1", "dlopen"} <= waited
 
 
+COUNTED = """
+import os, time
+if {begins_loading}:
+    from upsample_cli.engine.library import begin_loading
+    begin_loading().join()
+    end_s = time.monotonic() + 30
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < end_s:
+        time.sleep(0.01)  # a thread that has ended for Python is ending for the system
+import numpy
+print(len(os.listdir("/proc/self/task")), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists the threads as Linux does")
+@pytest.mark.parametrize("given", ["4", None])
+def test_numpy_starts_no_thread_in_a_process_that_enlarges(given):
+    """OpenBLAS starts a thread for each core. They wait in a loop, for a tenth of a second of processor time."""
+    variable = {} if given is None else {"OPENBLAS_NUM_THREADS": given}
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "OPENBLAS_NUM_THREADS"} | variable
+    counts = []
+    for begins_loading in (True, False):
+        command = [sys.executable, "-c", COUNTED.format(begins_loading=begins_loading)]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        count, left = ran.stdout.split()
+        assert left == str(given)
+        counts.append(int(count))
+    assert counts[0] == 1
+    assert (counts[1] > 1) == (len(os.sched_getaffinity(0)) > 1)
+
+
 @pytest.mark.parametrize("error", ["ImportError", "ValueError"])
 def test_a_broken_library_that_a_run_does_not_need_does_not_end_it(error):
     """A library that was compiled for another numpy raises a ValueError."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from upsample_cli.current_folder import restore_variable
 from upsample_cli.engine.drivers import has_cuda_driver
 
 _OLDEST, _NEWEST = (2, 10), (2, 99)
@@ -32,6 +33,10 @@ _EXTENSIONS = (
 """Modules of most runs that load libraries. The system loads one library at a time: later, they would wait for
 libtorch."""
 
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""Environment variable: how many threads numpy's linear algebra library starts when it is loaded. They compute nothing
+here, and take a tenth of a second of processor time."""
+
 
 class NoOperatorsError(Exception):
     """The operators are not available in this way. The text of the exception is a short reason."""
@@ -39,9 +44,12 @@ class NoOperatorsError(Exception):
 
 def begin_loading() -> threading.Thread:
     """Load the library in a thread, while Python imports the rest of the program. Returns the thread."""
+    before = os.environ.get(_BLAS_THREADS)
+    os.environ[_BLAS_THREADS] = "1"
     for name in _EXTENSIONS:
         with suppress(Exception):  # it fails again, with a message, where the module is needed
             importlib.import_module(name)
+    restore_variable(_BLAS_THREADS, before)
     has_cuda_driver()  # loads the driver, and caches the answer
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
     loading.start()

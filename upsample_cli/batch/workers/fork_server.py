@@ -16,20 +16,12 @@ from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 
 from upsample_cli import signals
-from upsample_cli.current_folder import (
-    check_child_flags,
-    check_current_folder,
-    distrust_current_folder,
-    restore_variable,
-)
+from upsample_cli.current_folder import check_child_flags, check_current_folder, distrust_current_folder
 from upsample_cli.errors import UsageError
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
 RUN = "UPSAMPLE_CLI_RUN"
 """Environment variable that passes the process id of the run to the process that forks."""
-
-_THREADS = "OPENBLAS_NUM_THREADS"
-"""Environment variable: how many threads numpy's linear algebra library starts when it is loaded."""
 
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
@@ -74,15 +66,12 @@ def worker_context() -> BaseContext:
         from multiprocessing import forkserver
 
         forkserver.set_forkserver_preload([_PRELOADED])
-        variables = {RUN: str(os.getpid()), _THREADS: "1"}
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
+        os.environ[RUN] = str(os.getpid())
         try:
             forkserver.ensure_running()
         except OSError:  # there is no folder for its socket
             return multiprocessing.get_context("spawn")
         finally:
-            for name, value in before.items():
-                restore_variable(name, value)
+            os.environ.pop(RUN, None)
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")
