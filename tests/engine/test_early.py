@@ -306,11 +306,11 @@ import os, sys, threading
 from upsample_cli.cli import start
 from upsample_cli.engine import library
 begin, waited = library.begin_loading, []
-def watched():
+def watched(names):
     if {is_first}:
         library.library_path()
         library._dlopen()
-        begin()
+        begin(names)
     sys.addaudithook(watch)
 def watch(event, arguments):
     is_import = event == "import" and str(arguments[1]).endswith((".so", ".pyd"))
@@ -321,25 +321,37 @@ def watch(event, arguments):
 library.begin_loading = watched
 leave = os._exit
 os._exit = lambda status: print(*waited) or leave(status)
-sys.argv = ["upsample", "a.jpg", "-o", "b.jpg", "-q"]
+sys.argv = ["upsample", *{arguments}, "-q"]
 start.upsample()
 """
 
 
+@pytest.mark.parametrize(
+    ("arguments", "libraries"),
+    [
+        (("a.jpg", "-o", "b.jpg"), {"PIL._imaging", "libcuda.so.1", "dlopen"}),
+        (("a.png", "-o", "b.tif"), {"isal.isal_zlib"}),
+        (("a.webp", "-o", "b.png"), {"PIL._webp"}),
+        (("a.jpg", "--format", "webp"), {"imagecodecs._webp"}),
+        (("a.jpg", "-o", "B.AVIF"), {"PIL._avif"}),
+        (("a.jpg", "-o", "b.jxl"), {"imagecodecs._jpegxl"}),
+    ],
+)
 @pytest.mark.parametrize("is_first", [True, False])
-def test_no_library_of_a_photograph_waits_for_libtorch(is_first):
+def test_no_library_of_an_image_waits_for_libtorch(is_first, arguments, libraries):
     """The system loads one library at a time, and libtorch takes a quarter of a second.
 
     ctypes keeps Python's global lock while it waits, also in the thread of the check: then all threads wait.
     """
-    save("a.jpg", (640, 400))
+    save(arguments[0], (640, 400))
+    code = WATCHED.format(is_first=is_first, arguments=arguments)
     ran = subprocess.run(
-        [sys.executable, "-c", WATCHED.format(is_first=is_first)], env=ENVIRONMENT, capture_output=True, text=True,
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True,
         timeout=60, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     waited = set(ran.stdout.split())
-    assert not waited if is_first else {"PIL._imaging", "libcuda.so.1", "dlopen"} <= waited
+    assert not waited if is_first else libraries <= waited
 
 
 COUNTED = """

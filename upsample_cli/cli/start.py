@@ -46,7 +46,7 @@ def _start(module: str, *, images: int = 0) -> None:
             if images == 1:
                 from upsample_cli.engine.library import begin_loading
 
-                begin_loading()
+                begin_loading(sys.argv[1:])
             elif images:
                 from upsample_cli.batch.workers.fork_server import begin_fork_server
 

@@ -6,10 +6,12 @@ import ctypes
 import functools
 import importlib
 import importlib.util
+import itertools
 import os
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,11 @@ _EXTENSIONS = (
 """Modules of most runs that load libraries. The system loads one library at a time: later, they would wait for
 libtorch."""
 
+_OF_FORMATS = {
+    "webp": ("imagecodecs._webp", "PIL._webp"), "avif": ("PIL._avif", "PIL._webp"), "jxl": ("imagecodecs._jpegxl",),
+}  # fmt: skip
+"""The same for images of a format, by its extension."""
+
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """Environment variable: how many threads numpy's linear algebra library starts when it is loaded. They compute nothing
 here, and take a tenth of a second of processor time."""
@@ -42,11 +49,16 @@ class NoOperatorsError(Exception):
     """The operators are not available in this way. The text of the exception is a short reason."""
 
 
-def begin_loading() -> threading.Thread:
-    """Load the library in a thread, while Python imports the rest of the program. Returns the thread."""
+def begin_loading(names: Sequence[str] = ()) -> threading.Thread:
+    """Load the library in a thread, while Python imports the rest of the program. Returns the thread.
+
+    Args:
+        names: names of images or of formats; other texts are ignored.
+    """
+    formats = dict.fromkeys(name.rpartition(".")[2].lower() for name in names)
     before = os.environ.get(_BLAS_THREADS)
     os.environ[_BLAS_THREADS] = "1"
-    for name in _EXTENSIONS:
+    for name in itertools.chain(_EXTENSIONS, *(_OF_FORMATS.get(name, ()) for name in formats)):
         with suppress(Exception):  # it fails again, with a message, where the module is needed
             importlib.import_module(name)
     restore_variable(_BLAS_THREADS, before)
