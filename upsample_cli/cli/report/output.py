@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
@@ -22,7 +21,7 @@ class Output:
     """
 
     def __init__(self, file: TextIO | None) -> None:
-        self.file = io.StringIO() if file is None else file
+        self.file = open(os.devnull, "w") if file is None else file  # noqa: PTH123, SIM115  open until the process ends
 
     @cached_property
     def console(self) -> Console:
