@@ -15,7 +15,7 @@ _HEAD_BYTES, _END = 14, bytes(7) + b"\1"
 _MOST_PIXELS_OF_A_BYTE = 62
 _LINEAR = 1
 _ONE_PIXEL, _SPARE_PIXELS = b"\xff", (b"\1\2\3\4", b"\5\6\7\x08")
-"""A pixel to add. It is decoded only if pixels are missing, which the decoder fills with the last one: the added pixel."""
+"""A pixel to add. It is decoded only if pixels are missing. The decoder fills these with the last one: this one."""
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
