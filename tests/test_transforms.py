@@ -231,6 +231,7 @@ def test_wrong_arguments_are_refused_when_it_is_made_and_wrong_images_when_it_is
         {"border": "edge"},
         {"factor": [2]},
         {"kernel": None},
+        {"has_alpha": "no"},
     ):
         with pytest.raises(UsageError):
             Upsample(**settings)

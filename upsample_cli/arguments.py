@@ -35,6 +35,21 @@ def text(value: object, name: str) -> str:
     return path
 
 
+def flag(value: object, name: str) -> bool:
+    """Whether a flag is set. Text such as "no" would be true in Python.
+
+    Raises:
+        UsageError: naming the argument, if it is neither true nor false.
+
+    >>> flag(True, "overwrite"), flag(0, "overwrite")
+    (True, False)
+    """
+    is_plain = isinstance(value, Integral) or type(value).__name__ in {"bool_", "bool"}  # numpy's own
+    if not is_plain or value not in {0, 1}:
+        raise UsageError((Setting(name, repr(value)), " is neither true nor false"), "give True or False")
+    return bool(value)
+
+
 def size(value: object, name: str) -> tuple[int, ...]:
     """A size as a tuple of ints. How many there are is not checked here.
 

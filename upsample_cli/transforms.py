@@ -79,7 +79,7 @@ class Upsample(Transform):  # type: ignore[misc]  # torchvision has no types
         self.factor, self.kernel = checked_factor(factor), arguments.text(kernel, "kernel")
         chosen_kernel(self.kernel, self.factor)
         self.border = border_named(border)
-        self.has_alpha = has_alpha
+        self.has_alpha = arguments.flag(has_alpha, "has_alpha")
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002  torchvision's interface
         """The enlarged form of one part of a sample. torchvision calls it."""

@@ -103,6 +103,7 @@ def test_mistakes_in_the_call_are_raised_by_the_call_and_nothing_is_written():
     for settings in (
         {"factor": 0}, {"workers": 0}, {"workers": "2"}, {"timeout_s": 0}, {"timeout_s": 1e9},
         {"timeout_s": float("nan")}, {"kernel": "x"}, {"sources": ["in", ""]}, {"target": "in/a.png"},
+        {"recursive": "no"}, {"overwrite": "no"},
     ):  # fmt: skip
         with pytest.raises(UsageError):
             upsample_folder(**{"sources": "in", **settings})

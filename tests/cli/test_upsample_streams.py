@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -172,6 +173,23 @@ def test_a_full_disk_under_stdout_is_one_line(name):
     assert status == 1
     assert err.startswith("error: -: cannot be written: the disk is full")
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "UNUSED"])  # with the former, rich writes
+def test_a_run_whose_standard_error_is_on_a_full_disk_goes_on(variable):
+    save("in/a.png")
+    for index in range(3):
+        Path(f"in/{index}.png").write_bytes(b"?")
+    settings = {"text": True, "env": ENVIRONMENT | {variable: "1"}, "timeout": 120}
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run([*COMMAND, "in", "-o", "out"], check=False, stdout=-1, stderr=full, **settings)
+        lost = subprocess.run([*COMMAND, "in", "-o", "lost"], check=False, stdout=full, stderr=-1, **settings)
+    words = [re.sub(r"\x1b\[\d*m", "", line).split()[:2] for line in done.stdout.splitlines()]
+    assert (done.returncode, words) == (1, [["written", "1"], ["failed", "3"]])
+    assert Path("out/a_x2.png").exists()
+    assert lost.returncode == 1  # a control: results are not lost without a message
+    assert "standard output cannot be written" in lost.stderr
 
 
 def test_a_file_named_dash_is_a_file():

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -45,12 +46,13 @@ def report():
 
 
 @contextlib.contextmanager
-def watching(*arguments):
+def watching(*arguments, **streams):
     # A short pause between scans, to keep the test quick.
     faster = "from upsample_cli.batch import watch; watch.PAUSE_S = 0.2; " + COMMAND[2]
     command = [COMMAND[0], "-c", faster, "--watch", "in", "-o", "out", "--report", "r.jsonl", "--workers", "1"]
     command += arguments
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=ENVIRONMENT, start_new_session=True) as process:
+    settings = {"stdout": -1, "stderr": -1, "text": True, "env": ENVIRONMENT, "start_new_session": True} | streams
+    with subprocess.Popen(command, **settings) as process:
         try:
             yield Watching(process)
         finally:
@@ -112,6 +114,34 @@ def test_a_watch_stopped_during_an_image_says_so_and_leaves_no_temporary_file():
     assert out.splitlines()[-2] == "stopped: 1 not done; run the same command again to continue"
     assert out.splitlines()[-1].split()[:2] == ["written", "1"]
     assert [name for name in names("out") if name.endswith((".png", ".part"))] == ["a_x16.png"]
+
+
+def test_a_watch_stopped_on_a_terminal_erases_its_bars_and_not_its_summary():
+    save("in/a.png")
+    ours, theirs = os.openpty()
+    shown = bytearray()
+
+    def read():
+        with contextlib.suppress(OSError):  # the terminal is closed
+            while data := os.read(ours, 4096):
+                shown.extend(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with watching(stdout=theirs, stderr=theirs, env=ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "80"}) as run:
+        run.wait_for(1)
+        until_s = time.monotonic() + 60
+        while b"waiting for more" not in shown:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        assert run.stop()[0] == 0
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    bars, summary = bytes(shown).split(b"written ", 1)
+    assert b"\x1b[2K" in bars  # a control: bars are erased in this way
+    assert b"\x1b[2K" not in summary
+    assert b"see out/" in summary
 
 
 @pytest.mark.parametrize(

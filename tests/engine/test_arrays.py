@@ -447,6 +447,10 @@ def test_an_invalid_image_is_refused(words, image):
         ({"factor": [2]}, r"factor \[2\]"),
         ({"kernel": None}, "kernel=None is not text"),
         ({"tile": True}, "tile cannot be True pixels"),
+        ({"has_alpha": "no"}, "has_alpha='no' is neither true nor false"),
+        ({"has_alpha": []}, r"has_alpha=\[\] is neither"),
+        ({"device": ""}, "no device ''"),
+        ({"device": 0}, "no device '0'"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(keywords, words):

@@ -155,6 +155,10 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
         ({"width": 4.0}, r"width=4\.0 is not a whole number"),
         ({"size": (True, 4)}, r"\(True, 4\) is not a valid size"),
         ({"fit": "4x4"}, "'4x4' is not a valid fit"),
+        ({"overwrite": "no"}, "overwrite='no' is neither true nor false; give True or False"),
+        ({"strict": None}, "strict=None is neither"),
+        ({"linear_light": 2}, "linear_light=2 is neither"),
+        ({"keep_times": [True]}, r"keep_times=\[True\] is neither"),
     ],
 )
 def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, message):
@@ -162,6 +166,17 @@ def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, message
     with pytest.raises(UsageError, match=message):
         upsample_file("a.png", **options)
     assert names(".") == ["a.png"]
+
+
+def test_a_flag_may_be_a_number_or_a_bool_of_numpy():
+    save("a.png")
+    for flag in (False, 0, np.False_):
+        assert upsample_file("a.png", "b.png", overwrite=flag).status == "written"
+        with pytest.raises(ImageError, match="exists"):
+            upsample_file("a.png", "b.png", overwrite=flag)
+        Path("b.png").unlink()
+    for flag in (True, 1, np.True_):
+        assert [upsample_file("a.png", "c.png", overwrite=flag).status for _ in range(2)] == ["written"] * 2
 
 
 def test_numbers_of_numpy_lists_and_paths_are_plain_values():

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from support.corpus import RGB, RGB16, animated_png, partial_frames, png_chunk, png_of_rows
 from support.facts import lines
+from support.reading import rows_of
 
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
@@ -78,6 +79,22 @@ def test_damage_in_a_deep_png_makes_libpng_print_nothing(kind, capfd):
     with open_image(io.BytesIO(data)) as source:
         assert np.array_equal(source.read_rows(0, HEIGHT), RGB16)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_palette_that_is_missing_or_incomplete_is_refused():
+    """Decoders show black for its colours."""
+    colours, rows = bytes(range(10, 22)), [bytes([0, 1, 2, 3])] * 2
+    animated = animated_png(2, 4, 8, 3, ((np.zeros((2, 4, 1), int), 0, 0, 0, 0),) * 2)
+    with open_image(io.BytesIO(png_of_rows(4, 8, 3, rows, (b"PLTE", colours)))) as source:
+        assert source.read_rows(1, 2).tobytes() == colours  # the control
+    wrong = [png_of_rows(4, 8, 3, rows, *chunks) for chunks in ((), [(b"PLTE", b"")], [(b"PLTE", colours[:-1])])]
+    late = spliced_in(png_of_rows(4, 8, 3, rows), png_chunk(b"PLTE", colours), before=b"IEND")
+    for data in (*wrong, late, animated):
+        with pytest.raises(ImageError, match="palette is missing or incomplete; get a new copy"):
+            probe(io.BytesIO(data))
+    with pytest.raises(ImageError, match="is damaged"):
+        rows_of(spliced_in(png_of_rows(4, 8, 3, rows), wrong_sum(b"PLTE", colours)))
+    assert probe(io.BytesIO(png_of_rows(4, 8, 0, rows))).width == 4  # other kinds of pixels need none
 
 
 def test_transparency_longer_than_the_palette_is_left_out():

@@ -92,6 +92,9 @@ def test_other_maximum_levels_are_scaled_and_rounded_once(most, seed):
 
 def test_a_level_above_white_is_white():
     assert read(b"P5\n2 1\n100\n\x64\xff").ravel().tolist() == [255, 255]
+    for most, white in ((100, 255), (255, 255), (1000, 65535), (65535, 65535)):
+        text = f"P2 4 1 {most} 0 {most} {most + 45} 99999999999"
+        assert read(text.encode()).ravel().tolist() == [0, white, white, white]
 
 
 @pytest.mark.parametrize("kind", KINDS)

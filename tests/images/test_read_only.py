@@ -201,6 +201,21 @@ def test_a_jp2_carries_profile_exif_xmp_resolution_and_names_what_it_loses():
     assert losses(source) == "boxes that we do not keep are left out (xml)"
 
 
+def test_a_jpeg_2000_without_one_of_its_tiles_is_refused():
+    data = saved(Image.fromarray(RGB), "JPEG2000", tile_size=(16, 16), no_jp2=True)
+    np.testing.assert_array_equal(read(data)[0], RGB)
+    starts = [found.start() for found in re.finditer(rb"\xff\x90\0\x0a\0[\0-\5]", data)]
+    ends = [*starts[1:], len(data) - 2]
+    assert len(starts) == 6
+    for start, end in zip(starts, ends, strict=True):
+        without = data[:start] + data[end:]
+        assert imagecodecs.jpeg2k_decode(without).shape == RGB.shape  # a control: the decoder fills it
+        with pytest.raises(ImageError, match="is truncated"):
+            read(without)
+    turned = data[: starts[0]] + b"".join(data[at:end] for at, end in zip(starts[::-1], ends[::-1], strict=True))
+    np.testing.assert_array_equal(read(turned + b"\xff\xd9")[0], RGB)  # in any order
+
+
 def test_what_a_jpeg_2000_may_be_and_is_not_read_is_refused_by_name():
     codestream = bytearray(jp2(RGB, kind="J2K"))
     assert "CMYK colours" in refusal(jp2_of(bytes(codestream), space=12))
@@ -383,6 +398,20 @@ def test_qoi_is_read_exactly(pixels):
     assert source.metadata.colour is None
     data[13] = 1  # linear
     assert read(bytes(data))[1].metadata.colour == ColourSpace(gamma=100000)
+
+
+@pytest.mark.parametrize("last", [(9, 9, 9, 9), (1, 2, 3, 4), (5, 6, 7, 8)])  # the latter are also what the check adds
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_qoi_without_its_last_pixels_is_refused(channels, last):
+    pixels = np.ascontiguousarray(RGBA[..., :channels])
+    pixels[-1, -1] = last[:channels]
+    data = bytearray(imagecodecs.qoi_encode(pixels))
+    np.testing.assert_array_equal(read(bytes(data))[0], pixels)
+    for width, height in ((WIDTH, HEIGHT + 1), (WIDTH + 1, HEIGHT)):
+        struct.pack_into(">II", data, 4, width, height)
+        assert imagecodecs.qoi_decode(bytes(data)).shape == (height, width, channels)  # a control: the decoder fills it
+        with pytest.raises(ImageError, match="is truncated"):
+            read(bytes(data))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])

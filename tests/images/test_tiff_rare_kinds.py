@@ -130,6 +130,19 @@ def test_signed_and_long_pixels_keep_their_values(dtype, kind, order):
     assert ("rounded" in loss) == (numbers.itemsize == 4)
 
 
+@pytest.mark.parametrize("compression", [33003, 33005, 34712])
+def test_jpeg_2000_without_one_of_its_tiles_is_refused(compression):
+    pixels = np.random.default_rng(4).integers(0, 256, (23, 37, 3), np.uint8)
+    codestream = io.BytesIO()
+    Image.fromarray(pixels).save(codestream, "JPEG2000", tile_size=(16, 16), no_jp2=True)
+    data = codestream.getvalue()
+    stored = {"photometric": 2, "samples": 3, "t259": (SHORT, compression)}
+    np.testing.assert_array_equal(rows_of(built(page(23, 37, data, **stored)))[0], pixels)
+    last = data.rindex(b"\xff\x90\0\x0a\0\5")
+    with pytest.raises(ImageError, match="is truncated"):
+        rows_of(built(page(23, 37, data[:last] + b"\xff\xd9", **stored)))
+
+
 def test_three_channels_without_a_photometric_tag_are_rgb():
     tags, data = page(HEIGHT, WIDTH, SMOOTH.tobytes(), samples=3)
     del tags[262]

@@ -67,6 +67,7 @@ def upsample_folder(
     """
     if workers is not None and (workers := arguments.whole(workers, "workers")) < 1:
         raise UsageError(f"{workers} workers do nothing", ("give ", Setting("workers", 1), " or more"))
+    recursive = arguments.flag(recursive, "recursive")
     if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
         timeout = Setting("timeout_s", f"{timeout_s:g}")
         raise UsageError((timeout, " is out of range"), f"give more than 0, {MAX_TIMEOUT_S:,} at the most")

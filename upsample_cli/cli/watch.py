@@ -60,14 +60,15 @@ def watch_upsample(request: Request) -> int:
         reporters = stack.enter_context(
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
-        progress = stack.enter_context(shown_progress(messages, is_shown=not request.quiet, waits_for_more=True))
+        progress = shown_progress(messages, is_shown=not request.quiet, waits_for_more=True)
         session = Session(request, start_s, reporters, progress, NullJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
         watch = _Watch(session, target, resume, executor)
         try:
-            for found in arrivals(look):
-                watch.take(found)
+            with progress:  # bars would erase lines of the summary
+                for found in arrivals(look):
+                    watch.take(found)
         except KeyboardInterrupt:
             status = session.close(left=session.unfinished or None)
             if session.unfinished:

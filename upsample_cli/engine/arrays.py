@@ -79,12 +79,12 @@ def upsample(
     settings = Settings(
         chosen_kernel(arguments.text(kernel, "kernel"), checked_factor(factor)),
         border,
-        pick_device(str(device or (image.device if is_tensor else "cpu"))),
+        pick_device(str((image.device if is_tensor else "cpu") if device is None else device)),
         parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),
         _count(tile, "a tile", "pixel"),
     )
     enlarged: Any = _enlarged_tensor if is_tensor else _enlarged_array
-    return enlarged(image, settings, has_alpha)  # type: ignore[no-any-return]
+    return enlarged(image, settings, arguments.flag(has_alpha, "has_alpha"))  # type: ignore[no-any-return]
 
 
 def _count(number: int | None, thing: str, unit: str) -> int | None:

@@ -36,8 +36,9 @@ _PLAIN = {
     **dict.fromkeys(("kernel", "device", "format", "name", "print", "model"), arguments.text),
     **dict.fromkeys(("memory_bytes", "tile", "quality", "max_pixels", "width", "height", "frame"), arguments.whole),
     **dict.fromkeys(("size", "fit"), arguments.size),
+    **dict.fromkeys(("overwrite", "strict", "linear_light", "keep_times"), arguments.flag),
 }
-"""What converts an option to plain Python. `factor` and `dpi` have parsers; the others are names and flags."""
+"""What converts an option to plain Python. `factor` and `dpi` have parsers; the others are names."""
 
 
 @dataclass(frozen=True, slots=True)

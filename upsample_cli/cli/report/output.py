@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,13 +33,23 @@ class Output:
         return Console(file=self.file, emoji=False)  # "a:x:.png" is a valid file name
 
     def print(self, text: str, *, start: str = "", style: str = "") -> None:
-        """Print a line.
+        """Print a line. If standard error is on a full disk, it is lost: the exit status and the summary remain.
 
         Args:
             text: its text; see `text.one_line`.
             start: printed before the text.
             style: rich's style of `start` on a terminal.
+
+        Raises:
+            OSError: if standard output cannot be written, or nobody reads the stream.
         """
+        try:
+            self._print(text, start, style)
+        except OSError as error:
+            if self.file is not sys.stderr or error.errno != errno.ENOSPC:
+                raise
+
+    def _print(self, text: str, start: str, style: str) -> None:
         if self.file.isatty() or not _LIKE_A_TERMINAL.isdisjoint(os.environ):
             from rich.text import Text
 

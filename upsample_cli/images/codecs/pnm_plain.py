@@ -40,9 +40,11 @@ class PnmHeader(NamedTuple):
 def scaled(levels: Rows, header: PnmHeader) -> Rows:
     """Scale levels from 0 to `most` to 0 to 255 or 65535, rounded half up. Larger values become white."""
     full = np.iinfo(header.layout.dtype).max
+    if levels.itemsize > header.layout.dtype.itemsize or header.most < full:
+        levels = np.minimum(levels, header.most)
     if header.most == full:
         return levels.astype(header.layout.dtype)
-    wide = np.minimum(levels, header.most).astype(np.uint64)
+    wide = levels.astype(np.uint64)
     return ((wide * np.uint64(full) + np.uint64(header.most // 2)) // np.uint64(header.most)).astype(
         header.layout.dtype
     )

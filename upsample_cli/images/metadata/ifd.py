@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SIGNED = {6, 8, 9, 17}
-_INTEGERS = {1, SHORT, LONG, 13, LONG8, IFD8} | _SIGNED
+INTEGERS = {1, SHORT, LONG, 13, LONG8, IFD8} | _SIGNED
 _MAX_ENTRIES = 4096
 """The most entries to read: more than any image has. A damaged count must not cause minutes of reading."""
 
@@ -133,7 +133,7 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
         raise ValueError(f"a directory of {count} entries")
     table = tiff.read(at + count_size, count * entry_size)
     if len(table) < count * entry_size:
-        raise ValueError(f"the directory at {at} is cut short")
+        raise ValueError(f"the directory at {at} is truncated")
     pointer_at = at + count_size + count * entry_size
     pointed = tiff.read(pointer_at, count_size if tiff.big else 4)
     next_at = struct.unpack(tiff.order + pointer, pointed)[0] if len(pointed) == struct.calcsize(pointer) else 0
@@ -191,9 +191,14 @@ def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
     return data if data and len(data) == entry.size_bytes else None
 
 
+def is_readable(tiff: Tiff, entry: Entry) -> bool:
+    """Whether an entry has values, of a known type and inside the data."""
+    return bool(entry.size_bytes and tiff.read(entry.value_at + entry.size_bytes - 1, 1))
+
+
 def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
     """The first value of an entry; None if it is missing, negative, or not a whole number."""
-    size = SIZES[entry.kind] if entry is not None and entry.kind in _INTEGERS else 0
+    size = SIZES[entry.kind] if entry is not None and entry.kind in INTEGERS else 0
     if entry is None or not size or not entry.count:
         return None
     data = tiff.read(entry.value_at, size)

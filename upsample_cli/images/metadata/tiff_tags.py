@@ -81,7 +81,7 @@ def read_tags(
     is_scale = description is not None and not problem and description.scales
     fields += _resolution(tiff, directory, is_scale=is_scale)
     reported = georeference.GEO_TAGS | ({DESCRIPTION} if description is not None else set())
-    losses += _sub_images(tiff, directory)
+    losses += [*_damaged(tiff, directory), *_sub_images(tiff, directory)]
     losses += _others(tiff, metadata, {field.tag for field in fields} | reported)
     turned = TURNS[orientation].swapped
     height, width = (stored.width, stored.height) if turned else (stored.height, stored.width)
@@ -137,6 +137,14 @@ def _resolution(tiff: ifd.Tiff, directory: ifd.Directory, *, is_scale: bool) -> 
     unit = ifd.first_integer(tiff, directory.find(RESOLUTION_UNIT)) or _INCH
     is_square = Fraction(*numbers[0]) == Fraction(*numbers[1])
     return fields if is_scale or (unit not in UNITS_PER_INCH and not is_square) else []
+
+
+def _damaged(tiff: ifd.Tiff, directory: ifd.Directory) -> Iterator[Loss]:
+    """The loss of tags that are read, but cannot be. `_others` reports the tags that are not read."""
+    entries = [entry for entry in directory.entries if entry.tag in STORAGE | georeference.GEO_TAGS and entry.count]
+    if damaged := {entry.tag for entry in entries if not ifd.is_readable(tiff, entry)}:
+        words = "tag is damaged and" if len(damaged) == 1 else "tags are damaged and"
+        yield Loss("metadata", f"{len(damaged)} {words} left out", names_of(damaged))
 
 
 def _sub_images(tiff: ifd.Tiff, directory: ifd.Directory) -> list[Loss]:

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks, read_data
+from upsample_cli.images.codecs.readable import COPY
 from upsample_cli.images.codecs.spliced import spliced
 from upsample_cli.images.limits import check_metadata_bytes
 
@@ -100,7 +101,7 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
     """The structure of a PNG, read from its chunks without decoding; the file's position is moved.
 
     Raises:
-        ImageError: it is a PNG only by its first bytes.
+        ImageError: it is a PNG only by its first bytes, or needs a palette that it does not have.
         MetadataError: it has more chunks than `limits.MAX_METADATA_BYTES` hold.
     """
     made = Structure()
@@ -117,7 +118,7 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
         if chunk.kind == b"IHDR" and not made.head:
             file.seek(chunk.at)
             made.head = file.read(min(chunk.size, 13))
-        elif chunk.kind == b"PLTE" and made.palette is None and chunk.size <= 3 * 256:
+        elif chunk.kind == b"PLTE" and made.palette is None and chunk.size <= 3 * 256 and not chunk.after_pixels:
             file.seek(chunk.at)
             made.palette = file.read(chunk.size)
         elif chunk.kind[:1].islower() and chunk.kind in _READ:
@@ -126,6 +127,8 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
             _take(made, chunk, file)
         elif chunk.kind not in {b"IHDR", b"PLTE", b"IEND"}:
             made.others.add(chunk.kind)
+    if made.colour_type == 3 and (not made.palette or len(made.palette) % 3):
+        raise ImageError(name, "is damaged: its palette is missing or incomplete", COPY, kind="damaged")
     if (transparency := made.data.get(b"tRNS")) is not None:
         if made.colour_type != 3:  # of its 16 bits, those above the depth of the image do not count
             mask = (1 << made.head[8]) - 1

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 _PIXEL_BYTES = 16  # the largest pixel: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
+_EXTRA_SAMPLES = 338
+_ONE_NUMBER = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
+_PIXEL_TAGS = _ONE_NUMBER | {258, 320, 339, 530, _EXTRA_SAMPLES}
+"""Tags of whole numbers without which pixels are read in another way."""
+
 _OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]
 
@@ -54,9 +59,11 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
             damaged.
     """
     tiff = opened_tiff(file, name)
-    if tiff is None:
-        return None
     with readable(name, _FORMAT):
+        if tiff is None:
+            structure = ifd.tiff_in_file(file)
+            _check_pixel_tags(structure, structure.first)  # Pillow assumes other numbers too
+            return None
         first, frames = pages_of(file, name)
     source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
     if source is not None:
@@ -96,7 +103,9 @@ def open_page(
         described: number of pages that its description is about.
     """
     with readable(name, _FORMAT):
-        _check_values(ifd.tiff_in_file(file), at.at, file)
+        structure = ifd.tiff_in_file(file)
+        _check_values(structure, at.at, file)
+        _check_pixel_tags(structure, at.at)
     try:
         page = tifffile_page(tiff, at)
         is_ours = _has_size(page) and not _needs_libtiff(page)
@@ -120,6 +129,16 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
     """Refuse a directory that makes a reader load the same bytes many times."""
     if not ifd.values_fit(structure, at, file.seek(0, 2)):
         raise ValueError(ifd.OVERLAP)
+
+
+def _check_pixel_tags(structure: ifd.Tiff, at: int) -> None:
+    """Refuse a directory that is truncated, or that has an unreadable number: decoders assume another."""
+    for entry in ifd.read_directory(structure, at).entries:
+        is_empty = entry.tag == _EXTRA_SAMPLES and not entry.count  # some programs write it
+        if entry.tag in _PIXEL_TAGS and not is_empty:
+            is_right = entry.count == 1 or entry.tag not in _ONE_NUMBER
+            if not is_right or entry.kind not in ifd.INTEGERS or not ifd.is_readable(structure, entry):
+                raise ValueError(f"the tag {entry.tag} is damaged")
 
 
 def _needs_libtiff(page: TiffPage) -> bool:
@@ -200,7 +219,8 @@ class _Described:
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
-    per_inch = UNITS_PER_INCH.get(int(page.tags.valueof(_RESOLUTION_UNIT, 2)))
+    unit = page.tags.valueof(_RESOLUTION_UNIT, 2)
+    per_inch = UNITS_PER_INCH.get(unit) if isinstance(unit, int) else None  # text or several numbers, if damaged
     rationals = [page.tags.valueof(code) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
     if per_inch is None or not all(isinstance(value, tuple) and len(value) == 2 and value[1] for value in rationals):
         return None

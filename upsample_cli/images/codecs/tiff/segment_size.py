@@ -10,6 +10,11 @@ from collections.abc import Callable
 
 from upsample_cli.images.codecs.webp import webp_size
 
+JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
+"""TIFF's numbers of this compression."""
+
+JPEG_2000_START = b"\xff\x4f\xff\x51"
+
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _START_OF_SCAN = 0xDA
@@ -49,7 +54,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
     """Source: ITU-T T.800, annex A.5.1, the SIZ marker."""
-    at = data.find(b"\xff\x4f\xff\x51")
+    at = data.find(JPEG_2000_START)
     if at < 0 or len(data) < at + 24:
         return None
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
@@ -105,7 +110,7 @@ _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
     **dict.fromkeys((6, 7, 33007, 34892), jpeg_size),
     **dict.fromkeys((34927, 50001), _webp_size),
     34933: _png_size,
-    **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000_size),
+    **dict.fromkeys(JPEG_2000, _jpeg_2000_size),
     **dict.fromkeys((50002, 52546), _jpeg_xl_size),
     _LERC: _lerc_size,
 }

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.avif import boxes_in
+from upsample_cli.images.codecs.jpeg2000_tiles import check_tiles, tile_count
 from upsample_cli.images.codecs.readable import CONVERT, REDUCE
 from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_coded_bytes, check_metadata_bytes
@@ -86,7 +87,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     layout = Layout("grey" if colours == 1 else "rgb", alpha, depth)
 
     def decode(losses: set[Loss]) -> Rows:
-        stored = _decoded(_read(file, begin, stop - begin), size)
+        codestream = _read(file, begin, stop - begin)
+        check_tiles(codestream)
+        stored = _decoded(codestream, size)
         return _rows(stored[..., order], size.bits, layout, is_sycc, is_premultiplied, losses)
 
     names = sorted(kind.decode("latin-1").strip() for kind in boxes.lost)
@@ -117,14 +120,11 @@ def _size(head: bytes, name: str, check_size: CheckSize) -> _Size:
     """Read the SIZ segment, which every codestream begins with."""
     if not head.startswith(_START):
         raise ValueError("its codestream makes no sense")
-    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, count = struct.unpack_from(">8IH", head, 8)
+    right, bottom, left, top, count = struct.unpack_from(">4I16xH", head, 8)
     if not 1 <= count <= _MOST_CHANNELS:
         raise _unsupported(name, f"{count} channels")
     check_size(bottom - top, right - left)
-    if not tile_width or not tile_height or tile_left > left or tile_top > top:
-        raise ValueError("its tiles make no sense")
-    tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
-    if tiles > _FREE_TILES + (bottom - top) * (right - left) // _LEAST_TILE_PIXELS:
+    if tile_count(head) > _FREE_TILES + (bottom - top) * (right - left) // _LEAST_TILE_PIXELS:
         raise ValueError("more tiles than an image has")  # each takes kilobytes in the decoder
     kinds = [tuple(head[at : at + 3]) for at in range(_KINDS_AT, _KINDS_AT + 3 * count, 3)]
     if len(kinds[-1]) < 3:

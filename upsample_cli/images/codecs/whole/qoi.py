@@ -14,6 +14,8 @@ from upsample_cli.images.model import ColourSpace, Layout, Rows
 _HEAD_BYTES, _END = 14, bytes(7) + b"\1"
 _MOST_PIXELS_OF_A_BYTE = 62
 _LINEAR = 1
+_ONE_PIXEL, _SPARE_PIXELS = b"\xff", (b"\1\2\3\4", b"\5\6\7\x08")
+"""A pixel to add. It is decoded only if pixels are missing. The decoder fills these with the last one: this one."""
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
@@ -29,7 +31,6 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     size_bytes = file.seek(0, os.SEEK_END) - _HEAD_BYTES - len(_END)
     check_coded_bytes(name, size_bytes, height * width)
     file.seek(-len(_END), os.SEEK_END)
-    # The decoder fills what is missing with the last pixel.
     if height * width > _MOST_PIXELS_OF_A_BYTE * size_bytes or file.read() != _END:
         raise ValueError("truncated")
 
@@ -37,8 +38,12 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         from imagecodecs import qoi_decode
 
         file.seek(0)
-        rows: Rows = qoi_decode(file.read())
-        return rows
+        coded = file.read(_HEAD_BYTES + size_bytes)
+        for pixel in _SPARE_PIXELS:
+            rows: Rows = qoi_decode(coded + _ONE_PIXEL + pixel + _END)
+            if rows[-1, -1].tobytes() != pixel[:channels]:
+                return rows
+        raise ValueError("truncated")
 
     colour = ColourSpace(gamma=100000) if space == _LINEAR else None
     return Whole(
