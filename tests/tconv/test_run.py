@@ -200,6 +200,8 @@ def test_sound_that_loops_and_volumes_that_repeat(tconv_here, tmp_path):
         (("in.png", "--weights", "w.npy", "-o", "out.png"), "the weight takes 5 channels, the input has 3"),
         (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is not the extension of an image format"),
         (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for an image; an image has 2"),
+        (("in.png", "-f", "2", "-o", "-"), "- is not the name of a file; give --output one"),
+        (("in.png", "-f", "2", "-o", "out.xyz"), "is not the extension of an image format; use one of .jpg, "),
     ],
 )
 def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):
