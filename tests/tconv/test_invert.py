@@ -71,7 +71,9 @@ def test_the_printed_decoder_restores_the_size_in_torch():
 def test_every_small_convolution_that_torch_runs_is_inverted():
     """Its decoder may leave nothing without output_padding: padding 4 crops more than the input of 1 gives."""
     tight = 0
-    for kernel, stride, padding, dilation, size in itertools.product((1, 2, 3), (1, 3, 4), (0, 2, 4), (1, 2), (1, 2, 6)):
+    for kernel, stride, padding, dilation, size in itertools.product(
+        (1, 2, 3), (1, 3, 4), (0, 2, 4), (1, 2), (1, 2, 6)
+    ):
         text = f"Conv1d(2, 3, {kernel}, {stride}, {padding}, {dilation})"
         if size + 2 * padding < dilation * (kernel - 1) + 1:
             continue
