@@ -217,9 +217,7 @@ def _transposed_back(
         bias=layer.bias if isinstance(layer, Convolution) else True,
     )
     # Without output_padding nothing may remain, so sizes are not checked here.
-    missing = [
-        size - axis.output_size(given) for size, axis, given in zip(before, plain.each_axis, after, strict=True)
-    ]
+    missing = [size - axis.output_size(given) for size, axis, given in zip(before, plain.each_axis, after, strict=True)]
     needed = collapsed(max(0, count) for count in missing)
     exact = replace(plain, output_padding=needed)
     return Mirrored(layer, exact, before, tuple(max(0, -count) for count in missing))
