@@ -208,6 +208,7 @@ def test_hostile_and_damaged_files_are_one_line(tmp_path, capsys):
         with pytest.raises((ImageError, UsageError)) as caught:
             read_weights(f"{tmp_path}/{name}")
         assert "\n" not in str(caught.value), name
+        assert caught.value.next_step, name
         assert len(str(caught.value)) < 500
     assert "code was run" not in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"two.pt:KEY with one of a, b"):

@@ -91,7 +91,8 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         except OSError:
             raise
         except Exception as error:  # numpy raises many exceptions for a damaged header
-            raise ImageError(path, f"is not an array: {' '.join(str(error).split())[:200]}") from error
+            cause = f"is not an array: {' '.join(str(error).split())[:200]}"
+            raise ImageError(path, cause, "save numbers with numpy.save") from error
     return _signal(source, array, axes)
 
 
