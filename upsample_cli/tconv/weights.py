@@ -59,6 +59,7 @@ def write_weights(
 
 def _like(old: Any, new: NDArray[np.float64]) -> Any:
     """An array of the kind and the dtype of another, or of float32 if that dtype is of whole numbers that differ."""
+    new = np.ascontiguousarray(new)  # safetensors writes memory as it is, and torch refuses reversed axes
     is_array = isinstance(old, np.ndarray)
     with np.errstate(all="ignore"):
         made = new.astype(old.dtype) if is_array else _tensor(new, old.dtype)
