@@ -168,7 +168,7 @@ def test_pipes_devices_and_sockets_are_one_line_and_never_waited_for():
         named = [upsample(name, "-n") for name in ("/dev/zero", "in/pipe.png", "in/socket.png", "in/zero.png")]
         assert time.monotonic() - started_s < 20
     errors = {file["input"]: file["error"] for file in found["files"] if file["status"] == "failed"}
-    line = "is not a regular file; copy it into one, or pipe it in and give - as input"
+    line = "is not a regular file; copy it into one; upsample and tconv info read - as standard input"
     assert errors == {f"in/{name}": f"in/{name}: {line}" for name in bad}
     assert [(ended.status, ended.err.count("\n"), line in ended.err) for ended in named] == [(1, 1, True)] * 4
 

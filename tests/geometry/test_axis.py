@@ -1,5 +1,7 @@
 """LayerAxis compared with the definition, tap by tap, without a formula."""
 
+import itertools
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given
@@ -42,6 +44,18 @@ def test_the_taps_of_a_phase_match_its_outputs(axis, output):
     taps = sorted(tap for _, tap in connections(axis, [output]))
     assert list(axis.taps[output % axis.stride]) == taps
     assert sum(axis.taps_per_phase) == axis.kernel_size
+
+
+def test_an_axis_is_even_if_equally_many_taps_reach_every_output():
+    """Counted from the definition; with a dilation, kernel_size % stride == 0 is not enough."""
+    verdicts = Counter()
+    for kernel_size, stride, dilation in itertools.product(range(1, 13), range(1, 7), range(1, 7)):
+        axis = LayerAxis(kernel_size, stride, 1, dilation=dilation, transposed=True)
+        counts = [len(connections(axis, [output])) for output in range(26, 26 + stride)]
+        assert sum(counts) == kernel_size
+        assert axis.is_even == (len(set(counts)) == 1)
+        verdicts[axis.is_even, kernel_size % stride == 0] += 1
+    assert min(verdicts[True, True], verdicts[False, False], verdicts[False, True]) > 10
 
 
 @given(st.integers(1, 8), st.integers(0, 12), st.integers(1, 9))

@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from support.commands import call, imported_by
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from upsample_cli.errors import GeometryError, ImageError, UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.kernels.weights.files import read_weights
+from upsample_cli.tconv import checkerboard_weights
 from upsample_cli.tconv.checkerboard import checkerboard, overlap_map
 from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
 from upsample_cli.tconv.layers.constructors import parse_layer
@@ -206,6 +208,7 @@ def test_hostile_and_damaged_files_are_one_line(tmp_path, capsys):
         with pytest.raises((ImageError, UsageError)) as caught:
             read_weights(f"{tmp_path}/{name}")
         assert "\n" not in str(caught.value), name
+        assert caught.value.next_step, name
         assert len(str(caught.value)) < 500
     assert "code was run" not in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"two.pt:KEY with one of a, b"):
@@ -252,6 +255,58 @@ def test_weights_are_measured_and_cured_weights_are_written(tconv_here, tmp_path
     document = json.loads(tconv_here(*line, "--json")[1])
     assert not document["weights_even"]
     assert document["weights_amplitude_levels"] > 1
+
+
+@pytest.mark.parametrize("cure", CURES)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool, torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npy"])
+def test_the_reported_evenness_is_that_of_the_written_file(suffix, dtype, cure, tconv_here, tmp_path):
+    """A dtype of whole numbers cannot hold cured weights, and a half rounds them: torch judges what is in the file."""
+    weight = torch.from_numpy(np.random.default_rng(3).integers(-5, 6, (3, 2, 4, 4))).to(dtype)
+    before, after = tmp_path / f"before{suffix}", tmp_path / f"after{suffix}"
+    if suffix == ".npy" and dtype is not torch.bfloat16:
+        np.save(before, weight.to(torch.uint8 if dtype is torch.bool else dtype).numpy())
+    elif suffix == ".pt":
+        torch.save({"weight": weight}, before)
+    elif suffix == ".safetensors" and dtype is not torch.bool:
+        save_file({"weight": weight}, before)
+    else:
+        return  # the format does not hold this dtype, or it is refused
+    line = ("--weights", before, "--stride", "2", "--padding", "1", "--cure", cure, "-o", after, "--json")
+    status, out, err = tconv_here(*line)
+    assert (status, err) == (0, "")
+    if suffix == ".npy":
+        written = torch.from_numpy(np.load(after))
+    else:
+        written = (torch.load if suffix == ".pt" else load_file)(after)["weight"]
+    assert written.dtype == (dtype if dtype.is_floating_point else torch.float32)
+
+    def uneven(weight):
+        flat = F.conv_transpose2d(torch.full((1, 3, 9, 9), 128.0).double(), weight.double(), stride=2, padding=1)
+        inner = flat[0, :, 3:-3, 3:-3].flatten(1)
+        return (inner.amax(1) - inner.amin(1)).max().item()
+
+    assert json.loads(out)["cured_amplitude_levels"] == pytest.approx(uneven(written), abs=1e-9)
+    assert uneven(written) < uneven(weight) / 50  # the control: the weights were uneven before
+
+
+def test_no_weights_are_written_if_the_map_is_refused(tconv_here, tmp_path):
+    np.save(tmp_path / "wide.npy", random_weight(0, (1, 1, 64, 64)))
+    line = ("--weights", tmp_path / "wide.npy", "--stride", "32", "--cure", "icnr", "-o", tmp_path / "cured.npy")
+    status, _, err = tconv_here(*line, "--picture", tmp_path / "map.png")
+    assert (status, "too large to draw" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.npy"]
+    assert tconv_here(*line)[0] == 0  # the control: without the map they are written
+    assert (tmp_path / "cured.npy").exists()
+
+
+def test_an_existing_output_is_refused_before_the_weights_are_measured(tconv_here, tmp_path, monkeypatch):
+    np.save(tmp_path / "up.npy", random_weight(6, (3, 2, 4, 4)))
+    (tmp_path / "cured.npy").touch()
+    line = ("--weights", tmp_path / "up.npy", "--stride", "2", "--cure", "icnr", "-o", tmp_path / "cured.npy")
+    monkeypatch.setattr(checkerboard_weights, "gains", None)
+    assert "exists already" in tconv_here(*line)[2]
+    assert "exists already" not in tconv_here(*line, "--overwrite")[2]  # the control: it goes on to measure
 
 
 def test_the_heat_map_is_drawn(tconv_here, tmp_path):

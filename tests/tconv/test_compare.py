@@ -255,7 +255,7 @@ def test_a_crop_that_cannot_be_shown_is_refused(colour, crop, complaint):
 
 
 def test_images_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
-    with pytest.raises(ImageError, match="9x2 is too small to be reduced 3 times"):
+    with pytest.raises(ImageError, match="9x2 is too small to be reduced 3 times; use a larger image, or"):
         reduced_pair(saved(tmp_path / "strip.png", np.zeros((2, 9), np.uint8)), 3, BICUBIC, AMPLE)
     with pytest.raises(ImageError, match="more than the limit of 100"):
         reduced_pair(colour, 2, BICUBIC, Limits(50, max_pixels=100))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
@@ -136,6 +137,25 @@ def test_problems_that_take_too_long_to_solve_are_one_line(arguments, capsys, mo
     status, printed, message = call(capsys, monkeypatch, "solve", *arguments)
     assert time.process_time() - begun < MOST_S
     assert (status, printed, message.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "settings_"),
+    [
+        ((2, 4_000_000_001), {"stride": (4_000_000_000,), "kernel_size": (1,)}),
+        ((1, 4_000_000_000), {"kernel_size": (4_000_000_000,), "stride": (1,)}),
+        ((4_000_000_001, 2), {"stride": (4_000_000_000,), "kernel_size": (1,), "conv": True}),
+    ],
+)
+def test_the_memory_of_solving_does_not_grow_with_stride_and_kernel_size(sizes, settings_):
+    """It was 80 bytes for each phase and each tap."""
+    tracemalloc.start()
+    try:
+        solved = solve(sizes[:1], sizes[1:], **settings_)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert solved.found[0].layer.output_sizes(sizes[:1]) == sizes[1:]
 
 
 def test_large_sides_with_a_small_difference_are_solved():

@@ -1,5 +1,6 @@
 """The printed decoder, run by torch on the output of torch's encoder, restores the size of the encoder's input."""
 
+import itertools
 import json
 import sys
 import warnings
@@ -65,6 +66,22 @@ def test_the_printed_decoder_restores_the_size_in_torch():
         warnings.filterwarnings("ignore", message="Using padding='same'")  # a message of torch, once per process
         compare()
     assert seen["inverted"] > 100
+
+
+def test_every_small_convolution_that_torch_runs_is_inverted():
+    """Its decoder may leave nothing without output_padding: padding 4 crops more than the input of 1 gives."""
+    tight = 0
+    for kernel, stride, padding, dilation, size in itertools.product(
+        (1, 2, 3), (1, 3, 4), (0, 2, 4), (1, 2), (1, 2, 6)
+    ):
+        text = f"Conv1d(2, 3, {kernel}, {stride}, {padding}, {dilation})"
+        if size + 2 * padding < dilation * (kernel - 1) + 1:
+            continue
+        small = eval(f"nn.{text}", {"nn": nn})(torch.zeros(1, 2, size))
+        back = run_code(code(invert([parse_layer(text)], (size,))), small)
+        assert tuple(back.shape) == (1, 2, size)
+        tight += (small.shape[2] - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1 < 1
+    assert tight > 10  # the control: such sizes are among them
 
 
 def test_control_a_decoder_for_another_size_is_detected():

@@ -121,13 +121,22 @@ def test_control_kernels_that_are_not_reversed_are_detected():
     assert not torch.equal(run(lines, [weight[..., ::-1], bias], x), layer(x))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2)",
+        "ConvTranspose2d(4, 6, 2, 2)",  # without a copy, reversed axes: safetensors would write its memory as it is
+        "ConvTranspose2d(4, 6, 3)",
+        "ConvTranspose2d(4, 6, (1, 2), 2)",
+    ],
+)
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
-def test_a_file_of_weights_is_converted_and_converted_back(suffix, tconv_here, tmp_path):
-    model = nn.ModuleDict({"up": nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2), "other": nn.Conv2d(3, 3, 3)})
+def test_a_file_of_weights_is_converted_and_converted_back(suffix, text, tconv_here, tmp_path):
+    model = nn.ModuleDict({"up": eval(f"nn.{text}"), "other": nn.Conv2d(3, 3, 3)})
     save, load = (save_file, load_file) if suffix == "safetensors" else (torch.save, torch.load)
     first, second, third = (tmp_path / f"{name}.{suffix}" for name in "abc")
     save(model.state_dict(), first)
-    text, x = "ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2)", torch.rand(1, 4, 5, 6)
+    x = torch.rand(1, 4, 5, 6)
     status, out, err = tconv_here(text, "--to", "pixelshuffle", "--weights", f"{first}:up.weight", "-o", second)
     assert (status, err) == (0, "")
     assert out.endswith(f"written: {second}\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from support.commands import call, imported_by
@@ -13,6 +14,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import Loss
+from upsample_cli.tconv.run import apply as applying
 from upsample_cli.tconv.run.request import Request
 from upsample_cli.tconv.run.run import run
 
@@ -198,6 +200,8 @@ def test_sound_that_loops_and_volumes_that_repeat(tconv_here, tmp_path):
         (("in.png", "--weights", "w.npy", "-o", "out.png"), "the weight takes 5 channels, the input has 3"),
         (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is not the extension of an image format"),
         (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for an image; an image has 2"),
+        (("in.png", "-f", "2", "-o", "-"), "- is not the name of a file; give --output one"),
+        (("in.png", "-f", "2", "-o", "out.xyz"), "is not the extension of an image format; use one of .jpg, "),
     ],
 )
 def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):
@@ -295,3 +299,48 @@ def test_losses_are_kept_as_objects_until_printed(layer, tmp_path):
     Image.new("RGBA", (8, 8)).save(tmp_path / "in.png")
     remarks = run(tmp_path / "in.png", tmp_path / "out.jpg", layer).remarks
     assert Loss("alpha", "JPEG cannot hold transparency; it is laid over white") in remarks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("there.npy",), "there.npy: exists already; add --overwrite to replace it"),
+        (("no/out.npy",), "its folder does not exist"),
+        (("there.npy", "--overwrite"), None),
+        (("out.npy",), None),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_layer_runs(
+    arguments, message, tconv_here, in_tmp_path, monkeypatch
+):
+    """A signal of 600x600 samples took 48 s and was then refused. None in place of the layer would be an error."""
+    np.save("in.npy", np.ones((4, 5)))
+    Path("there.npy").touch()
+    monkeypatch.setattr(applying, "apply", None)
+    _, _, err = tconv_here("in.npy", "--factor", "2", "-o", *arguments)
+    assert (message or "unexpected TypeError") in err
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "output", "message"),
+    [
+        ("image.png", (1, 2), "out.png", "an image of 2 channels cannot be written"),
+        ("image.png", (1, 1), "out.webp", "16383"),
+        ("volume.tif", (1, 2), "out.tif", "a TIFF stack of 2 channels is not written"),
+        ("sound.wav", (1, 1), "out.wav", "the result is too much for a WAV file"),
+        ("image.png", (1, 1), "out.png", None),
+        ("sound.wav", (1, 1), "out.npy", None),
+    ],
+)
+def test_a_result_that_the_format_cannot_hold_is_refused_before_the_layer_runs(
+    name, weights, output, message, tconv_here, in_tmp_path, monkeypatch
+):
+    Image.fromarray(np.ones((4, 500), np.uint8)).save("image.png")
+    tifffile.imwrite("volume.tif", np.ones((3, 4, 500), np.uint8), photometric="minisblack", metadata={"axes": "ZYX"})
+    write_wav(Path("sound.wav"), np.ones((50, 1), int), 2, rate=2**31 - 1)
+    axes = {"image.png": 2, "volume.tif": 3, "sound.wav": 1}[name]
+    np.save("w.npy", np.ones((*weights, *(1,) * (axes - 1), 33)))
+    monkeypatch.setattr(applying, "apply", None)
+    stride = "1,1,33"[-(2 * axes) :].lstrip(",") if axes > 1 else "33"
+    _, _, err = tconv_here(name, "--weights", "w.npy", "--stride", stride, "-o", output)
+    assert (message or "unexpected TypeError") in err

@@ -109,6 +109,44 @@ def test_control_floor_instead_of_ceil_is_detected():
     assert by_us("MaxPool1d(3, 2)", 1, (8,)) != by_torch("MaxPool1d(3, 2, ceil_mode=True)", 1, (8,)) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    ("text", "channels", "sizes", "is_accepted"),
+    [
+        ("InstanceNorm2d(4)", 4, (1, 1), False),
+        ("InstanceNorm1d(4, affine=True, track_running_stats=False)", 4, (1,), False),
+        ("InstanceNorm3d(4)", 4, (1, 1, 1), False),
+        ("InstanceNorm2d(4)", 4, (1, 2), True),
+        ("InstanceNorm2d(4, track_running_stats=True).eval()", 4, (1, 1), True),
+        ("BatchNorm2d(4)", 4, (1, 1), True),
+        ("Dropout1d()", 4, (3, 3), False),
+        ("Dropout1d()", 4, (3,), True),
+        ("Softmax2d()", 4, (3, 3, 3), False),
+        ("Softmax2d()", 4, (3, 3), True),
+        ("Upsample(scale_factor=2)", 4, (), False),
+        ("Upsample(size=5)", 4, (), False),
+        ("Upsample(size=5)", 4, (3,), True),
+        ("AdaptiveAvgPool2d(None)", 4, (3, 3), False),
+        ("AdaptiveMaxPool1d((None,))", 4, (3,), False),
+        ("AdaptiveMaxPool2d((None, None))", 4, (3, 3), True),
+        ("GroupNorm(4, 6)", 6, (3,), False),
+        ("GroupNorm(2, 6)", 4, (3,), False),
+        ("GroupNorm(2, 6)", 6, (3,), True),
+    ],
+)
+def test_layers_that_keep_the_size_are_refused_where_torch_refuses_them(text, channels, sizes, is_accepted):
+    expected = by_torch(text, channels, sizes)
+    assert (expected is not None) == is_accepted
+    assert by_us(text.removesuffix(".eval()"), channels, sizes) == expected
+
+
+def test_the_advice_for_other_channels_is_a_layer_of_torch():
+    for groups, channels in itertools.product((1, 2, 3, 6), (4, 5, 12)):
+        with pytest.raises(GeometryError, match="channels, but") as refused:
+            shape((5,), [parse_layer(f"GroupNorm({groups}, 6)")], channels=channels)
+        advice = str(refused.value).rpartition("write ")[2]
+        assert by_torch(advice, channels, (5,)) == (channels, 5)
+
+
 MODELS = [
     nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),

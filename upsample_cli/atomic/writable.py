@@ -6,15 +6,19 @@ from pathlib import Path
 
 from upsample_cli.atomic.files import check_replaceable
 from upsample_cli.atomic.writing_errors import writing_error
+from upsample_cli.errors import Setting, UsageError
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
     """Refuse an output that `new_file` would refuse.
 
     Raises:
+        UsageError: if it is "-", which would be a file of this name and not standard output.
         OutputExistsError: if it exists and `overwrite` is not set.
         ImageError: if it cannot be written, for example because its folder does not exist.
     """
+    if str(path) == "-":
+        raise UsageError("- is not the name of a file", ("give ", Setting("output"), " one"))
     try:
         check_replaceable(path, path.stat(), overwrite=overwrite)
     except FileNotFoundError as error:

@@ -212,7 +212,7 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
             cause = f"{output}: {output.suffix!r} is not the extension of an image format"
             if read_only is not None:
                 cause = f"{output}: {read_only.title} is read and not written"
-            raise UsageError(cause, (f"use one of {known}, or add ", Setting("format")))
+            raise UsageError(cause, (f"use one of {known}", ", or add ", Setting("format")))
         return announced
     if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
         return announced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 from typing import Protocol, Self, TypeVar
 
 
@@ -135,8 +136,11 @@ class LayerAxis:
 
     @property
     def is_even(self) -> bool:
-        """Whether every phase is reached by the same number of taps: with dilation 1, if stride divides kernel_size."""
-        return len(set(self.taps_per_phase)) == 1
+        """Whether every phase is reached by the same number of taps: with dilation 1, if stride divides kernel_size.
+
+        Taps visit the phases in turn, and with a dilation that has a factor in common with stride not all of them.
+        """
+        return self.kernel_size % self.stride == 0 and gcd(self.dilation, self.stride) == 1
 
     @property
     def unreached(self) -> tuple[int, int]:

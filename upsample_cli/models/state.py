@@ -104,7 +104,8 @@ def _tensor(path: Path, key: str, value: Any) -> Any:
     if tensor.is_floating_point():
         tensor = tensor.float()
         if not tensor.isfinite().all():
-            raise ImageError(path, f"the weight {key[:60]} holds infinities or NaN", kind="unsupported")
+            cause = f"the weight {key[:60]} holds infinities or NaN"
+            raise ImageError(path, cause, "give finite ones", kind="unsupported")
     return tensor
 
 

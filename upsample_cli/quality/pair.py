@@ -107,9 +107,8 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
         )
     info = probe(photo, max_pixels=limits.max_pixels)
     if min(info.height, info.width) < factor:
-        raise ImageError(
-            photo, f"{info.width}x{info.height} is too small to be reduced {factor} times", kind="geometry"
-        )
+        cause = f"{info.width}x{info.height} is too small to be reduced {factor} times"
+        raise ImageError(photo, cause, ("use a larger image, or a smaller ", Setting("factor")), kind="geometry")
     box = _measured(info, factor, limits.measure, around)
     high, source = _read(photo, box, limits)
     remarks = _remarks(photo, info)

@@ -216,7 +216,8 @@ def _transposed_back(
         groups=layer.groups if isinstance(layer, Convolution) else channels or 1,
         bias=layer.bias if isinstance(layer, Convolution) else True,
     )
-    missing = [size - given for size, given in zip(before, plain.output_sizes(after), strict=True)]
+    # Without output_padding nothing may remain, so sizes are not checked here.
+    missing = [size - axis.output_size(given) for size, axis, given in zip(before, plain.each_axis, after, strict=True)]
     needed = collapsed(max(0, count) for count in missing)
     exact = replace(plain, output_padding=needed)
     return Mirrored(layer, exact, before, tuple(max(0, -count) for count in missing))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.errors import UsageError
 from upsample_cli.kernels.weights.files import Weights
 
+_State = dict[str, Any]
+"""All arrays or tensors of a file by key."""
 _MOST_BYTES = 2**32
 """The most bytes of a file to copy: all of it is in memory."""
 
@@ -24,11 +26,16 @@ def write_weights(
     *,
     bias: NDArray[np.float64] | None = None,
     overwrite: bool = False,
-) -> None:
+) -> NDArray[np.float64]:
     """Write a copy of the file of `weights` with another weight, in the same dtype.
+
+    Whole numbers become float32 if their dtype cannot hold the new ones.
 
     Args:
         bias: the new bias, if `weights` has one; None keeps the bias of the file.
+
+    Returns:
+        The weight as it is in the file, rounded to its dtype.
 
     Raises:
         UsageError: if the file of `weights` has another extension or more than 4 GiB, or `path` is that file.
@@ -43,45 +50,49 @@ def write_weights(
             "save the layer's weight in a file of its own",
         )
     changed = {weights.key: weight} | ({} if bias is None else {weights.bias_key: bias})
-    content = _WRITERS[suffix](weights, changed)
+    state = {**weights.state, **{key: _like(weights.state[key], array) for key, array in changed.items()}}
+    content = _WRITERS[suffix](weights, state)
     with new_file(path, overwrite=overwrite, sources=[weights.source]) as file:
         file.write(content)
-
-
-_Changed = Mapping[str, NDArray[np.float64]]
-"""New arrays by their key in the file."""
-
-
-def _new_state(weights: Weights, changed: _Changed) -> dict[str, Any]:
-    return {**weights.state, **{key: _like(weights.state[key], array) for key, array in changed.items()}}
+    return _float64(state[weights.key])
 
 
 def _like(old: Any, new: NDArray[np.float64]) -> Any:
-    """An array of the kind and the dtype of another."""
-    if isinstance(old, np.ndarray):
-        return new.astype(old.dtype)
+    """An array of the kind and the dtype of another, or of float32 if that dtype is of whole numbers that differ."""
+    new = np.ascontiguousarray(new)  # safetensors writes memory as it is, and torch refuses reversed axes
+    is_array = isinstance(old, np.ndarray)
+    with np.errstate(all="ignore"):
+        made = new.astype(old.dtype) if is_array else _tensor(new, old.dtype)
+    is_float = old.dtype.kind == "f" if is_array else old.is_floating_point()
+    if is_float or (_float64(made) == new).all():
+        return made
+    return new.astype(np.float32) if is_array else _tensor(new, None)
+
+
+def _tensor(array: NDArray[np.float64], dtype: Any) -> Any:
     import torch
 
-    return torch.from_numpy(new).to(old.dtype).contiguous()
+    return torch.from_numpy(array).to(dtype or torch.float32).contiguous()
 
 
-def _npy_bytes(weights: Weights, changed: _Changed) -> bytes:
-    dtype = weights.state[weights.key].dtype
-    weight = changed[weights.key]
-    return in_memory(lambda file: np.save(file, weight.astype(dtype if dtype.kind == "f" else np.float32)))
+def _float64(made: Any) -> NDArray[np.float64]:
+    whole: NDArray[np.float64] = np.asarray(made if isinstance(made, np.ndarray) else made.double(), np.float64)
+    return whole
 
 
-def _pt_bytes(weights: Weights, changed: _Changed) -> bytes:
+def _npy_bytes(weights: Weights, state: _State) -> bytes:
+    return in_memory(lambda file: np.save(file, state[weights.key]))
+
+
+def _pt_bytes(weights: Weights, state: _State) -> bytes:
     import torch
 
-    state = _new_state(weights, changed)
     return in_memory(lambda file: torch.save(state if weights.key else state[""], file))
 
 
-def _safetensors_bytes(weights: Weights, changed: _Changed) -> bytes:
+def _safetensors_bytes(weights: Weights, state: _State) -> bytes:
     from safetensors import numpy
 
-    state = _new_state(weights, changed)
     if not isinstance(state[weights.key], np.ndarray):
         from safetensors import torch
 
@@ -89,7 +100,7 @@ def _safetensors_bytes(weights: Weights, changed: _Changed) -> bytes:
     return bytes(numpy.save(state, metadata={"format": "pt"}))
 
 
-_WRITERS: dict[str, Callable[[Weights, _Changed], bytes]] = {
+_WRITERS: dict[str, Callable[[Weights, _State], bytes]] = {
     ".safetensors": _safetensors_bytes,
     ".pt": _pt_bytes,
     ".pth": _pt_bytes,

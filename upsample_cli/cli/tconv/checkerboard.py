@@ -92,18 +92,21 @@ def checkerboard_command(
     settings = settings_given(locals())
     written = [path for path in (output, image) if path is not None]
     check_picture(image, overwrite=overwrite)
-    if weights is None:
+    read = None if weights is None else _read(weights, written, overwrite=overwrite)
+    if read is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
         shown = described_layer(layer, settings, axes=2 if axes is None else axes)
         _check_axes(shown, axes)
         found = _of_settings(shown)
     else:
-        read = _read(weights, written)
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
         _check_axes(shown, axes)
         check_weights(shown, read.weight.shape, groups=groups)
         found = _of_weights(read, shown, groups or shown.groups)
+    if image is not None:
+        _check_drawable(found)  # before the other file is written
+    if read is not None:
         found = _cured(found, read, cure, output, overwrite=overwrite)
     if image is not None:
         _draw(found, image, overwrite)
@@ -119,13 +122,15 @@ def _check_axes(layer: TransposedConvolution, axes: int | None) -> None:
         raise UsageError(f"--axes {axes} for {layer}", "leave out --axes")
 
 
-def _read(weights: str, written: Sequence[Path]) -> Weights:
+def _read(weights: str, written: Sequence[Path], *, overwrite: bool) -> Weights:
     from upsample_cli.atomic.same_file import check_inputs_stay
+    from upsample_cli.atomic.writable import check_writable
     from upsample_cli.kernels.weights.files import read_weights
 
     read = read_weights(weights)
     for path in written:
         check_inputs_stay(path, [read.path])
+        check_writable(path, overwrite=overwrite)
     return read
 
 
@@ -168,11 +173,16 @@ def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None
     if output is None:
         raise UsageError("no file is named for the cured weights", "add -o FILE")
     axes = found.verdict.axes
-    weight = cured(read.weight, axes, chosen)
-    write_weights(read, weight, output, overwrite=overwrite)
+    weight = write_weights(read, cured(read.weight, axes, chosen), output, overwrite=overwrite)
     after = gains(weight, axes, groups=found.groups)
     document = found.document | {"cure": chosen, "cured_amplitude_levels": after.amplitude_levels}
     return replace(found, document=document, cured=after)
+
+
+def _check_drawable(found: _Finding) -> None:
+    cells = sum(map(len, found.cells))
+    if cells > _MOST_CELLS:
+        raise UsageError(f"a map of {cells} cells is too large to draw", "use a smaller stride")
 
 
 def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
@@ -180,10 +190,7 @@ def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
 
     from upsample_cli.tconv.explain.drawing import Panel, write_panels
 
-    array = np.array(found.cells, np.float64)
-    if array.size > _MOST_CELLS:
-        raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
-    panel = Panel(f"{found.verdict.layer} of a flat input", array)
+    panel = Panel(f"{found.verdict.layer} of a flat input", np.array(found.cells, np.float64))
     title = "overlap is even" if found.verdict.is_even else "checkerboard"
     with called("output", "picture"):
         write_panels([(title, [panel])], image, overwrite=overwrite)

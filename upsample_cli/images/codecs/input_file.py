@@ -139,7 +139,7 @@ def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode):
         cause = "is a symbolic link, which is not followed"
         raise ImageError(source, cause, "give the file that it leads to", kind="not-an-image")
-    refuse_special(source, status, next_step="copy it into one, or pipe it in and give - as input")
+    refuse_special(source, status, next_step="copy it into one; upsample and tconv info read - as standard input")
 
 
 _MISSING = ("no such file", "check the name")

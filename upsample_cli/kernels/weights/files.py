@@ -142,7 +142,9 @@ def faults_named(path: Path) -> Iterator[None]:
         if isinstance(error, STOPS):
             raise
         cause = " ".join(str(error).split())[:200]
-        raise ImageError(path, f"is damaged, or not what its name says: {cause or type(error).__name__}") from error
+        raise ImageError(
+            path, f"is damaged, or not what its name says: {cause or type(error).__name__}", "save it again"
+        ) from error
 
 
 def fitted_factor(path: Path) -> int | None:
@@ -220,7 +222,7 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):  # values beyond the range of float64 become infinity
         whole: NDArray[np.float64] = array.astype(np.float64)
     if not np.isfinite(whole).all():
-        raise ImageError(path, f"the weight {name} holds infinities or NaN", kind="unsupported")
+        raise ImageError(path, f"the weight {name} holds infinities or NaN", "give finite ones", kind="unsupported")
     if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:
         raise ImageError(
             path,

@@ -148,6 +148,7 @@ def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+@functools.lru_cache(maxsize=2**14)
 def _text_width(text: str, size: int = _TEXT) -> int:
     return math.ceil(_font(size).getlength(text))
 

@@ -230,7 +230,7 @@ _READERS: dict[str, Reader] = {
     **dict.fromkeys(("normalized_shape", "unflattened_size"), _one_or_more(_whole)),
     **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _one_or_more(_whole)),
     **dict.fromkeys(("stride", "size"), _or_none(_one_or_more(_whole))),
-    **dict.fromkeys(("bias", "ceil_mode", "affine", "elementwise_affine"), _truth),
+    **dict.fromkeys(("bias", "ceil_mode", "affine", "elementwise_affine", "track_running_stats"), _truth),
     **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
     **dict.fromkeys(("padding_mode", "mode"), _word),
     **dict.fromkeys(("device", "dtype"), _placement),

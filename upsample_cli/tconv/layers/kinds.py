@@ -11,6 +11,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.dense import GatedLinearUnit, Linear, layer_norm
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.normalization import GroupNorm, InstanceNorm
 from upsample_cli.tconv.layers.plain import ChannelShuffle, Padding, Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import AdaptivePooling, Pooling
 from upsample_cli.tconv.layers.reshaping import Flatten, Unflatten
@@ -68,13 +69,16 @@ def _normalization(
     num_features: int,
     affine: bool | None = None,
     bias: bool = True,
+    track_running_stats: bool | None = None,
 ) -> Layer:
     if num_features < 1:
         raise GeometryError(f"num_features {num_features} is too small", "use 1 or more")
     learns = always_affine if affine is None else affine
     # torch's InstanceNorm checks its channels only if it has parameters for them.
-    checked = num_features if learns or not kind.startswith("InstanceNorm") else None
-    return SizeKeeping(kind, axes, checked, num_features * learns * (1 + bias))
+    is_instance_norm = kind.startswith("InstanceNorm")
+    checked = num_features if learns or not is_instance_norm else None
+    by_input = is_instance_norm and not track_running_stats
+    return (InstanceNorm if by_input else SizeKeeping)(kind, axes, checked, num_features * learns * (1 + bias))
 
 
 def _frozen_norm(*, num_features: int) -> Layer:
@@ -87,7 +91,7 @@ def _group_norm(*, num_groups: int, num_channels: int, affine: bool = True, bias
             f"num_channels {num_channels} is not divisible by num_groups {num_groups}",
             "num_groups must divide num_channels",
         )
-    return SizeKeeping("GroupNorm", None, num_channels, num_channels * affine * (1 + bias))
+    return GroupNorm("GroupNorm", None, num_channels, num_channels * affine * (1 + bias), num_groups)
 
 
 def _layer_norm_2d(
@@ -122,6 +126,8 @@ _KEEPING: dict[str, tuple[str, int]] = {
     "LocalResponseNorm": ("size alpha beta k", 1),
 }
 """Parameters of the layers that change only values, and the number of required ones."""
+_KEEPING_AXES = {"Dropout1d": 1, "Softmax2d": 2}
+"""The number of axes of those that torch refuses for other numbers."""
 
 KINDS: dict[str, Kind] = {
     **{f"Conv{n}d": _kind(partial(Convolution, n), _CONV, 3) for n in (1, 2, 3)},
@@ -156,7 +162,7 @@ KINDS: dict[str, Kind] = {
             partial(_normalization, f"{kind}{n}d", n, affine),
             f"{_NORM} device dtype bias",
             1,
-            "eps momentum track_running_stats",
+            "eps momentum",
         )
         for kind, affine in (("BatchNorm", True), ("InstanceNorm", False))
         for n in (1, 2, 3)
@@ -165,12 +171,12 @@ KINDS: dict[str, Kind] = {
         partial(_normalization, "SyncBatchNorm", None, True),
         "num_features eps momentum affine track_running_stats process_group device dtype bias",
         1,
-        "eps momentum track_running_stats process_group",
+        "eps momentum process_group",
     ),
     "GroupNorm": _kind(_group_norm, "num_groups num_channels eps affine device dtype bias", 2, "eps"),
     "PReLU": _kind(_prelu, "num_parameters init device dtype", 0, "init"),
     **{
-        name: _kind(partial(SizeKeeping, name), parameters, required, parameters)
+        name: _kind(partial(SizeKeeping, name, _KEEPING_AXES.get(name)), parameters, required, parameters)
         for name, (parameters, required) in _KEEPING.items()
     },
     "UpsamplingNearest2d": _kind(Upsampling, "size scale_factor mode", 0, "mode"),

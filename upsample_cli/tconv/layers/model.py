@@ -164,6 +164,12 @@ def check_axes(layer: Layer) -> None:
         raise GeometryError(f"there is no {layer.name}", "a size has 1 to 3 axes: 50, 50x100 or 10x50x100")
 
 
+def check_any_axis(sizes: Sequence[Size]) -> None:
+    """Refuse an input without axes, as after a Flatten."""
+    if not sizes:
+        raise GeometryError("the input has no axes", "give it before a Flatten")
+
+
 def check_count(layer: Layer, name: str, *, or_one: bool = False) -> None:
     """Refuse a setting that does not have one number for each axis. `or_one` also accepts one number in brackets."""
     value = getattr(layer, name)

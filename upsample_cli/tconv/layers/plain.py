@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.model import Layer, Numbered, Weightless
+from upsample_cli.tconv.layers.model import Layer, Numbered, Weightless, check_any_axis
 from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 
@@ -163,8 +163,7 @@ class SizeKeeping(Weightless):
         """The same channels."""
         if None not in (channels, self.channels) and channels != self.channels:
             raise GeometryError(
-                f"it works on {self.channels} channels, but {channels} come in",
-                f"write {self.name}({channels})",
+                f"it works on {self.channels} channels, but {channels} come in", f"write {self._text(channels)}"
             )
         return channels if self.channels is None else self.channels
 
@@ -173,8 +172,12 @@ class SizeKeeping(Weightless):
         """Number of learned parameters."""
         return self.learned
 
+    def _text(self, channels: int | None) -> str:
+        """The constructor for a number of channels."""
+        return f"{self.name}({'' if channels is None else channels})"
+
     def __str__(self) -> str:
-        return f"{self.name}({'' if self.channels is None else self.channels})"
+        return self._text(self.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +192,7 @@ class ChannelShuffle(SizeKeeping):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """The same sizes."""
-        if not sizes:
-            raise GeometryError("the input has no axes", "give it before a Flatten")
+        check_any_axis(sizes)
         return tuple(sizes)
 
     def output_channels(self, channels: int | None) -> int | None:

@@ -122,9 +122,9 @@ class AdaptivePooling(Numbered, Weightless):
 
     def __post_init__(self) -> None:
         check_count(self, "output_size")
+        if self.output_size in (None, (None,)):
+            raise GeometryError(f"{self.name} has no output_size {self.output_size}", "give a number")
         for size in self._wanted():
-            if size is None and self.axes == 1:
-                raise GeometryError(f"{self.name} has no output_size None", "give a number")
             if size is not None and size < 1:
                 raise GeometryError(f"output_size {size} is too small", "use 1 or more")
 

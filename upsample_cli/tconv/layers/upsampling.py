@@ -11,7 +11,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import over_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_axis
-from upsample_cli.tconv.layers.model import AMPLE, Weightless, constructor_text
+from upsample_cli.tconv.layers.model import AMPLE, Weightless, check_any_axis, constructor_text
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 
 MODES: dict[str, int | None] = {
@@ -57,6 +57,7 @@ class Upsampling(Weightless):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
+        check_any_axis(sizes)
         if self.size is not None:
             return tuple(_at_least_one(size) for size in self._per_axis("size", len(sizes)))
         return over_axes(_scaled, sizes, {"factor": self._per_axis("scale_factor", len(sizes))})

@@ -19,7 +19,7 @@ from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 from upsample_cli.kernels.weights.files import Weights
-from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
+from upsample_cli.tconv.run.request import Outcome, Request, applied, filled_layer, layer_of
 
 _ROWS_AT_ONCE = 256
 
@@ -47,14 +47,15 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
         layer.output_sizes((info.height, info.width))
         samples = image.read_rows(0, info.height).transpose(2, 0, 1)
     peak = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else None
-    result = applied(samples, layer, request, weights, peak=peak, limits=None)
+    filled = filled_layer(layer, request, weights, samples.shape, peak=peak)
+    channels, height, width = shape = filled.output_shape(samples.shape)
+    layout = _layout(info.layout, channels)
+    form = nearest_form(info._replace(layout=layout), metadata, format_)
+    check_output_size(source, format_, height, width, form.layout)
+    result = applied(filled, samples, request, limits=None)
     remarks: list[Loss | str] = [*info.losses]
     if info.layout.alpha:
         remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
-    layout = _layout(info.layout, len(result))
-    form = nearest_form(info._replace(layout=layout), metadata, format_)
-    height, width = result.shape[1:]
-    check_output_size(source, format_, height, width, form.layout)
     with new_file(target, overwrite=request.overwrite, sources=[read]) as output:
         sink = open_sink(
             output,
@@ -69,7 +70,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
             rows = np.ascontiguousarray(result[:, top : top + _ROWS_AT_ONCE].transpose(1, 2, 0))
             sink.write_rows(convert_rows(rows, layout, form.layout))
         sink.finish()
-    return Outcome(layer, samples.shape, result.shape, request.border_used, (*remarks, *form.losses))
+    return Outcome(layer, samples.shape, shape, request.border_used, (*remarks, *form.losses))
 
 
 def _layout(layout: Layout, channels: int) -> Layout:

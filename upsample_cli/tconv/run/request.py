@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upsample_cli.errors import Failure, Loss, Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
@@ -14,6 +15,9 @@ from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.described import check_weights, described_layer
 from upsample_cli.tconv.run.signals import MOST_SAMPLES
+
+if TYPE_CHECKING:
+    from upsample_cli.tconv.run.filled import Filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +96,41 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
     return layer
 
 
-def applied(
-    samples: Any,
+def filled_layer(
     layer: TransposedConvolution,
     request: Request,
     weights: Weights | None,
+    shape: Sequence[int],
     *,
     peak: int | None,
-    limits: tuple[int, int] | None,
-) -> Any:
-    """Apply the requested layer (see `layer_of`) to samples of shape (channels, *sizes)."""
+) -> Filled:
+    """The requested layer (see `layer_of`) with its weights.
+
+    Args:
+        shape: (channels, *sizes) of the samples.
+        peak: see `weighted`.
+
+    Raises:
+        UsageError: if the weights do not fit the samples, or the result would be too large.
+    """
     axes = axes_of(layer)
-    from upsample_cli.tconv.run.apply import apply
     from upsample_cli.tconv.run.filled import linear_filled, weighted
 
     if weights is None:
-        _check_channels(layer, len(samples))
+        _check_channels(layer, shape[0])
         filled = linear_filled(axes)
     else:
         groups = request.groups or layer.groups
         filled = weighted(axes, weights.weight, bias=weights.bias, groups=groups, peak=peak)
-    if prod(filled.output_shape(samples.shape)) > MOST_SAMPLES:
+    if prod(filled.output_shape(shape)) > MOST_SAMPLES:
         raise UsageError(f"the result has more than {MOST_SAMPLES} samples", "give a smaller input or stride")
+    return filled
+
+
+def applied(filled: Filled, samples: Any, request: Request, *, limits: tuple[int, int] | None) -> Any:
+    """Apply a layer to samples of shape (channels, *sizes), with the border and the tiles of a request."""
+    from upsample_cli.tconv.run.apply import apply
+
     return apply(filled, samples, border=request.border_used, tile=request.tile, limits=limits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import numpy as np
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
+from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Loss, Setting, UsageError
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
-from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
+from upsample_cli.tconv.run.request import Outcome, Request, applied, filled_layer, layer_of
 from upsample_cli.tconv.run.signals import (
     TIFF_SUFFIXES,
     Signal,
+    check_stack,
     npy_bytes,
     read_npy,
     read_stack,
@@ -23,7 +26,7 @@ from upsample_cli.tconv.run.signals import (
     stack_bytes,
     wav_bytes,
 )
-from upsample_cli.tconv.run.wav import Sound
+from upsample_cli.tconv.run.wav import check_sound
 
 
 def run(source: Path, target: Path, request: Request) -> Outcome:
@@ -43,6 +46,7 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         refuse_special(source, next_step="copy it into one")
     weights = None if request.weights is None else read_weights(request.weights)
     check_inputs_stay(target, [source] if weights is None else [source, weights.path])
+    check_writable(target, overwrite=request.overwrite)
     kind = source.suffix.lower()
     if kind == ".wav":
         return _run_signal(read_wav(source), 1, target, request, weights)
@@ -79,32 +83,31 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
         raise UsageError(f"{target}: this input is not written as {suffix!r}", f"use {' or '.join(writers)}")
     layer = layer_of(request, axes, weights)
     layer.output_sizes(signal.samples.shape[1:])
-    samples = applied(signal.samples, layer, request, weights, peak=signal.peak, limits=signal.limits)
-    result, losses = replace(signal, samples=samples), signal.losses
-    if signal.sound is not None:
-        stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
-        result, more = _as_sound(
-            result, signal.sound, stride, suffix, same_channels=len(signal.samples) == len(samples)
-        )
-        losses += more
-    content = writers[suffix](result)
+    filled = filled_layer(layer, request, weights, signal.samples.shape, peak=signal.peak)
+    shape = filled.output_shape(signal.samples.shape)
+    form = signal
+    if suffix in TIFF_SUFFIXES:
+        check_stack(shape)
+    elif suffix == ".wav":
+        form = _with_sound(signal, layer.each_axis[0].stride, shape)
+    samples = applied(filled, signal.samples, request, limits=signal.limits)
+    if suffix == ".npy" and signal.limits is not None:
+        samples = samples.astype(np.int16 if signal.limits[1] < 2**15 else np.int32)
+    content = writers[suffix](replace(form, samples=samples))
     with new_file(target, overwrite=request.overwrite, sources=[signal.source]) as file:
         file.write(content)
-    return Outcome(layer, signal.samples.shape, samples.shape, request.border_used, losses)
+    return Outcome(layer, signal.samples.shape, shape, request.border_used, form.losses)
 
 
-def _as_sound(
-    result: Signal, sound: Sound, stride: int, suffix: str, *, same_channels: bool
-) -> tuple[Signal, tuple[Loss, ...]]:
-    """A result in the form in which it is written, and the losses.
+def _with_sound(signal: Signal, stride: int, shape: Sequence[int]) -> Signal:
+    """The form of a result of the shape (channels, length): how its sound is stored, and the losses.
 
     The rate is multiplied by the stride, so that the duration does not change.
     """
-    if suffix == ".npy":
-        whole = np.int16 if sound.bits <= 16 else np.int32
-        return result if sound.is_float else replace(result, samples=result.samples.astype(whole)), ()
-    sound = replace(sound, rate=sound.rate * stride)
-    if not sound.speakers or same_channels:
-        return replace(result, sound=sound), ()
+    assert signal.sound is not None
+    sound = replace(signal.sound, rate=signal.sound.rate * stride)
+    check_sound(shape, sound)
+    if not sound.speakers or len(signal.samples) == shape[0]:
+        return replace(signal, sound=sound)
     lost = Loss("metadata", "the speakers of the channels are left out, because their number changes")
-    return replace(result, sound=replace(sound, speakers=0)), (lost,)
+    return replace(signal, sound=replace(sound, speakers=0), losses=(*signal.losses, lost))

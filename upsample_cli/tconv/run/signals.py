@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         except OSError:
             raise
         except Exception as error:  # numpy raises many exceptions for a damaged header
-            raise ImageError(path, f"is not an array: {' '.join(str(error).split())[:200]}") from error
+            cause = f"is not an array: {' '.join(str(error).split())[:200]}"
+            raise ImageError(path, cause, "save numbers with numpy.save") from error
     return _signal(source, array, axes)
 
 
@@ -131,10 +133,14 @@ def read_stack(path: Path) -> Signal:
         return _signal(opened(path, file), stack.read_stack(file), 3)
 
 
+def check_stack(shape: Sequence[int]) -> None:
+    """Refuse samples of the shape (channels, depth, height, width) that a TIFF stack cannot hold."""
+    if shape[0] != 1:
+        raise UsageError(f"a TIFF stack of {shape[0]} channels is not written", "give an output in .npy")
+
+
 def stack_bytes(signal: Signal) -> bytes:
     """The bytes of a TIFF stack of samples (1, depth, height, width)."""
-    if len(signal.samples) != 1:
-        raise UsageError(f"a TIFF stack of {len(signal.samples)} channels is not written", "give an output in .npy")
     import tifffile  # only for a TIFF
 
     buffer = io.BytesIO()

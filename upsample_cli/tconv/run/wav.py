@@ -9,6 +9,7 @@ import io
 import os
 import struct
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -171,16 +172,18 @@ def _numbers(raw: NDArray[np.uint8], sound: Sound) -> tuple[NDArray[Any], Sound]
     return samples >> unused, sound
 
 
-def sound_bytes(samples: NDArray[Any], sound: Sound) -> bytes:
-    """The bytes of a WAV file of samples (channels, length), which must be within `sound.limits`.
+def check_sound(shape: Sequence[int], sound: Sound) -> None:
+    """Refuse samples of the shape (channels, length) that a WAV file cannot hold."""
+    channels, length = shape
+    frame_bytes = channels * sound.width
+    if max(length, sound.rate) * frame_bytes > _MOST_SOUND_BYTES or frame_bytes >= 2**16:
+        raise UsageError("the result is too much for a WAV file", "give an output in .npy")
 
-    Raises:
-        UsageError: if there are too many samples.
-    """
+
+def sound_bytes(samples: NDArray[Any], sound: Sound) -> bytes:
+    """The bytes of a WAV file of samples (channels, length), which must be within `sound.limits`. See `check_sound`."""
     channels, width = len(samples), sound.width
     frame_bytes = channels * width
-    if max(samples.size * width, sound.rate * frame_bytes) > _MOST_SOUND_BYTES or frame_bytes >= 2**16:
-        raise UsageError("the result is too much for a WAV file", "give an output in .npy")
     content = _content(samples, sound)
     if sound.speakers is None and not sound.is_float and sound.bits == 8 * width:
         return _plain(content, channels, sound)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.atomic.same_file import check_inputs_stay
+from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernels.weights.files import read_weights
 from upsample_cli.kernels.weights.readers import MOST_WEIGHTS
@@ -40,6 +41,7 @@ def convert_weights(text: str, place: str, output: Path, *, back: bool, overwrit
     """
     read = read_weights(place)
     check_inputs_stay(output, [read.path])
+    check_writable(output, overwrite=overwrite)
     has_bias = None if not read.key else read.bias is not None
     if back:
         conv, factor = pixel_shuffle_layers(without_result(text))
