@@ -256,9 +256,11 @@ def not_loaded(monkeypatch):
     monkeypatch.setattr(aten, "_loaded", None)
     monkeypatch.setattr(aten, "_note", "")
     monkeypatch.delitem(sys.modules, "torch")
-    select._chosen.cache_clear()
+    for cached in (select._chosen, library.library_path):
+        cached.cache_clear()
     yield
-    select._chosen.cache_clear()
+    for cached in (select._chosen, library.library_path):
+        cached.cache_clear()
 
 
 LIBRARY = library.library_path()
