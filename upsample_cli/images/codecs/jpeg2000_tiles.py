@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 
-_START, _SIZES_AT = b"\xff\x4f", 8
+CODESTREAM_START = b"\xff\x4f\xff\x51"
+"""Two markers: of the codestream, and of its SIZ segment."""
+
+_SEGMENTS_AT, _SIZES_AT = 2, 8
 _START_OF_TILE_PART, _LEAST_PART_BYTES = 0xFF90, 14
 _MARKERS = 0xFF00
 _MOST_TILES = 65535
@@ -36,7 +39,7 @@ def check_tiles(codestream: bytes) -> None:
     """
     with suppress(struct.error):  # the end
         missing = set(range(tile_count(codestream)))
-        at = len(_START)
+        at = _SEGMENTS_AT
         while missing:
             marker, size = struct.unpack_from(">HH", codestream, at)
             if marker < _MARKERS:
