@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -190,6 +191,16 @@ def test_a_run_whose_standard_error_is_on_a_full_disk_goes_on(variable):
     assert Path("out/a_x2.png").exists()
     assert lost.returncode == 1  # a control: results are not lost without a message
     assert "standard output cannot be written" in lost.stderr
+
+
+@pytest.mark.parametrize(("stream", "is_printed"), [("None", True), ("open(os.devnull, 'w')", False)])
+def test_any_name_can_be_printed_to_a_closed_stream(stream, is_printed):
+    """The null device takes its place. With the local encoding, which on Windows lacks most names, it refuses them."""
+    code = f"import os; from upsample_cli.cli.report.output import Output; Output({stream}).print('\\u5927.png')"
+    environment = ENVIRONMENT | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode == 0, "UnicodeEncodeError" in ran.stderr) == (is_printed, not is_printed)
 
 
 def test_a_file_named_dash_is_a_file():

@@ -120,3 +120,18 @@ def test_metadata_that_cannot_be_read_are_a_loss(name):
         np.testing.assert_array_equal(rows[..., 0], GREY)
         (loss,) = info.losses
         assert (loss.kind, loss.text, loss.details) == ("metadata", "1 tag is damaged and left out", name)
+
+
+@pytest.mark.parametrize(("tag", "is_read"), [(259, True), (284, False)])
+def test_a_compression_for_each_sample_is_read(tag, is_read):
+    """TIFF 4 had one for each sample. libtiff reads it too."""
+    data = bytearray(FILES["planar"])
+    at = entries(data)[0][tag]
+    number = struct.unpack_from("<H", data, at + 8)
+    struct.pack_into("<II", data, at + 4, 3, len(data))
+    data += struct.pack("<3H", *number * 3)
+    if is_read:
+        np.testing.assert_array_equal(rows_of(bytes(data))[0], RGBA[..., :3])
+    else:
+        with pytest.raises(ImageError, match="is damaged"):
+            rows_of(bytes(data))

@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import struct
+import tracemalloc
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,6 +144,25 @@ def test_jpeg_2000_without_one_of_its_tiles_is_refused(compression):
     last = data.rindex(b"\xff\x90\0\x0a\0\5")
     with pytest.raises(ImageError, match="is truncated"):
         rows_of(built(page(23, 37, data[:last] + b"\xff\xd9", **stored)))
+
+
+@pytest.mark.parametrize("codestream", ["more tiles than have numbers", "no codestream"])
+def test_jpeg_2000_of_countless_tiles_is_refused_at_once(codestream):
+    """Its header states 2**64 tiles of one pixel, which were collected in memory; without a header, any number."""
+    pixels = np.zeros((23, 37, 3), np.uint8)
+    data = bytearray(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k"))
+    stored = {"photometric": 2, "samples": 3, "t259": (SHORT, 34712)}
+    np.testing.assert_array_equal(rows_of(built(page(23, 37, bytes(data), **stored)))[0], pixels)  # the control
+    far = 2**32 - 64
+    struct.pack_into(">8I", data, 8, far + 37, far + 23, far, far, 1, 1, 0, 0)
+    stored_bytes = bytes(data) if codestream != "no codestream" else bytes(data[2:])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="is damaged"):
+            rows_of(built(page(23, 37, stored_bytes, **stored)))
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_three_channels_without_a_photometric_tag_are_rgb():

@@ -82,7 +82,7 @@ def shape(
     _check_numbers("number of images", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
-            if layer.axes not in (None, len(before)) and not (layer.name == "BatchNorm1d" and not before):
+            if layer.axes not in (None, len(before)) and (before or layer.name not in {"BatchNorm1d", "Dropout1d"}):
                 count = "1 axis" if len(before) == 1 else f"{len(before) or 'no'} axes"
                 raise GeometryError(
                     f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",

@@ -23,7 +23,7 @@ class Output:
     """
 
     def __init__(self, file: TextIO | None) -> None:
-        self.file = open(os.devnull, "w") if file is None else file  # noqa: PTH123, SIM115  open until the process ends
+        self.file = file if file is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
     @cached_property
     def console(self) -> Console:

@@ -34,9 +34,11 @@ _PIXEL_BYTES = 16  # the largest pixel: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
 _EXTRA_SAMPLES = 338
-_ONE_NUMBER = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
-_PIXEL_TAGS = _ONE_NUMBER | {258, 320, 339, 530, _EXTRA_SAMPLES}
-"""Tags of whole numbers without which pixels are read in another way."""
+_COMPRESSION = 259
+_ONE_NUMBER = {256, 257, 262, 266, 277, 278, 284, 317, 322, 323}
+_PIXEL_TAGS = _ONE_NUMBER | {258, 320, 339, 530, _COMPRESSION, _EXTRA_SAMPLES}
+"""Tags of whole numbers without which pixels are read in another way. Before TIFF 5, compression had a number for each
+sample."""
 
 _OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]

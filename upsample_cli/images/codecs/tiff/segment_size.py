@@ -8,12 +8,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START
 from upsample_cli.images.codecs.webp import webp_size
 
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 """TIFF's numbers of this compression."""
-
-JPEG_2000_START = b"\xff\x4f\xff\x51"
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
@@ -54,7 +53,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
     """Source: ITU-T T.800, annex A.5.1, the SIZ marker."""
-    at = data.find(JPEG_2000_START)
+    at = data.find(CODESTREAM_START)
     if at < 0 or len(data) < at + 24:
         return None
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.jpeg2000_tiles import check_tiles
+from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START, check_tiles
 from upsample_cli.images.codecs.jpeg_decoder import END_OF_IMAGE, FILLINGS
 from upsample_cli.images.codecs.readable import COPY, readable
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
-from upsample_cli.images.codecs.tiff.segment_size import JPEG_2000, JPEG_2000_START, is_larger
+from upsample_cli.images.codecs.tiff.segment_size import JPEG_2000, is_larger
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import Rows
 from upsample_cli.images.regions import ReadBox
@@ -160,7 +160,7 @@ class Segments:
         if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
         if page.compression in JPEG_2000:
-            check_tiles(data[max(data.find(JPEG_2000_START), 0) :])
+            check_tiles(data[max(data.find(CODESTREAM_START), 0) :])
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         decoded = self._decode(page, data, index, row)

@@ -12,14 +12,14 @@ from typing import Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.avif import boxes_in
-from upsample_cli.images.codecs.jpeg2000_tiles import check_tiles, tile_count
+from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START, check_tiles, tile_count
 from upsample_cli.images.codecs.readable import CONVERT, REDUCE
 from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_coded_bytes, check_metadata_bytes
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import Depth, Layout, Rows
 
-_START, _KINDS_AT = b"\xff\x4f\xff\x51", 42
+_KINDS_AT = 42
 _MOST_CHANNELS, _MOST_BITS = 8, 16
 _LEAST_TILE_PIXELS, _FREE_TILES = 1024, 64
 _DECODER_BYTES = 5
@@ -67,7 +67,7 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         ImageError: it is of a kind that is not supported.
         ValueError: the file is damaged or truncated.
     """
-    end, is_bare = file.seek(0, 2), _read(file, 0, 4) == _START
+    end, is_bare = file.seek(0, 2), _read(file, 0, 4) == CODESTREAM_START
     boxes = _Boxes(codestream=(0, end)) if is_bare else _boxes(file, end)
     if boxes.codestream is None:
         raise ValueError("truncated")
@@ -118,7 +118,7 @@ def _read(file: BinaryIO, at: int, size_bytes: int) -> bytes:
 
 def _size(head: bytes, name: str, check_size: CheckSize) -> _Size:
     """Read the SIZ segment, which every codestream begins with."""
-    if not head.startswith(_START):
+    if not head.startswith(CODESTREAM_START):
         raise ValueError("its codestream makes no sense")
     right, bottom, left, top, count = struct.unpack_from(">4I16xH", head, 8)
     if not 1 <= count <= _MOST_CHANNELS:

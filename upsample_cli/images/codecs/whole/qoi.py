@@ -14,8 +14,9 @@ from upsample_cli.images.model import ColourSpace, Layout, Rows
 _HEAD_BYTES, _END = 14, bytes(7) + b"\1"
 _MOST_PIXELS_OF_A_BYTE = 62
 _LINEAR = 1
-_ONE_PIXEL, _SPARE_PIXELS = b"\xff", (b"\1\2\3\4", b"\5\6\7\x08")
-"""A pixel to add. It is decoded only if pixels are missing. The decoder fills these with the last one: this one."""
+_DARKER, _LIGHTER = b"\x40" * 4, b"\x7f" * 4
+"""Four pixels to add, or bytes of a pixel that is incomplete. They are decoded only if pixels are missing. The decoder
+fills these with the last one, which then differs."""
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
@@ -39,11 +40,11 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
 
         file.seek(0)
         coded = file.read(_HEAD_BYTES + size_bytes)
-        for pixel in _SPARE_PIXELS:
-            rows: Rows = qoi_decode(coded + _ONE_PIXEL + pixel + _END)
-            if rows[-1, -1].tobytes() != pixel[:channels]:
-                return rows
-        raise ValueError("truncated")
+        last = qoi_decode(coded + _DARKER + _END)[-1, -1].tobytes()
+        rows: Rows = qoi_decode(coded + _LIGHTER + _END)
+        if rows[-1, -1].tobytes() != last:
+            raise ValueError("truncated")
+        return rows
 
     colour = ColourSpace(gamma=100000) if space == _LINEAR else None
     return Whole(
