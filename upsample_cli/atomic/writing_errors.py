@@ -29,7 +29,8 @@ _CAUSES: dict[int | None, tuple[str, Text]] = {
     errno.ELOOP: ("it is a symbolic link that leads in a circle", OTHER_OUTPUT),
     errno.EPIPE: ("nobody reads it any more", ""),
 }
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+"""Error numbers of the system for a full disk and a used-up quota."""
 
 
 def system_cause(error: OSError) -> str:
@@ -51,4 +52,4 @@ def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
     cause = f"cannot be written: {system_cause(error)}"
     if error.errno is None:  # it comes from an encoder
         return ImageError(path, cause, next_step, kind="cannot-hold")
-    return WritingError(path, cause, next_step, kind="no-space" if error.errno in _NO_SPACE else "")
+    return WritingError(path, cause, next_step, kind="no-space" if error.errno in NO_SPACE else "")

@@ -55,7 +55,7 @@ def begin_loading(names: Sequence[str] = ()) -> threading.Thread:
     Args:
         names: names of images or of formats; other texts are ignored.
     """
-    formats = dict.fromkeys(name.rpartition(".")[2].lower() for name in names)
+    formats = dict.fromkeys(re.split("[.=]", name)[-1].lower() for name in names)
     before = os.environ.get(_BLAS_THREADS)
     os.environ[_BLAS_THREADS] = "1"
     for name in itertools.chain(_EXTENSIONS, *(_OF_FORMATS.get(name, ()) for name in formats)):

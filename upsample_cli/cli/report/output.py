@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
+
+from upsample_cli.atomic.writing_errors import NO_SPACE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,7 @@ class Output:
         try:
             self._print(text, start, style)
         except OSError as error:
-            if self.file is not sys.stderr or error.errno != errno.ENOSPC:
+            if self.file is not sys.stderr or error.errno not in NO_SPACE:
                 raise
 
     def _print(self, text: str, start: str, style: str) -> None:
