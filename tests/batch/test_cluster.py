@@ -3,7 +3,6 @@
 import contextlib
 import ipaddress
 import json
-import os
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from support import crashing, crashing_on_cluster
-from support.dask_cluster import ALLOWED_FAILURES, LONG_S, client_of, dask_process, dask_scheduler, job
+from support.dask_cluster import ALLOWED_FAILURES, CLUSTER_MARKS, LONG_S, client_of, dask_process, dask_scheduler, job
 from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample
 
@@ -31,10 +30,7 @@ from upsample_cli.errors import Interrupted, UsageError
 
 psutil = pytest.importorskip("psutil")
 
-pytestmark = [
-    pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
-]
+pytestmark = CLUSTER_MARKS
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Which cluster a run connects to, and what it says if the connection, the workers or their storage are not right."""
 
 import contextlib
-import os
 import socket
 import sys
 import threading
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from support import crashing_on_cluster
-from support.dask_cluster import LONG_S, client_of, dask_scheduler, job
+from support.dask_cluster import CLUSTER_MARKS, LONG_S, client_of, dask_scheduler, job
 from support.jobs import job_of
 from support.running import Watched, names, save, upsample, upsample_process
 
@@ -26,10 +25,7 @@ from upsample_cli.errors import Interrupted, UpsampleError, UsageError
 
 distributed = pytest.importorskip("distributed")
 
-pytestmark = [
-    pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
-]
+pytestmark = CLUSTER_MARKS
 
 
 def test_a_missing_scheduler_is_one_line_within_seconds():

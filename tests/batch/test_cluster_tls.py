@@ -1,7 +1,6 @@
 """A cluster whose connections are encrypted: certificates that match, and certificates that do not."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import crashing_on_cluster
-from support.dask_cluster import LONG_S, client_of, dask_process, dask_scheduler, job
+from support.dask_cluster import CLUSTER_MARKS, LONG_S, client_of, dask_process, dask_scheduler, job
 from support.running import Watched
 
 from upsample_cli.atomic.temporaries import new_token
@@ -22,10 +21,7 @@ from upsample_cli.errors import UsageError
 
 dask = pytest.importorskip("dask")
 
-pytestmark = [
-    pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
-]
+pytestmark = CLUSTER_MARKS
 
 
 @pytest.fixture(scope="module")

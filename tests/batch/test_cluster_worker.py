@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from support import crashing_on_cluster
-from support.dask_cluster import LONG_S, job
+from support.dask_cluster import CLUSTER_MARKS, LONG_S, job
 from support.jobs import job_of
 from support.running import names, save
 
@@ -28,10 +27,7 @@ from upsample_cli.errors import Failure, Interrupted, Loss, Setting, UsageError
 
 distributed = pytest.importorskip("distributed")
 
-pytestmark = [
-    pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
-]
+pytestmark = CLUSTER_MARKS
 
 
 def test_the_storage_that_a_worker_sees_is_compared():

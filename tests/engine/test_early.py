@@ -40,6 +40,8 @@ pytestmark = [
 BILINEAR, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(np.dtype(np.uint8), 16)
 WITH_ALPHA = Arithmetic(np.dtype(np.uint8), 16, has_alpha=True)
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
 
 @pytest.fixture(autouse=True)
 def _forget_routes(monkeypatch):
@@ -267,7 +269,7 @@ def test_a_route_that_is_not_compiled_is_chosen_first(engine, dtype):
     assert not early._checks
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@needs_fork
 def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
     early_route(BILINEAR, SIXTEEN, 4)
     child = os.fork()
@@ -277,7 +279,7 @@ def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@needs_fork
 def test_a_process_forked_during_a_choice_can_choose():
     """As with an array in one thread, while another thread starts a DataLoader."""
     holding, released = threading.Event(), []

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,12 @@ from upsample_cli.batch.cluster.scheduler import connected
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 psutil = pytest.importorskip("psutil")  # it comes with distributed
+
+CLUSTER_MARKS = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
+]
+"""The marks of modules with tests of a cluster."""
 
 LONG_S = 60.0
 """No wait in these tests comes close to it; it only keeps a failing test from hanging."""

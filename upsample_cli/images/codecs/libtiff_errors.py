@@ -1,4 +1,7 @@
-"""Sets the error handler of the libtiff inside Pillow, which silences only warnings. Imports as little as possible."""
+"""Sets the error handler of the libtiff inside Pillow. Pillow silences only its warnings.
+
+`engine.library` imports this module before libtorch, so it imports as little as possible.
+"""
 
 from __future__ import annotations
 
