@@ -19,9 +19,11 @@ from upsample_cli.batch.cluster import executor as cluster_module
 from upsample_cli.batch.cluster import scheduler
 from upsample_cli.batch.cluster.executor import ClusterExecutor
 from upsample_cli.batch.cluster.scheduler import check_workers, connected, version_line
+from upsample_cli.batch.cluster.wire import sent
 from upsample_cli.batch.cluster.worker import RunSpec
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import Interrupted, UpsampleError, UsageError
+from upsample_cli.errors import Failure, Interrupted, UpsampleError, UsageError
 
 distributed = pytest.importorskip("distributed")
 
@@ -160,6 +162,19 @@ def executor_without_dask(warn=pytest.fail, workers=1):
     )
     spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
     return ClusterExecutor(client, "tcp://s:3", spec, watcher=Watched(), warn=warn), tasks
+
+
+@pytest.mark.parametrize(("is_lost", "status"), [(True, "written"), (False, "skipped")])
+def test_an_output_counts_as_written_if_a_worker_was_lost_with_its_events(is_lost, status):
+    pool, tasks = executor_without_dask(workers=2)
+    planned = job("late")
+    future = pool.submit(planned)
+    save("late_x2.png", (40, 44))  # by the first worker
+    if is_lost:
+        pool._client.nthreads = lambda: {"1": 1}
+    found = Result.planned(planned).ended("skipped", Failure("exists", "exists already", "", "late_x2.png"))
+    tasks[0].end(lambda: sent(found, "cpu"))
+    assert future.result(1).status == status
 
 
 @pytest.mark.parametrize("is_closing", [True, False])

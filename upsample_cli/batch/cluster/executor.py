@@ -67,6 +67,7 @@ class ClusterExecutor:
         self._out: dict[int, _Sent] = {}
         self._tasks: dict[int, Any] = {}
         self._begun = Counter[int]()
+        self._workers = frozenset(client.nthreads())
         self._doubtful: set[Path] = set()  # a lost worker may have left temporary files of them
         self._closed = threading.Event()
         client.subscribe_topic(spec.topic, self._handle_event)
@@ -163,11 +164,16 @@ class ClusterExecutor:
             self._doubtful.add(out.job.output)
             return self._failed(out.job, error)
         self.device = device or self.device
-        if self._begun.pop(number, 0) > 1:
+        is_written = result.status == "written"
+        if self._begun.pop(number, 0) > 1 or (not is_written and self._has_lost_worker()):
             self._doubtful.add(out.job.output)
-            if result.status != "written" and self._is_there(out.job, result):
+            if not is_written and self._is_there(out.job, result):
                 return Result.planned(out.job).ended("written")  # by the lost worker, which could not report it
         return _as_named(result, out)
+
+    def _has_lost_worker(self) -> bool:
+        """Whether a worker of the start is lost. The event that it started an image may be lost with it."""
+        return not self._workers <= self._client.nthreads().keys()
 
     def _is_there(self, job: Job, result: Result) -> bool:
         """Whether the output exists and is whole. Without `overwrite` it did not exist when the run was planned."""
