@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -98,24 +97,3 @@ def milliseconds(duration_s: float) -> str:
     """
     digits = 2 - math.floor(math.log10(duration_s * 1000)) if duration_s > 0 else 0
     return f"{duration_s * 1000:.{min(max(digits, 0), 3)}f}"
-
-
-def machine() -> dict[str, str]:
-    """The machine and the versions of the measured packages."""
-    import numpy as np
-    import PIL
-    import torch
-
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
-    return {
-        "processor": model,
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "numpy": np.__version__,
-        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-    }

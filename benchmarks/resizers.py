@@ -1,14 +1,22 @@
 """Bilinear enlargement in memory by all resizers that are installed: time, and distance from the exact value.
 
 Every contender gets an array and gives an array or an image of its own. Conversions of its types are not timed.
+Two contenders are processes of their own, and each of their times has 0.05 ms or so for the request: sharp, if `node`
+finds it (`NODE_PATH`), and pillow-simd, if `PILLOW_SIMD_PYTHON` names the Python of an environment that has it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,11 +41,12 @@ def resizers(rounds: int) -> Iterator[list[Row]]:
     """Each case with all resizers that are installed. The note of a row is its distance from the exact value."""
     for case in _CASES:
         pixels = image(case)
-        found = _contenders(case, pixels)
-        exact = upsample(pixels, case.factor)
-        runs = {name: run for name, (run, _) in found.items()}
-        rows = race(f"resizer: {str(case).removeprefix('engine ')}", runs, rounds=rounds)
-        yield [replace(row, note=_distance(found[row.contender], exact)) for row in rows]
+        with processes(case, pixels) as alone:
+            found = _contenders(case, pixels) | alone
+            exact = upsample(pixels, case.factor)
+            runs = {name: run for name, (run, _) in found.items()}
+            rows = race(f"resizer: {str(case).removeprefix('engine ')}", runs, rounds=rounds)
+            yield [replace(row, note=_distance(found[row.contender], exact)) for row in rows]
 
 
 def _distance(resize: Resize, exact: Pixels) -> str:
@@ -108,3 +117,45 @@ _OPTIONAL: dict[str, tuple[str, Callable[[Any, Pixels, int, int], Resize | None]
     "pyvips": ("pyvips", _pyvips),
 }
 """Distributions that are raced if they are installed: the module, and how it enlarges. They are not part of `bench`."""
+
+
+@contextlib.contextmanager
+def processes(case: Case, pixels: Pixels) -> Iterator[dict[str, Resize]]:
+    """The contenders that need an environment of their own, as far as it is there. They end with the `with` block."""
+    peers = Path(__file__).parent / "peers"
+    commands = (
+        (os.environ.get("PILLOW_SIMD_PYTHON"), peers / "pillow_resize.py"),
+        (shutil.which("node"), peers / "sharp_resize.js"),
+    )
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pixels.tofile(folder / "pixels")
+        height, width, channels = (*pixels.shape, 1)[:3]
+        found: dict[str, Resize] = {}
+        for program, script in commands:
+            if program is None:
+                continue
+            out, sizes = folder / script.stem, map(str, (width, height, channels, case.factor))
+            command = [program, str(script), str(folder / "pixels"), str(out), *sizes]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
+            )
+            assert process.stdout is not None
+            if name := process.stdout.readline().strip():
+                found[name] = (partial(_request, process, "resize"), partial(_saved, process, out))
+        yield found
+
+
+def _request(process: subprocess.Popen[str], what: str) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{what}\n")
+    process.stdin.flush()
+    process.stdout.readline()
+
+
+def _saved(process: subprocess.Popen[str], out: Path, _returned: None) -> NDArray[Any]:
+    _request(process, "save")
+    return np.fromfile(out, np.uint8)

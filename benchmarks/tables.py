@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Row, machine, milliseconds
+from benchmarks.harness import Row, milliseconds
+from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 

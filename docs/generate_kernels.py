@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.fit_kernels import DEGRADATION, FACTORS, PHOTOGRAPHS, SUPPORT, held_out, parts
-from benchmarks.harness import machine, race
+from benchmarks.harness import race
 from benchmarks.images import photograph
+from benchmarks.machine import machine
 from upsample_cli import upsample
 from upsample_cli.kernels.kernel import NETWORKS
 from upsample_cli.kernels.network import AnyKernel
