@@ -4,6 +4,7 @@ import re
 import runpy
 import tomllib
 from contextlib import suppress
+from fnmatch import fnmatch
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,8 @@ from packaging.utils import canonicalize_name
 from upsample_cli.version import __version__
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, TOOLS = DECLARED["project"], DECLARED["tool"]
 WORKFLOWS = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob(".github/workflows/*.yml")}
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROGRAMS = {"python", "python3", "bash", "pipx", "gh", "coverage", "pre-commit", "mkdocs"}
@@ -74,6 +76,21 @@ def test_the_workflows_name_what_exists_and_have_limits():
 def test_control_a_wrong_workflow_is_noticed(text, other, complaint):
     assert text in WORKFLOWS["tests.yml"]
     assert complaint in list(complaints(WORKFLOWS["tests.yml"].replace(text, other)))
+
+
+def unwatched(paths):
+    """The sources of the compiled modules of which a change does not start the workflow of the wheels."""
+    modules = TOOLS["setuptools"]["ext-modules"]
+    files = {"pyproject.toml", "setup.py", *chain(*(module["sources"] + module["depends"] for module in modules))}
+    return {file for file in files if not any(fnmatch(file, path) for path in paths)}
+
+
+def test_a_change_of_compiled_code_builds_the_wheels():
+    paths = yaml.safe_load(WORKFLOWS["wheels.yml"])[True]["pull_request"]["paths"]  # YAML reads the key `on` as True
+    assert unwatched(paths) == set()
+    assert unwatched([path for path in paths if "png" not in path]) == {
+        f"upsample_cli/images/codecs/png/{name}" for name in ("unfilter.cpp", "filters.h")
+    }
 
 
 def test_only_the_publishing_job_can_publish_and_it_has_an_environment():
