@@ -101,11 +101,7 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
     if case.dtype == "uint8":
         found["Pillow"] = partial(Image.fromarray(pixels).resize, size, pillow)
     if (case.layout, case.dtype, case.kernel) == ("RGB", "uint8", "bilinear"):
-        found["F.interpolate uint8 channels_last"] = partial(
-            torch.nn.functional.interpolate,
-            torch.from_numpy(pixels).permute(2, 0, 1)[None],
-            scale_factor=case.factor, mode="bilinear", align_corners=False,
-        )  # fmt: skip
+        found["F.interpolate uint8 channels_last"] = interpolation(pixels, case.factor)
     if (case.layout, case.kernel) == ("RGB", "bilinear"):
         kept = np.zeros((size[1], size[0], 3), pixels.dtype)
         found["upsample, band by band as for a file"] = partial(_in_bands, pixels, case)
@@ -113,6 +109,12 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
     moved = torch.ones(pixels.nbytes * (1 + case.factor**2) // 2, dtype=torch.uint8)
     found["limit: as many bytes copied"] = partial(torch.empty_like(moved).copy_, moved)
     return found
+
+
+def interpolation(pixels: Pixels, factor: int) -> Callable[[], torch.Tensor]:
+    """Bilinear enlargement of (H, W) or (H, W, C) by torch, in the memory format that suits it."""
+    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)[None]
+    return partial(torch.nn.functional.interpolate, planes, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def _in_bands(pixels: Pixels, case: Case) -> None:

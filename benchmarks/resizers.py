@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.engine import Case, Pixels, image
+from benchmarks.engine import Case, Pixels, image, interpolation
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
 
@@ -65,6 +65,10 @@ def _contenders(case: Case, pixels: Pixels) -> dict[str, Resize]:
         f"Pillow {metadata.version('pillow')}": (
             partial(loaded.resize, (width, height), Image.Resampling.BILINEAR),
             np.asarray,
+        ),
+        f"F.interpolate {metadata.version('torch')}": (
+            interpolation(pixels, case.factor),
+            lambda planes: planes[0].permute(1, 2, 0).numpy(),
         ),
     }
     for distribution, (module_name, make) in _OPTIONAL.items():
