@@ -100,9 +100,44 @@ def test_sizes_of_a_few_pixels_keep_their_layout():
 
 
 def test_floating_point_keeps_every_bit():
-    rows = np.array([[[np.nan], [np.inf], [-np.inf], [-0.0], [1e-40], [-2]]], np.float32)
+    rows = np.array([[[np.nan], [np.inf], [-np.inf], [0.0], [1e-40], [-2]]], np.float32)
     found, *_ = read(written(rows, Layout("grey", depth=32)))
     assert found.tobytes() == rows.tobytes()
+
+
+def encode_without_negative_zeros(pixels, **settings):
+    """imagecodecs with libjxl 0.12."""
+    if (pixels.view(np.uint32) == 1 << 31).any():
+        raise imagecodecs.JpegxlError("JxlEncoderProcessOutput", "JXL_ENC_ERR_GENERIC")
+    return ENCODE(pixels, **settings)
+
+
+ENCODE = imagecodecs.jpegxl_encode
+
+
+@pytest.mark.parametrize("encode", [ENCODE, encode_without_negative_zeros])
+def test_negative_zeros_are_kept_or_become_zeros_with_a_warning(monkeypatch, encode):
+    rows, file = np.array([[[-0.0], [0.5], [-1]]], np.float32), io.BytesIO()
+    monkeypatch.setattr(imagecodecs, "jpegxl_encode", encode)
+    layout = Layout("grey", depth=32)
+    sink = open_sink(file, FORMATS["jxl"], height=1, width=3, layout=layout, metadata=Metadata(), quality=None)
+    sink.write_rows(rows)
+    sink.finish()
+    found, *_ = read(file.getvalue())
+    is_kept = found.tobytes() == rows.tobytes()
+    assert found.ravel().tolist() == [0, 0.5, -1]
+    expected = "negative zeros become zeros, because this version of libjxl cannot store them"
+    assert [str(loss) for loss in sink.losses] == [expected] * (not is_kept)
+    assert not (is_kept and encode is encode_without_negative_zeros)
+
+
+def test_another_failure_of_the_encoder_is_not_taken_for_negative_zeros(monkeypatch):
+    def fail(*_args, **_settings):
+        raise imagecodecs.JpegxlError("JxlEncoderProcessOutput", "JXL_ENC_ERR_GENERIC")
+
+    monkeypatch.setattr(imagecodecs, "jpegxl_encode", fail)
+    with pytest.raises(OSError, match="gave up"):
+        written(np.ones((1, 1, 1), np.float32), Layout("grey", depth=32))
 
 
 def test_deep_pixels_are_said_to_be_srgb_and_not_linear():

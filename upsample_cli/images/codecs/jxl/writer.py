@@ -32,6 +32,7 @@ _EXPONENT_BITS = 8
 _INTENSITIES = {PQ: 10000.0, HLG: 1000.0}
 """Brightness of the brightest level in cd/m², which must be stated for HDR."""
 
+_NEGATIVE_ZEROS = Loss("range", "negative zeros become zeros, because this version of libjxl cannot store them")
 _LEVEL_OF_ALL = 10
 _SRGB = ColourSpace(codes=(1, 13))
 
@@ -96,14 +97,24 @@ class JxlSink:
         profile, colour, layout = self._metadata.icc_profile, self._metadata.colour, self._layout
         own = profile or profile_of(colour or _SRGB, layout.colour)
         if self._quality is None:
-            return self._stated(_encode(self._pixels, lossless=True))
+            return self._stated(self._encode_lossless())
         if layout.depth == 8 and profile is None and colour is None:
             return self._stated(_encode(self._pixels, level=self._quality, effort=_EFFORT))
         if layout.alpha or own is None or not can_convert(own, layout):
-            return self._stated(_encode(self._pixels, lossless=True))
+            return self._stated(self._encode_lossless())
         pixels = to_linear(self._pixels, layout, own)
         self._pixels = self._pixels[:0]
         return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
+
+    def _encode_lossless(self) -> bytes:
+        try:
+            return _encode(self._pixels, lossless=True)
+        except RuntimeError:
+            if not (np.signbit(self._pixels) & (self._pixels == 0)).any():
+                raise
+        self._pixels += 0  # libjxl 0.12 fails at negative zeros
+        self.losses = (_NEGATIVE_ZEROS,)
+        return _encode(self._pixels, lossless=True)
 
     def _stated(self, encoded: bytes) -> Coded:
         """The codestream with a header that states the depth and the colours of the image."""
