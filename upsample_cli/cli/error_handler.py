@@ -52,8 +52,7 @@ def run(app: typer.Typer, name: str) -> None:
             status = stop_status() or status
     if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
         # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
-        # orderly shutdown takes about a fifth of the time of its import; a normal exit while a thread loads libtorch
-        # crashes.
+        # orderly shutdown takes about a fifth of the time of its import; a normal exit waits until libtorch is loaded.
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)

@@ -18,14 +18,13 @@ from multiprocessing.context import BaseContext
 from upsample_cli import signals
 from upsample_cli.current_folder import check_child_flags, check_current_folder, distrust_current_folder
 from upsample_cli.errors import UsageError
+from upsample_cli.forks import held_at_forks
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
 RUN = "UPSAMPLE_CLI_RUN"
 """Environment variable that passes the process id of the run to the process that forks."""
 
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = held_at_forks(threading.RLock())
 
 
 def begin_fork_server() -> None:
