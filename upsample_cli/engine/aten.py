@@ -57,7 +57,7 @@ def import_torch(reason: str) -> bool:
         try:
             from upsample_cli.engine.pytorch import PyTorch
         except (ImportError, OSError) as error:
-            raise DeviceError(f"torch cannot be imported: {error}", "install it again") from error
+            raise DeviceError(f"torch cannot be imported: {error}", "free some memory, or install it again") from error
         if isinstance(_loaded, PyTorch):
             return False
         _loaded, _note = PyTorch(), reason

@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.current_folder import check_child_flags, check_current_folder, distrust_current_folder
@@ -53,10 +55,23 @@ def starting_processes() -> Iterator[None]:
 
         resource_tracker.ensure_running()  # started later, it would unblock them
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # the fork server waits for it
         try:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def remove_sockets() -> None:
+    """Remove the sockets of a run's servers, and their folder. Python does so at its exit, but not if it was killed."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        folder = Path(server._forkserver._forkserver_address).parent
+        for socket in folder.glob("listener-*"):  # a server that was killed has left its own
+            socket.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def worker_context() -> BaseContext:

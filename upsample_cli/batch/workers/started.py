@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME = "upsample-worker"
 _TRIES, _PAUSE_S = 5, 0.1
+_FREE_MEMORY = "free some memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,15 @@ def started_worker() -> Worker:
     try:
         return _started_worker()
     except (EOFError, OSError) as error:
-        raise not_started(getattr(error, "strerror", None) or "their server has ended") from error
+        why, number = getattr(error, "strerror", None), getattr(error, "errno", None)
+        has_too_many = number in (errno.EMFILE, errno.ENFILE)
+        missing = "raise the limit of open files" if has_too_many else _FREE_MEMORY
+        raise not_started(why or "their server has ended", missing) from error
 
 
-def not_started(why: str) -> UpsampleError:
+def not_started(why: str, missing: str = _FREE_MEMORY) -> UpsampleError:
     """The error if worker processes do not start."""
-    fewer = ("free some memory, or give fewer ", Setting("workers"))
+    fewer = (f"{missing}, or give fewer ", Setting("workers"))
     return UpsampleError(f"worker processes do not start: {why}", fewer)
 
 
