@@ -65,7 +65,8 @@ def executor_for(
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs and options.model is None:
-            threading.Thread(target=_get_ready, args=(jobs[0], options), daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                threading.Thread(target=_get_ready, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # one image does not need it
     from upsample_cli.batch.workers.worker import Assignment

@@ -71,7 +71,8 @@ def begin_loading(names: Sequence[str] = ()) -> threading.Thread:
     restore_variable(_BLAS_THREADS, before)
     has_cuda_driver()  # loads the driver, and caches the answer
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
-    loading.start()
+    with suppress(RuntimeError):  # the system has no more threads
+        loading.start()
     return loading
 
 
