@@ -54,7 +54,7 @@ def run(app: typer.Typer, name: str) -> None:
         # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
         # orderly shutdown takes about a fifth of the time of its import; a normal exit waits until libtorch is loaded.
         if (server := sys.modules.get("upsample_cli.batch.workers.fork_server")) is not None:
-            server.remove_sockets()
+            server.remove_sockets_of_killed()
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)

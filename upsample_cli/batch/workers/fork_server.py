@@ -74,6 +74,16 @@ def remove_sockets() -> None:
         folder.rmdir()
 
 
+def remove_sockets_of_killed() -> None:
+    """The same at the end of a run, if the last server was killed. A server that is alive does it itself."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        if os.waitid(os.P_PID, server._forkserver._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            remove_sockets()
+
+
 def worker_context() -> BaseContext:
     """The `multiprocessing` context that starts worker processes. Call it and use it inside `starting_processes`."""
     if sys.platform == "linux":
