@@ -62,26 +62,21 @@ def starting_processes() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def remove_sockets() -> None:
-    """Remove the sockets of a run's servers, and their folder. Python does so at its exit, but not if it was killed."""
-    from multiprocessing import forkserver
-
-    server: Any = forkserver
-    with contextlib.suppress(AttributeError, TypeError, OSError):
-        folder = Path(server._forkserver._forkserver_address).parent
-        for socket in folder.glob("listener-*"):  # a server that was killed has left its own
-            socket.unlink(missing_ok=True)
-        folder.rmdir()
-
-
 def remove_sockets_of_killed() -> None:
-    """The same at the end of a run, if the last server was killed. A server that is alive does it itself."""
+    """Remove the sockets of this run's servers that were killed. A server that is alive removes its own."""
+    if multiprocessing.parent_process() is not None:
+        return  # the folder belongs to another process
     from multiprocessing import forkserver
 
     server: Any = forkserver
     with contextlib.suppress(AttributeError, TypeError, OSError):
-        if os.waitid(os.P_PID, server._forkserver._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            remove_sockets()
+        last, process = Path(server._forkserver._forkserver_address), server._forkserver._forkserver_pid
+        is_killed = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        for socket in last.parent.glob("listener-*"):
+            if is_killed or socket != last:
+                socket.unlink(missing_ok=True)
+        if is_killed:
+            last.parent.rmdir()
 
 
 def worker_context() -> BaseContext:

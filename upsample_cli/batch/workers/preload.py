@@ -10,9 +10,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from multiprocessing import forkserver
 from types import TracebackType
+from typing import Any
 
-from upsample_cli.batch.workers.fork_server import RUN, remove_sockets
+from upsample_cli.batch.workers.fork_server import RUN
 from upsample_cli.engine.library import begin_loading
 
 _OTHERS = (
@@ -38,8 +40,8 @@ def _import(modules: Iterable[str], run: int) -> None:
         importlib.import_module(module)
 
 
-def _remove_sockets_of(run: int) -> None:
-    """Remove the server's socket if the run was killed before it could do so.
+def _remove_socket(run: int) -> None:
+    """Remove the server's socket and the folder of the socket if the run was killed before it could do so.
 
     Args:
         run: process id of the run. A run that is still alive removes them itself.
@@ -49,7 +51,11 @@ def _remove_sockets_of(run: int) -> None:
         if time.monotonic() > end_s:
             return
         time.sleep(_REPARENTED_S / 100)
-    remove_sockets()
+    server: Any = forkserver
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        address = server._forkserver._forkserver_address
+        os.unlink(address)  # noqa: PTH108
+        os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
 
 
 def _show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -61,7 +67,7 @@ def _show_error(kind: type[BaseException], error: BaseException, trace: Tracebac
 sys.excepthook = _show_error
 gc.disable()
 _run = int(os.environ.pop(RUN, os.getppid()))
-atexit.register(_remove_sockets_of, _run)
+atexit.register(_remove_socket, _run)
 with contextlib.suppress(Exception):  # it fails again, with a message, in the worker
     _preload(_run)
 gc.freeze()  # a collection in a worker would copy the memory that it shares with the others

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import multiprocessing
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -88,8 +90,18 @@ def not_started(why: str, missing: str = _FREE_MEMORY) -> UpsampleError:
     return UpsampleError(f"worker processes do not start: {why}", fewer)
 
 
+@contextlib.contextmanager
+def _as_parent(process: BaseProcess) -> Iterator[None]:
+    """Let a daemon, such as a worker of Dask or of `multiprocessing.Pool`, have children: ours end with their pipe."""
+    before, process.daemon = process.daemon, False
+    try:
+        yield
+    finally:
+        process.daemon = before
+
+
 def _started_worker() -> Worker:
-    with starting_processes(), without_main_module(_NAME):
+    with starting_processes(), without_main_module(_NAME), _as_parent(multiprocessing.current_process()):
         from upsample_cli.batch.workers.worker import work
 
         context = worker_context()
