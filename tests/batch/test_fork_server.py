@@ -134,6 +134,20 @@ def test_a_run_survives_the_end_of_the_fork_server():
     assert_all_gone(pool)
 
 
+@pytest.mark.parametrize("is_server_killed", [True, False])
+def test_an_image_whose_worker_ended_after_the_fork_server_may_be_tried_again(is_server_killed):
+    """Nobody knows how the worker ended, so the image is not to blame. The control: a crash is that of the image."""
+    pool = executor(slots=1)
+    assert pool.submit(job("good1")).result(LONG_S).status == "written"
+    server = psutil.Process(pool._workers[0].process.pid).parent()
+    if is_server_killed:
+        server.kill()
+        server.wait(LONG_S)
+    failure = pool.submit(job("segfault")).result(LONG_S).failure
+    pool.close()
+    assert (failure.kind, failure.may_pass) == (("killed", True) if is_server_killed else ("crashed", False))
+
+
 def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
     folder = tmp_path / "t"
     folder.mkdir()
