@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import importlib
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.errors import UpsampleError
+from upsample_cli.forks import importing
 from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ _HOMES = {
 }
 
 
-_importing = RLock()  # if two threads import numpy at the same time, one gets an incomplete module
-
-
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with _importing:
+    with importing:
         return getattr(importlib.import_module(_HOMES[name]), name)

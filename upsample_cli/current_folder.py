@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from upsample_cli.errors import UsageError
+from upsample_cli.forks import held_at_forks
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 _PACKAGES = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ _PROCESSORS = {
 }
 """Subfolders that the dynamic loader searches before the folder itself; they may be nested."""
 
-_lock = threading.Lock()
+_lock = held_at_forks(threading.Lock())
 _entered = 0
 _undo = ExitStack()
 

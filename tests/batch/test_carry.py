@@ -2,6 +2,7 @@
 
 import errno
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,28 @@ def too_large():
     return ImageError("a.png", "does not fit into memory", MORE_MEMORY, kind="no-memory")
 
 
+def thread_not_started():
+    """Python's own error. (The stack of a thread of 2**62 bytes does not fit into memory.)"""
+    before = threading.stack_size(2**62)
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError as error:
+        return error
+    finally:
+        threading.stack_size(before)
+
+
 FAILURES = [
     (ImageError("a.png", "is damaged", "get another"), "a.png: is damaged; get another", False),
     (UsageError("too little", "give more"), "a.png: too little; give more", False),
     (DeviceError("no such device"), "a.png: no such device", False),
     (MemoryError(), "a.png: not enough memory to hold the image; give workers=1, or enlarge it elsewhere", True),
     (too_large(), "a.png: does not fit into memory; give workers=1, or enlarge it elsewhere", True),
+    (
+        thread_not_started(),
+        "a.png: the system has no memory for more threads, or forbids them; give workers=1, or enlarge it elsewhere",
+        True,
+    ),
     (
         RuntimeError("two\n  lines"),
         "a.png: RuntimeError: two lines; this should not happen: debug shows where",

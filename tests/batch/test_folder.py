@@ -385,3 +385,27 @@ def test_a_result_whose_files_are_gone_or_changed_is_shown_as_text():
         assert DATA.findall(html) == []
         assert "a.png to b.png: 3×3 to 6×6" in html
         assert "<div>b.png" in html
+
+
+def _enlarge_in(folder):
+    with upsample_folder(folder, f"{folder}_out/", 2) as run:
+        return [result.status for result in run]
+
+
+def _child(_number):
+    return []
+
+
+def _with_daemons(_number):
+    with multiprocessing.Pool(1) as pool:
+        return pool.map(_child, range(1))
+
+
+def test_a_daemon_can_enlarge_a_folder():
+    """The workers of a `multiprocessing.Pool`, of a DataLoader and of some task queues are daemons."""
+    for number in range(3):
+        save(f"in/{number}.png", (7, 5), seed=number)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(_enlarge_in, ["in"]) == [["written"] * 3]
+        with pytest.raises(AssertionError, match="daemonic"):  # the control: other children are still refused
+            pool.map(_with_daemons, range(1))

@@ -134,6 +134,20 @@ def test_a_run_survives_the_end_of_the_fork_server():
     assert_all_gone(pool)
 
 
+@pytest.mark.parametrize("is_server_killed", [True, False])
+def test_an_image_whose_worker_ended_after_the_fork_server_may_be_tried_again(is_server_killed):
+    """Nobody knows how the worker ended, so the image is not to blame. The control: a crash is that of the image."""
+    pool = executor(slots=1)
+    assert pool.submit(job("good1")).result(LONG_S).status == "written"
+    server = psutil.Process(pool._workers[0].process.pid).parent()
+    if is_server_killed:
+        server.kill()
+        server.wait(LONG_S)
+    failure = pool.submit(job("segfault")).result(LONG_S).failure
+    pool.close()
+    assert (failure.kind, failure.may_pass) == (("killed", True) if is_server_killed else ("crashed", False))
+
+
 def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
     folder = tmp_path / "t"
     folder.mkdir()
@@ -167,6 +181,53 @@ def test_a_run_interrupted_while_starting_leaves_no_socket_and_no_pipe(number, a
     while any(folder.iterdir()) and time.monotonic() < end_s:
         time.sleep(0.05)
     assert not any(folder.iterdir())
+
+
+def test_a_run_whose_fork_server_was_killed_leaves_no_socket(tmp_path):
+    images(200)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    command = [sys.executable, "-P", "-c", RUN, "in", "-o", "out", "-q"]
+    environment = os.environ | ENVIRONMENT | {"TMPDIR": str(folder)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        while not list(Path().glob("out/*.png")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        servers = [
+            child for child in psutil.Process(process.pid).children() if "forkserver" in " ".join(child.cmdline())
+        ]
+        assert any(folder.iterdir())  # the control
+        for server in servers:
+            server.kill()
+        assert (process.wait(LONG_S), process.stderr.read()) == (0, b"")
+    assert len(servers) == 1
+    assert not any(folder.iterdir())
+
+
+def limited(before):
+    """A run of three images in a process in which `before` has been called."""
+    images(3)
+    command = [sys.executable, "-P", "-c", f"import resource, signal; {before}; {RUN}", "in", "-o", "out"]
+    environment = os.environ | ENVIRONMENT
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG_S, check=False)
+
+
+def test_a_run_that_inherits_blocked_signals_ends():
+    """The fork server learns from SIGCHLD that a worker has ended, and the run waits for that."""
+    ended = limited("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(list(Path("out").glob("*.png"))) == 3
+
+
+def test_a_run_that_may_not_open_enough_files_is_one_line():
+    """The fork server, to which the run cannot send the pipes of a worker, adds nothing."""
+    ended = limited("resource.setrlimit(resource.RLIMIT_NOFILE, (18, 18))")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "upsample: worker processes do not start: Too many open files; "
+        "raise the limit of open files, or give fewer --workers\n"
+    )
+    assert not list(Path("out").glob(".*.part"))
 
 
 def test_workers_that_cannot_start_end_the_run_with_a_message():

@@ -149,15 +149,20 @@ def test_workers_that_cannot_start_are_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(24, "Too many open files"), ConnectionRefusedError(111, "Refused"), EOFError()]
+    ("error", "next_step"),
+    [
+        (OSError(24, "Too many open files"), "raise the limit of open files"),
+        (ConnectionRefusedError(111, "Refused"), "free some memory"),
+        (EOFError(), "free some memory"),
+    ],
 )
-def test_a_system_that_starts_no_worker_is_one_line(monkeypatch, error):
+def test_a_system_that_starts_no_worker_is_one_line(monkeypatch, error, next_step):
     def start(_process):
         raise error
 
     monkeypatch.setattr("multiprocessing.process.BaseProcess.start", start)
     why = error.strerror if isinstance(error, OSError) else "their server has ended"
-    with pytest.raises(UpsampleError, match=f"worker processes do not start: {why}; free some memory"):
+    with pytest.raises(UpsampleError, match=f"worker processes do not start: {why}; {next_step}, or give fewer"):
         results(["good0", "good1"])
 
 

@@ -128,3 +128,33 @@ def test_the_parent_process_does_not_import_torch():
     )
     assert (done.returncode, done.stderr) == (0, "False\n")
     assert names("in_x2")[-3:] == ["0_x2.png", "1_x2.png", "2_x2.png"]
+
+
+NO_MORE_THREADS = """
+import sys, threading
+start, begun = threading.Thread.start, []
+def start_few(thread):
+    if len(begun) == {count}:
+        raise RuntimeError("can't start new thread")
+    begun.append(thread)
+    start(thread)
+threading.Thread.start = start_few
+sys.argv = ["upsample", "a.png", "-o", "b.png"]
+from upsample_cli.cli.start import upsample
+upsample()
+"""
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 1000])
+def test_a_system_without_more_threads_is_one_line(count):
+    save("a.png")
+    command = [sys.executable, "-c", NO_MORE_THREADS.format(count=count)]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    if ran.returncode == 0:
+        assert names(".") == ["a.png", "b.png"]
+        return
+    assert (ran.returncode, names(".")) == (1, ["a.png"])
+    assert count < 1000
+    assert len(ran.stderr.splitlines()) == 1
+    assert "thread" in ran.stderr
+    assert "this should not happen" not in ran.stderr

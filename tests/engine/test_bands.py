@@ -437,6 +437,26 @@ def test_concurrent_callers_share_one_pool():
 
 
 @pytest.mark.usefixtures("fresh_pool")
+def test_a_thread_that_does_not_start_leaves_none_that_waits_for_it(monkeypatch):
+    """The system has no more threads, or the process is exiting: it would wait for the others without end."""
+    monkeypatch.setattr(cores, "core_count", lambda: 3)
+    waiting, submit = [], futures.ThreadPoolExecutor.submit
+
+    def submit_two(executor, work):
+        if len(waiting) == 2:
+            raise RuntimeError("can't start new thread")
+        waiting.append(submit(executor, work))
+        return waiting[-1]
+
+    monkeypatch.setattr(futures.ThreadPoolExecutor, "submit", submit_two)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        layer_pool()
+    assert [type(future.exception(timeout=30)) for future in waiting] == [threading.BrokenBarrierError] * 2
+    monkeypatch.undo()
+    assert layer_pool().submit(torch.get_num_threads).result(timeout=30) == 1  # the control: all threads start
+
+
+@pytest.mark.usefixtures("fresh_pool")
 @pytest.mark.parametrize("count", [1, 5])
 def test_the_number_of_threads_does_not_change_pixels(count, monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: count)

@@ -63,14 +63,14 @@ def wrong(monkeypatch):
 @pytest.fixture
 def late_check(monkeypatch):
     """Checks begin when a route has computed."""
-    has_computed, call, check = threading.Event(), CompiledRoute.__call__, early._run
+    has_computed, call, check = threading.Event(), CompiledRoute.__call__, early._Check.run
 
     def computed(route, padded, out):
         call(route, padded, out)
         has_computed.set()
 
     monkeypatch.setattr(CompiledRoute, "__call__", computed)
-    monkeypatch.setattr(early, "_run", lambda *given: has_computed.wait(60) and check(*given))
+    monkeypatch.setattr(early._Check, "run", lambda this: has_computed.wait(60) and check(this))
 
 
 @pytest.mark.parametrize("arithmetic", [SIXTEEN, WITH_ALPHA], ids=["rgb", "rgba"])
@@ -277,6 +277,28 @@ def test_a_process_forked_during_a_check_does_not_wait_for_its_thread():
         confirm_checks()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_fork
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_check_that_another_process_has_begun_is_repeated(is_right):
+    """A thread may begin a check after a fork has waited for the others."""
+    parent, may_end = os.getpid(), threading.Event()
+
+    def check():
+        return os.getpid() != parent or (may_end.wait(60) and is_right)
+
+    assert early.begin_check(check)
+    other = early._checks.pop((check,))  # so that the fork does not wait for it
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # a process that hangs is a failure
+        early._checks[(check,)] = other
+        confirm_checks()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    may_end.set()
+    assert other.result() is is_right  # the control: the check of this process has its own result
 
 
 @needs_fork

@@ -580,5 +580,45 @@ def test_a_changed_interface_is_not_used(changed, monkeypatch):
 def test_a_torch_that_cannot_be_imported_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setitem(sys.modules, "upsample_cli.engine.pytorch", None)
-    with pytest.raises(DeviceError, match=r"^torch cannot be imported: .+; install it again$"):
+    with pytest.raises(DeviceError, match=r"^torch cannot be imported: .+; free some memory, or install it again$"):
         aten.operators()
+
+
+LEAVING = """
+import atexit, contextlib, threading, time
+from upsample_cli.engine import aten, library
+from upsample_cli.errors import DeviceError
+begun, path = threading.Event(), library.library_path()
+if {is_control}:
+    library.loading = contextlib.nullcontext
+def dlopen(*_):
+    begun.set()
+    time.sleep(0.3)
+    print("loaded", flush=True)
+library._dlopen = lambda: dlopen
+def load_twice():
+    library.load_library(path)
+    for load in (lambda: library.load_library(path), lambda: aten.import_torch("")):
+        time.sleep(0.1)
+        try:
+            load()
+        except DeviceError:
+            print("refused", flush=True)
+threading.Thread(target=load_twice, daemon=True).start()
+begun.wait()
+if {ends_slowly}:
+    atexit._run_exitfuncs()
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("is_control", "ends_slowly", "printed"),
+    [(False, False, ["loaded"]), (True, False, []), (False, True, ["loaded", "refused", "refused"])],
+)
+def test_a_process_does_not_exit_while_a_thread_loads_a_library(is_control, ends_slowly, printed):
+    """The system destroys what the library has made so far, and the thread that is still making it crashes."""
+    code = LEAVING.format(is_control=is_control, ends_slowly=ends_slowly)
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout.split()) == (0, printed), ran.stderr

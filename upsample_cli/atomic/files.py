@@ -32,6 +32,9 @@ _unfinished: set[str] = set()  # changed by atomic operations only: threads and 
 _BUFFER_BYTES = 1 << 16
 """Small outputs are written in one call. Measured: each further call takes 5 to 10 microseconds."""
 
+if hasattr(os, "register_at_fork"):  # a forked process does not write the files
+    os.register_at_fork(after_in_child=_unfinished.clear)
+
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 
 

@@ -20,6 +20,8 @@ from upsample_cli.errors import (
     UsageError,
 )
 
+_NO_THREAD = "can't start new thread"  # a RuntimeError of Python; it has no code
+
 
 class Carrier(NamedTuple):
     """Enlarges the images of a run. It is pickled when it is sent to another process.
@@ -92,6 +94,10 @@ class Carrier(NamedTuple):
         except MemoryError:
             return failed(Failure("no-memory", "not enough memory to hold the image", MORE_MEMORY))
         except Exception as error:
+            if str(error) == _NO_THREAD:
+                return failed(
+                    Failure("no-memory", "the system has no memory for more threads, or forbids them", MORE_MEMORY)
+                )
             if self.debug:
                 raise
             text = " ".join(f"{type(error).__name__}: {error}".split())

@@ -18,6 +18,7 @@ from upsample_cli.enlarge.computing import choose_route
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.forks import importing
 
 _LEAST_CORES = 4
 """A worker uses at least this many cores, if the machine has them: the last image of a run does not share them."""
@@ -64,7 +65,8 @@ def executor_for(
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs and options.model is None:
-            threading.Thread(target=_get_ready, args=(jobs[0], options), daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                threading.Thread(target=_get_ready, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # one image does not need it
     from upsample_cli.batch.workers.worker import Assignment
@@ -79,8 +81,9 @@ def executor_for(
 def _get_ready(job: Job, options: Options) -> None:
     """Import what enlarges an image, and choose its route, while the image is decoded."""
     with contextlib.suppress(Exception):  # it fails again, with a message, where the route is needed
-        for name in ("run", "prepared", "rows"):  # in the order of the thread that decodes
-            importlib.import_module(f"upsample_cli.enlarge.{name}")
+        with importing:
+            for name in ("run", "prepared", "rows"):  # in the order of the thread that decodes
+                importlib.import_module(f"upsample_cli.enlarge.{name}")
         choose_route(job, options)
 
 

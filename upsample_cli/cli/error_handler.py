@@ -52,8 +52,9 @@ def run(app: typer.Typer, name: str) -> None:
             status = stop_status() or status
     if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
         # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
-        # orderly shutdown takes about a fifth of the time of its import; a normal exit while a thread loads libtorch
-        # crashes.
+        # orderly shutdown takes about a fifth of the time of its import; a normal exit waits until libtorch is loaded.
+        if (server := sys.modules.get("upsample_cli.batch.workers.fork_server")) is not None:
+            server.remove_sockets_of_killed()
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)

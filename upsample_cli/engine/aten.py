@@ -7,14 +7,12 @@ They come from libtorch's C interface (`libtorch.py`), which loads in a quarter 
 from __future__ import annotations
 
 import sys
-from threading import RLock
 
 from upsample_cli.current_folder import check_current_folder
-from upsample_cli.engine.library import NoOperatorsError
+from upsample_cli.engine.library import NoOperatorsError, loading
 from upsample_cli.engine.operators import Operators
 from upsample_cli.errors import DeviceError
 
-_lock = RLock()
 _loaded: Operators | None = None
 _note = ""
 
@@ -23,11 +21,13 @@ def operators() -> Operators:
     """The operators of this process. The first call loads them, from Python's torch if it is already imported.
 
     Raises:
-        DeviceError: if torch cannot be imported.
+        DeviceError: if torch cannot be imported, or the process is exiting.
         UsageError: if the current folder does not exist.
     """
     global _loaded, _note  # noqa: PLW0603  one library for the process
-    with _lock:
+    if _loaded is not None:
+        return _loaded
+    with loading():
         if _loaded is None:
             check_current_folder()
         if _loaded is None and "torch" not in sys.modules:
@@ -50,14 +50,14 @@ def import_torch(reason: str) -> bool:
         reason: why; see `import_note`.
 
     Raises:
-        DeviceError: if torch cannot be imported.
+        DeviceError: if torch cannot be imported, or the process is exiting.
     """
     global _loaded, _note
-    with _lock:
+    with loading():
         try:
             from upsample_cli.engine.pytorch import PyTorch
         except (ImportError, OSError) as error:
-            raise DeviceError(f"torch cannot be imported: {error}", "install it again") from error
+            raise DeviceError(f"torch cannot be imported: {error}", "free some memory, or install it again") from error
         if isinstance(_loaded, PyTorch):
             return False
         _loaded, _note = PyTorch(), reason

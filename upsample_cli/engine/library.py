@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import importlib
@@ -11,13 +12,15 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from upsample_cli.current_folder import restore_variable
 from upsample_cli.engine.drivers import has_cuda_driver
+from upsample_cli.errors import DeviceError
+from upsample_cli.forks import held_at_forks
 
 _OLDEST, _NEWEST = (2, 10), (2, 99)
 """The versions of torch that have this interface."""
@@ -45,6 +48,10 @@ _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 here, and take a tenth of a second of processor time."""
 
 
+_loading = held_at_forks(threading.RLock())
+_is_exiting = False
+
+
 class NoOperatorsError(Exception):
     """The operators are not available in this way. The text of the exception is a short reason."""
 
@@ -64,7 +71,8 @@ def begin_loading(names: Sequence[str] = ()) -> threading.Thread:
     restore_variable(_BLAS_THREADS, before)
     has_cuda_driver()  # loads the driver, and caches the answer
     loading = threading.Thread(target=_load, name="upsample-load", daemon=True)
-    loading.start()
+    with suppress(RuntimeError):  # the system has no more threads
+        loading.start()
     return loading
 
 
@@ -93,10 +101,38 @@ def library_path() -> Path:
     return folder / "lib" / _LIBRARIES.get(sys.platform, "libtorch_cpu.so")
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load a library in the `with` block. One thread at a time is in it, and the process neither forks nor exits then.
+
+    A forked process would wait for the thread that loads. When a process exits, the system destroys what libraries have
+    made, and a thread that is still making it crashes. Python waits for threads, but not for daemons.
+
+    Raises:
+        DeviceError: if the process is exiting.
+    """
+    with _loading:
+        if _is_exiting:
+            raise DeviceError("torch cannot be loaded while the program ends", "enlarge images before its end")
+        yield
+
+
+@atexit.register
+def _end_loading() -> None:
+    global _is_exiting  # noqa: PLW0603  a state of the process
+    with _loading:
+        _is_exiting = True
+
+
 def load_library(path: Path) -> None:
-    """Load the library without holding Python's global lock, which `ctypes.CDLL` would hold."""
+    """Load the library without holding Python's global lock, which `ctypes.CDLL` would hold.
+
+    Raises:
+        DeviceError: if the process is exiting.
+    """
     if sys.platform != "win32":
-        _dlopen()(os.fsencode(path), _LAZILY)
+        with loading():
+            _dlopen()(os.fsencode(path), _LAZILY)
 
 
 @functools.cache  # to look it up waits for a library that is being loaded, and holds the global lock meanwhile

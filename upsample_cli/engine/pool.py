@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from upsample_cli.engine import aten, cores
+from upsample_cli.forks import held_at_forks
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -58,32 +59,25 @@ def _settled(operators: Any, pool: ThreadPoolExecutor) -> None:
         operators.threads()  # a thread's first call copies the default, so it must come while the default is one
         barrier.wait()
 
-    for settled in [pool.submit(settle) for _ in range(count)]:
-        settled.result()
+    try:
+        for settled in [pool.submit(settle) for _ in range(count)]:
+            settled.result()
+    except BaseException:  # a thread did not start; the others would wait for it, and the exit for them
+        barrier.abort()
+        raise
     operators.set_threads(before)
 
 
-_pool_lock, _layer_lock = Lock(), Lock()
-
-
-def _hold_locks() -> None:
-    _layer_lock.acquire()
-    _pool_lock.acquire()
-
-
-def _release_locks() -> None:
-    _pool_lock.release()
-    _layer_lock.release()
+_pool_lock, _layer_lock = held_at_forks(Lock()), held_at_forks(Lock())
 
 
 def _forget_pool() -> None:
     _started_pool.cache_clear()
     _settled.cache_clear()
-    _release_locks()
 
 
 if hasattr(os, "register_at_fork"):  # a forked process, for example a DataLoader worker, does not inherit threads
-    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_pool)
 
 
 def computed_together(work: Callable[[Item], object], items: Iterable[Item]) -> None:

@@ -11,13 +11,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.errors import ImageError, UsageError, joined
+from upsample_cli.forks import held_at_forks
 
 if TYPE_CHECKING:
     from upsample_cli.models.measuring import Measured
     from upsample_cli.models.network import Network
     from upsample_cli.models.state import ModelFile
 
-_choosing = Lock()
+_choosing = held_at_forks(Lock())
 
 
 class Model(NamedTuple):

@@ -5,7 +5,6 @@ So an image that crashes, hangs or exhausts memory fails alone here too, and the
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
 import time
@@ -119,9 +118,6 @@ class _RunOnWorker:
     """The worker processes of one run on one Dask worker. Its memory bounds how many images run at once."""
 
     def __init__(self, spec: RunSpec, slots: int) -> None:
-        if multiprocessing.current_process().daemon:
-            # Dask's nanny starts workers as daemons, which may not have children. Ours end when their pipe is closed.
-            multiprocessing.current_process().daemon = False
         # A Dask worker that lost its connection continues to write while another worker has its images. Their tokens
         # differ, so they do not write to the same file.
         token = worker_token(spec.token)

@@ -18,6 +18,11 @@ _KILLED = Failure(
     ("give fewer ", Setting("workers"), " or less ", Setting("memory_bytes"), ", or enlarge it elsewhere"),
 )
 
+_UNKNOWN_STATUS = 255
+"""What `multiprocessing` reports if the fork server, which would know the status, was killed first."""
+
+_UNKNOWN = replace(_KILLED, cause="the process at work on it ended, and the process that had started it was killed")
+
 
 def how_ended(exit_code: int | None) -> str:
     """The name of a signal, or the status that a process ended with.
@@ -39,6 +44,8 @@ def failure_of_exit(exit_code: int | None) -> Failure:
     >>> failure_of_exit(-11).cause
     'crashed the process that was at work on it (SIGSEGV)'
     """
+    if exit_code == _UNKNOWN_STATUS:
+        return _UNKNOWN
     how = how_ended(exit_code)
     if how == "SIGKILL":
         return _KILLED

@@ -14,18 +14,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.current_folder import check_child_flags, check_current_folder, distrust_current_folder
 from upsample_cli.errors import UsageError
+from upsample_cli.forks import held_at_forks
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
 RUN = "UPSAMPLE_CLI_RUN"
 """Environment variable that passes the process id of the run to the process that forks."""
 
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = held_at_forks(threading.RLock())
 
 
 def begin_fork_server() -> None:
@@ -54,10 +55,28 @@ def starting_processes() -> Iterator[None]:
 
         resource_tracker.ensure_running()  # started later, it would unblock them
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # the fork server waits for it
         try:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def remove_sockets_of_killed() -> None:
+    """Remove the sockets of this run's servers that were killed. A server that is alive removes its own."""
+    if multiprocessing.parent_process() is not None:
+        return  # the folder belongs to another process
+    from multiprocessing import forkserver
+
+    server: Any = forkserver
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        last, process = Path(server._forkserver._forkserver_address), server._forkserver._forkserver_pid
+        is_killed = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        for socket in last.parent.glob("listener-*"):
+            if is_killed or socket != last:
+                socket.unlink(missing_ok=True)
+        if is_killed:
+            last.parent.rmdir()
 
 
 def worker_context() -> BaseContext:

@@ -7,9 +7,11 @@ import contextlib
 import gc
 import importlib
 import os
+import sys
 import time
 from collections.abc import Iterable
 from multiprocessing import forkserver
+from types import TracebackType
 from typing import Any
 
 from upsample_cli.batch.workers.fork_server import RUN
@@ -56,6 +58,13 @@ def _remove_socket(run: int) -> None:
         os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
 
 
+def _show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that ends the server, unless the run could not send it the pipes of a worker: it reports that."""
+    if not issubclass(kind, EOFError):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _show_error
 gc.disable()
 _run = int(os.environ.pop(RUN, os.getppid()))
 atexit.register(_remove_socket, _run)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import multiprocessing
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _NAME = "upsample-worker"
 _TRIES, _PAUSE_S = 5, 0.1
+_FREE_MEMORY = "free some memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +78,30 @@ def started_worker() -> Worker:
     try:
         return _started_worker()
     except (EOFError, OSError) as error:
-        raise not_started(getattr(error, "strerror", None) or "their server has ended") from error
+        why, number = getattr(error, "strerror", None), getattr(error, "errno", None)
+        has_too_many = number in (errno.EMFILE, errno.ENFILE)
+        missing = "raise the limit of open files" if has_too_many else _FREE_MEMORY
+        raise not_started(why or "their server has ended", missing) from error
 
 
-def not_started(why: str) -> UpsampleError:
+def not_started(why: str, missing: str = _FREE_MEMORY) -> UpsampleError:
     """The error if worker processes do not start."""
-    fewer = ("free some memory, or give fewer ", Setting("workers"))
+    fewer = (f"{missing}, or give fewer ", Setting("workers"))
     return UpsampleError(f"worker processes do not start: {why}", fewer)
 
 
+@contextlib.contextmanager
+def _as_parent(process: BaseProcess) -> Iterator[None]:
+    """Let a daemon, such as a worker of Dask or of `multiprocessing.Pool`, have children: ours end with their pipe."""
+    before, process.daemon = process.daemon, False
+    try:
+        yield
+    finally:
+        process.daemon = before
+
+
 def _started_worker() -> Worker:
-    with starting_processes(), without_main_module(_NAME):
+    with starting_processes(), without_main_module(_NAME), _as_parent(multiprocessing.current_process()):
         from upsample_cli.batch.workers.worker import work
 
         context = worker_context()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -16,13 +16,13 @@ from upsample_cli.engine.routes.select import chosen_route, unchecked_route
 from upsample_cli.errors import RejectedRouteError
 from upsample_cli.kernels.kernel import Kernel
 
-_checks: dict[tuple[Any, ...], Future[bool]] = {}  # changed by atomic operations only: threads share it
+_checks: dict[tuple[Any, ...], _Check] = {}  # changed by atomic operations only: threads share it
 _MOST = 64
 
 
 def may_be_early() -> bool:
     """Whether no check of this process has failed so far."""
-    return all(not check.done() or check.result() for check in list(_checks.values()))
+    return all(check.is_right is not False for check in list(_checks.values()))
 
 
 def early_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:
@@ -68,21 +68,37 @@ def begin_check(check: Callable[..., bool], *arguments: Any) -> bool:
     if key not in _checks:
         if len(_checks) >= _MOST:
             return False
-        future = Future[bool]()
-        if _checks.setdefault(key, future) is future:
+        begun = _Check(check, arguments)
+        if _checks.setdefault(key, begun) is begun:
             try:
-                Thread(target=_run, args=(future, check, arguments), name="upsample-check").start()
+                begun.start()
             except RuntimeError:  # the system has no more threads, or the interpreter ends
-                _run(future, check, arguments)
-    return not _checks[key].done()
+                begun.result()
+    return _checks[key].is_right is None
 
 
-def _run(future: Future[bool], check: Callable[..., bool], arguments: tuple[Any, ...]) -> None:
-    try:
-        is_right = check(*arguments)
-    except Exception:  # it is raised again when the image is enlarged again
-        is_right = False
-    future.set_result(is_right)
+class _Check(Thread):
+    """A check in a thread of its own."""
+
+    def __init__(self, check: Callable[..., bool], arguments: tuple[Any, ...]) -> None:
+        super().__init__(name="upsample-check")
+        self._check, self._arguments = check, arguments
+        self.is_right: bool | None = None
+
+    def run(self) -> None:
+        """Set `is_right`."""
+        try:
+            self.is_right = self._check(*self._arguments)
+        except Exception:  # it is raised again when the image is enlarged again
+            self.is_right = False
+
+    def result(self) -> bool:
+        """Wait for the check, or carry it out if it has no thread: none could start, or another process has it."""
+        with suppress(RuntimeError):  # it has not been started
+            self.join()
+        if self.is_right is None:
+            self.run()
+        return bool(self.is_right)
 
 
 def confirm_checks() -> None:
@@ -100,5 +116,5 @@ def _wait_for_checks() -> None:
         check.result()
 
 
-if hasattr(os, "register_at_fork"):  # the thread of a check does not exist in a forked process
+if hasattr(os, "register_at_fork"):  # a forked process could not import what the thread is importing
     os.register_at_fork(before=_wait_for_checks)

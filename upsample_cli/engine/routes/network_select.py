@@ -21,10 +21,11 @@ from upsample_cli.engine.routes.network_compiled import CompiledNetworkRoute
 from upsample_cli.engine.routes.network_whole import WholeRoute, agrees_with_whole
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.select import chosen_route, no_compiled_route
+from upsample_cli.forks import held_at_forks
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import Network
 
-_choosing = Lock()
+_choosing = held_at_forks(Lock())
 
 
 def chosen_network_route(network: Network, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:

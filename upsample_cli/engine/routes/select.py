@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Sequence
 from threading import Lock
 
@@ -18,12 +17,10 @@ from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.forks import held_at_forks
 from upsample_cli.kernels.kernel import Kernel
 
-_choosing = Lock()
-
-if hasattr(os, "register_at_fork"):  # a forked process does not inherit the thread that would release it
-    os.register_at_fork(before=_choosing.acquire, after_in_parent=_choosing.release, after_in_child=_choosing.release)
+_choosing = held_at_forks(Lock())
 
 
 def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
+from upsample_cli.forks import held_at_forks
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.jpeg_markers import JpegHead, jpeg_head
 from upsample_cli.images.codecs.readable import readable
@@ -118,5 +119,5 @@ def _opened_by_libtiff(file: BinaryIO) -> ImageFile.ImageFile:
 
 
 _COEFFICIENTS, _SUBSAMPLING, _BT_601 = 529, 530, (0.299, 0.587, 0.114)
-_libtiff_lock = Lock()  # the setting is global
+_libtiff_lock = held_at_forks(Lock())  # the setting is global
 _PLUGINS = {"webp": "WebP"}

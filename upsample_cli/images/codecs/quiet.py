@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from contextlib import AbstractContextManager, suppress
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 from PIL import Image, PngImagePlugin
 
+from upsample_cli.forks import held_at_forks
 from upsample_cli.images.codecs.libtiff_errors import set_libtiff_handler
 from upsample_cli.images.limits import MAX_METADATA_BYTES
 
@@ -18,15 +20,17 @@ _LOGGERS = ("PIL", "imagecodecs")
 
 
 class _Quiet:
-    """The number of threads inside `quiet_pillow`, and the state to restore after the last one."""
+    """The threads inside `quiet_pillow`, and the state to restore after the last one."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
+        self._lock = held_at_forks(threading.Lock())
+        self._inside: list[int] = []
         self._limits: tuple[int | None, int, int] = (None, 0, 0)
         self._ignored: Any = None
         self._libtiff: Any = None
         self._handler = logging.NullHandler()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_other_threads)
 
     def __enter__(self) -> None:
         with self._lock:
@@ -37,18 +41,28 @@ class _Quiet:
                 for name in _LOGGERS:
                     logging.getLogger(name).addHandler(self._handler)
                 self._libtiff = set_libtiff_handler(None)
-            self._inside += 1
+            self._inside.append(threading.get_ident())
 
     def __exit__(self, *_raised: object) -> None:
         with self._lock:
-            self._inside -= 1
+            thread = threading.get_ident()
+            self._inside.remove(thread if thread in self._inside else self._inside[-1])  # it may have left for another
             if not self._inside:
-                _set_limits(*self._limits)
-                with suppress(ValueError):  # other code has replaced the filters
-                    cast("list[Any]", warnings.filters).remove(self._ignored)
-                for name in _LOGGERS:
-                    logging.getLogger(name).removeHandler(self._handler)
-                set_libtiff_handler(self._libtiff)
+                self._restore()
+
+    def _restore(self) -> None:
+        _set_limits(*self._limits)
+        with suppress(ValueError):  # other code has replaced the filters
+            cast("list[Any]", warnings.filters).remove(self._ignored)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
+        set_libtiff_handler(self._libtiff)
+
+    def _forget_other_threads(self) -> None:
+        was_inside, own = bool(self._inside), threading.get_ident()
+        self._inside = [thread for thread in self._inside if thread == own]
+        if was_inside and not self._inside:
+            self._restore()
 
 
 _quiet = _Quiet()
