@@ -92,18 +92,23 @@ class JxlSink:
             self._file.write(coded.codestream)
 
     def _coded(self) -> Coded:
-        """The encoded image."""
+        """The encoded image. Its pixels are freed before its header is changed, which copies it."""
+        encoded = self._encoded()
+        self._pixels = self._pixels[:0].copy()
+        return self._stated(encoded)
+
+    def _encoded(self) -> bytes:
         profile, colour, layout = self._metadata.icc_profile, self._metadata.colour, self._layout
         own = profile or profile_of(colour or _SRGB, layout.colour)
         if self._quality is None:
-            return self._stated(_encode(self._pixels, lossless=True))
+            return _encode(self._pixels, lossless=True)
         if layout.depth == 8 and profile is None and colour is None:
-            return self._stated(_encode(self._pixels, level=self._quality, effort=_EFFORT))
+            return _encode(self._pixels, level=self._quality, effort=_EFFORT)
         if layout.alpha or own is None or not can_convert(own, layout):
-            return self._stated(_encode(self._pixels, lossless=True))
+            return _encode(self._pixels, lossless=True)
         pixels = to_linear(self._pixels, layout, own)
-        self._pixels = self._pixels[:0]
-        return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
+        self._pixels = self._pixels[:0].copy()
+        return _encode(pixels, level=self._quality, effort=_EFFORT)
 
     def _stated(self, encoded: bytes) -> Coded:
         """The codestream with a header that states the depth and the colours of the image."""

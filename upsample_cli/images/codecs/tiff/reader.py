@@ -200,6 +200,7 @@ def _source(
             lossless=kind.lossless,
             decoding_bytes=segments.held_bytes,
             orientation=found.orientation,
+            states_colours=found.metadata.icc_profile is not None,
         ),
         found.metadata,
         orientation=found.orientation,
