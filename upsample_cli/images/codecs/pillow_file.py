@@ -84,12 +84,13 @@ def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO,
     except Exception:
         if fmt.name != "webp":
             raise
-        from upsample_cli.images.codecs.mended import bad_frames, frame_spans, without_frames
+        from upsample_cli.images.codecs.mended import bad_frames, without_frames
+        from upsample_cli.images.codecs.webp import frame_spans
 
-        count, bad = len(frame_spans(file, fmt)), bad_frames(file, fmt)
+        count, bad = len(frame_spans(file)), bad_frames(file)
         if not len(bad) < count:
             raise
-        mended = without_frames(file, fmt, bad)
+        mended = without_frames(file, bad)
         numbers = ", ".join(str(index + 1) for index in bad[:_MOST_NUMBERS]) + " and more" * (len(bad) > _MOST_NUMBERS)
         lost = f"damaged frames are left out: {numbers} of {count}" if bad else "the end of the file is missing"
         return factory(mended, ""), mended, (Loss("frames", lost),)
