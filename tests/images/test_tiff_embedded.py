@@ -174,3 +174,12 @@ def test_the_mask_of_lerc_is_alpha_if_the_page_has_a_channel_more(samples):
     assert info.layout.alpha
     np.testing.assert_array_equal(rows[..., -1], mask * 255)
     np.testing.assert_array_equal(rows[mask][..., :-1], right[mask].reshape(-1, samples - 1))
+
+
+@pytest.mark.parametrize(("compression", "is_doubtful"), [(33003, True), (33004, True), (33005, False), (34712, False)])
+def test_jpeg_2000_that_may_be_ycbcr_is_a_loss(compression, is_doubtful):
+    """libvips stores YCbCr under 33004 and says RGB; tifffile stores RGB."""
+    right = pixels_of(HEIGHT, WIDTH)
+    rows, info = rows_of(rgb_tiff(compression, imagecodecs.jpeg2k_encode(right)))
+    np.testing.assert_array_equal(rows, right)
+    assert [loss.kind for loss in info.losses] == ["colour"] * is_doubtful
