@@ -167,6 +167,22 @@ def test_a_frame_outside_the_canvas_is_refused_if_it_is_too_large():
         list(open_animation(io.BytesIO(data[:at] + large + data[at + 9 :])))
 
 
+def test_the_size_of_frames_is_checked_before_pillow_opens_the_file(monkeypatch):
+    """Pillow allocates the area that the first frame clears: 1.3 GB for a file of 2 KB (found by mutation)."""
+    data = gif(6, 8, [frame(FULL, disposal=CLEAR), frame(PART)], COLOURS)
+    at = data.index(b",\0\0\0\0\x08\0\x06\0") + 1
+    probe(io.BytesIO(data))
+
+    def forbidden(*_):
+        raise AssertionError("opened")
+
+    monkeypatch.setitem(Image.OPEN, "GIF", (forbidden, None))
+    with pytest.raises(ImageError, match="more than the limit"):
+        probe(io.BytesIO(data[:at] + struct.pack("<HHHH", 0, 0, 50_000, 30_000) + data[at + 8 :]))
+    with pytest.raises(ImageError, match="is damaged"):  # the control
+        probe(io.BytesIO(data))
+
+
 def test_the_writer_of_this_file_agrees_with_another_reader():
     indices = np.arange(48).reshape(6, 8) * 5
     data = gif(6, 8, [frame(indices), frame(PART)], COLOURS)

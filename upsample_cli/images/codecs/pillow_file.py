@@ -49,6 +49,10 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         from upsample_cli.images.codecs.webp import webp_size
 
         check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates memory when it is created
+    if fmt.name == "gif":
+        from upsample_cli.images.codecs.gif import extent
+
+        check_pixels(name, *extent(file), max_pixels)  # Pillow allocates the area that the first frame clears
     with readable(name, fmt):
         if fmt.name == "avif":
             from upsample_cli.images.codecs.avif import check_lists
@@ -67,10 +71,6 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         if fmt.name == "tiff" and image.mode == "YCbCr" and not _is_simple_ycbcr(vars(image)["tag_v2"]):
             image = _opened_by_libtiff(file)
     check_pixels(name, image.height, image.width, max_pixels)
-    if fmt.name == "gif":
-        from upsample_cli.images.codecs.gif import extent
-
-        check_pixels(name, *extent(file), max_pixels)
     return Opened(image, fmt, chunks, pixels if jpeg else read, losses, jpeg)
 
 

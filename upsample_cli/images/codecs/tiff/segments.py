@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START, check_tiles
 from upsample_cli.images.codecs.jpeg_decoder import END_OF_IMAGE, FILLINGS
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import COPY, readable
 from upsample_cli.images.codecs.tiff.embedded import EMBEDDED, decoded_image
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
@@ -114,7 +115,7 @@ class Segments:
         """A `ReadBox` for the page. It adds to `losses` like `TiffKind.rows`."""
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
-            with readable(self.name, FORMATS["tiff"]):
+            with quiet_pillow(), readable(self.name, FORMATS["tiff"]):
                 return kind.rows(self.box(top, bottom, left, right, kind.samples), losses)
 
         return read_box
