@@ -92,26 +92,22 @@ class JxlSink:
             self._file.write(coded.codestream)
 
     def _coded(self) -> Coded:
-        """The encoded image. Its pixels are freed before its header is changed, which copies it."""
-        encoded = self._encoded()
-        self._pixels = self._pixels[:0].copy()
-        return self._stated(encoded)
-
-    def _encoded(self) -> bytes:
+        """The encoded image."""
         profile, colour, layout = self._metadata.icc_profile, self._metadata.colour, self._layout
         own = profile or profile_of(colour or _SRGB, layout.colour)
         if self._quality is None:
-            return _encode(self._pixels, lossless=True)
+            return self._stated(_encode(self._pixels, lossless=True))
         if layout.depth == 8 and profile is None and colour is None:
-            return _encode(self._pixels, level=self._quality, effort=_EFFORT)
+            return self._stated(_encode(self._pixels, level=self._quality, effort=_EFFORT))
         if layout.alpha or own is None or not can_convert(own, layout):
-            return _encode(self._pixels, lossless=True)
+            return self._stated(_encode(self._pixels, lossless=True))
         pixels = to_linear(self._pixels, layout, own)
         self._pixels = self._pixels[:0].copy()
-        return _encode(pixels, level=self._quality, effort=_EFFORT)
+        return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
 
     def _stated(self, encoded: bytes) -> Coded:
         """The codestream with a header that states the depth and the colours of the image."""
+        self._pixels = self._pixels[:0].copy()  # before the header is changed, which copies the codestream
         file = BytesIO(encoded)
         codestream = read_container(file).codestream(file)
         level = 5 if len(codestream) == len(encoded) else _LEVEL_OF_ALL
