@@ -361,7 +361,10 @@ asked for 80 PiB. Damaged JPEG XR tiles later crashed its decoder, so TIFFs in J
 Formats that are only read, and nothing else: 213,678 inputs in 3,450 s on a busy machine, 7.7 minutes of processor
 time, had no finding, with pillow-heif 1.8.1 and imagecodecs 2026.3.6.
 
-Known limits: the size of LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
+Known limits: the size of LERC inside deflate or Zstandard in a TIFF is not read before it is decoded. A progressive
+JPEG that is truncated in its last scan, with an end marker after it, is read without a warning: the finest details at
+its end are missing. libjpeg-turbo does not say so through imagecodecs or Pillow, and a second decoding, which would
+show it, is a sixth of the processor time of enlarging a progressive JPEG.
 
 Memory holds one frame of an animation at a time: 640x480 to 1280x960, the process, then with Python's torch, peaked at
 590 MiB for 20 frames of GIF and at 592 MiB for 300; for animated PNG at 587 MiB for 60 and 591 MiB for 300. A GIF frame

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from support.corpus import ICC
 from support.jobs import job_of
 
 from upsample_cli.batch import memory
@@ -17,7 +18,7 @@ from upsample_cli.batch.memory import Admission, budget_bytes, job_bytes, worker
 from upsample_cli.engine import available
 from upsample_cli.engine.available import available_bytes
 from upsample_cli.enlarge.options import Options
-from upsample_cli.images.model import Layout
+from upsample_cli.images.model import Frames, Layout
 
 MEASURE = """
 import json, os, sys
@@ -40,6 +41,7 @@ def peak(source, extension, factor=2, kernel="bilinear"):
     assert result.status == "written", result
     return field("VmHWM") - base, job_bytes(job)
 
+ENCODED = ("8.png gif", "8.png avif", "subsampled.jpg avif", "8.png jxl", "jpg jxl", "profile.jpg jxl")
 base, HELD = 0, ("lossy.webp", "progressive.jpg", "ink.jpg", "strip.tif")
 for extension in ("png", "tiff", "jpg", "bmp"):
     for suffix in ("jpg", "16.png"):
@@ -48,12 +50,15 @@ for suffix in HELD:
     peak(f"small.{suffix}", "png")
 for suffix in ("8.png", "jpg"):
     peak(f"small.{suffix}", "webp", 1)
+for case in ENCODED:
+    peak("small." + case.split()[0], case.split()[1], 1)
 peak("small.jpg", "tiff", Fraction(3, 2), "lanczos3")
 base = field("VmRSS")
 cases = [(suffix, extension) for extension in ("png", "tiff", "jpg", "bmp") for suffix in ("jpg", "16.png")]
 found = {" ".join(case): peak(f"large.{case[0]}", case[1]) for case in cases}
 found |= {f"{suffix} png": peak(f"large.{suffix}", "png", 1) for suffix in HELD}
 found |= {f"{suffix} webp": peak(f"large.{suffix}", "webp", 1) for suffix in ("8.png", "jpg")}
+found |= {case: peak("large." + case.split()[0], case.split()[1], 1) for case in ENCODED}
 found["reduced"] = peak("large.tif", "tiff", Fraction(5, 4), "lanczos3")
 print(json.dumps(found))
 sys.stdout.flush()
@@ -70,6 +75,8 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_measured_memory(tmp_path)
     for name, size in (("small", (31, 47)), ("large", (2003, 3001))):
         pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", quality=50)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.subsampled.jpg", quality=50, subsampling=2)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.profile.jpg", quality=50, icc_profile=ICC)
         Image.fromarray(pixels).save(tmp_path / f"{name}.8.png", compress_level=1)
         Image.fromarray(pixels).save(tmp_path / f"{name}.lossy.webp", quality=50, method=0)
         Image.fromarray(pixels).save(tmp_path / f"{name}.progressive.jpg", progressive=True, subsampling=0)
@@ -82,10 +89,15 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_measured_memory(tmp_path)
     found = json.loads(done.stdout)
     slack = 32 * 2**20
     ratios = {name: (estimate + slack) / (taken + slack) for name, (taken, estimate) in found.items()}
-    assert len(ratios) == 15
+    assert len(ratios) == 21
     assert all(0.5 <= ratio <= 2 for ratio in ratios.values()), ratios
+    encoded = {name: ratio for name, ratio in ratios.items() if name.endswith(("gif", "avif", "jxl", "webp"))}
+    assert len(encoded) == 8
+    assert all(0.9 <= ratio <= 1.7 for ratio in encoded.values()), encoded
     # The control: an image held in memory takes so much more that one bound would not fit both.
     assert found["jpg bmp"][0] > found["jpg png"][0] + 50 * 2**20
+    assert found["profile.jpg jxl"][0] > found["jpg jxl"][0] + 20 * 2**20  # floating point
+    assert found["8.png avif"][0] > 2 * found["8.png gif"][0]
     assert found["8.png webp"][0] > found["jpg webp"][0] + 50 * 2**20  # lossless and lossy
 
 
@@ -96,6 +108,7 @@ def job(side=1000, fmt="png", **keywords):
 def test_images_held_in_memory_count_and_streamed_images_do_not():
     large = job(10_000)
     assert job_bytes(job(10_000, "tiff", source_format="tiff")) == job_bytes(large) < 100 * 2**20
+    assert job_bytes(job(10_000, "pnm", source_format="pnm")) == job_bytes(large)
     assert job_bytes(job(10_000, source_format="bmp")) - job_bytes(large) == 4 * 10**8
     assert job_bytes(job(10_000, "bmp")) - job_bytes(large) == 4 * 4 * 10**8
     of_bmp = [job_bytes(job(10_000, "bmp", source_format="bmp", source_layout=Layout(of))) for of in ("grey", "rgb")]
@@ -103,6 +116,14 @@ def test_images_held_in_memory_count_and_streamed_images_do_not():
     of_webp = [job_bytes(job(10_000, "webp", source_layout=Layout(of))) for of in ("grey", "rgb")]
     assert of_webp[0] == of_webp[1]  # its encoder has no grey
     assert job_bytes(job(10)) < 10_000 * 4  # no memory for bands that do not exist
+
+
+def test_frames_that_are_composed_count_more_than_one_image():
+    still = job(5000, source_format="gif")
+    frames = Frames(2, "animation", layout=Layout("rgb", alpha=True))
+    moving, first = (replace(still, resolved=still.resolved._replace(frames=found)) for found in (frames, None))
+    assert job_bytes(moving) - job_bytes(still) == (20 - 2) * 5000**2
+    assert job_bytes(first) == job_bytes(still)  # the control
 
 
 def test_an_image_over_the_budget_is_in_flight_alone():

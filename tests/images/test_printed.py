@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.corpus import RGB16, WIDTH, png_chunk, png_of_rows
 from support.environment import NOT_COMPILED
+from support.tiffs import SHORT, built, page
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.png.compiled import compiled
@@ -36,6 +37,15 @@ def test_pixels_after_the_last_row_print_nothing():
     ours = "from upsample_cli.images.open import open_image\nopen_image(io.BytesIO(data)).read_rows(0, 1)"
     assert printed(ours, png_with_more()) == ""
     control = printed("from imagecodecs import png_decode\npng_decode(data)", png_with_more())
+    assert control.startswith("PNG warning: ")
+
+
+def test_a_png_in_a_tiff_prints_nothing():
+    tags = {"t259": (SHORT, 34933), "t262": (SHORT, 2)}
+    data = built(page(len(ROWS), WIDTH, png_with_more(), bits=16, samples=3, **tags))
+    read = "from upsample_cli.images.open import open_image\nopen_image(io.BytesIO(data)).read_rows(0, 1)"
+    assert printed(read, data) == ""
+    control = printed("from tifffile import imread\nimread(io.BytesIO(data))", data)
     assert control.startswith("PNG warning: ")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upsample_cli.images.codecs.tiff.segment_size import is_larger, jpeg_size
+from upsample_cli.images.codecs.tiff.segment_size import is_larger, jpeg_frame
 
 HEIGHT, WIDTH = 19, 33
 RGB = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -83,4 +83,4 @@ def test_compressions_without_a_header_have_no_declared_size():
 
 def test_a_jpeg_may_be_padded_between_its_segments():
     data = SEGMENTS[7]
-    assert jpeg_size(data[:2] + b"\xff\xff\xff" + data[2:]) == (HEIGHT, WIDTH)
+    assert jpeg_frame(data[:2] + b"\xff\xff\xff" + data[2:]) == (HEIGHT, WIDTH, 8, 3)

@@ -10,6 +10,7 @@ from support.facts import lines
 from support.reading import rows_of
 from support.tiffs import SHORT, built, page
 
+from upsample_cli.errors import ImageError
 from upsample_cli.images.model import Layout
 
 COLOURS = np.array([[255, 200, 0], [0, 30, 90], [7, 8, 255], [128, 128, 129]], np.uint16)
@@ -47,6 +48,23 @@ def test_a_1_bit_palette_has_two_colours():
 def test_16_bit_colours_of_an_8_bit_palette_become_8_bits_with_a_loss():
     _, info = rows_of(palette_tiff(8, COLOURS * 200 + 3))
     assert lines(info.losses) == ("the 16-bit colours of its palette are read as 8-bit",)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_palette_with_another_number_of_entries_is_refused(bits):
+    """libtiff ignores such a colour map, and other readers divide it into three in ways of their own."""
+
+    def stored(count, photometric=3):
+        colours = np.arange(count) * 7 % 256 * 257
+        pixels = bytes(8 * 16 * bits // 8)
+        return built(page(8, 16, pixels, bits=bits, photometric=photometric, t320=(SHORT, colours.tolist())))
+
+    right = 3 << bits
+    for count in (1, 2, 3, right // 2, right - 1, right + 1, right + 3, 2 * right):
+        with pytest.raises(ImageError, match="is damaged"):
+            rows_of(stored(count))
+        rows_of(stored(count, photometric=1))  # the control: grey does not need it
+    rows_of(stored(right))
 
 
 LAST_STRIPS = {

@@ -25,27 +25,37 @@ _SHARE = 0.5
 _BAND_BYTES = 64 * 2**20
 """Memory of the bands of one large image, all threads together."""
 
-_DECODED_BYTES = {"tiff": 0, "png": 0, "webp": 16, "avif": 8, "gif": 8, "jxl": 6}
-"""Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF and PNG are read by rows; see `decoding_bytes`.
+_DECODED_BYTES = {"tiff": 0, "png": 0, "pnm": 0, "webp": 16, "avif": 8, "gif": 2, "jxl": 6}
+"""Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF, PNG and PNM are read by rows; for what they
+hold see `decoding_bytes`.
 
 The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 6, "avif": 36, "gif": 12, "jxl": 20}
-"""Bytes per output pixel in the encoder; 4 for other formats. Measured. JPEG XL takes 13 to 15, and 38 if it is lossy
-with a colour profile."""
+_HELD_BYTES = 4
+"""The most bytes per pixel that stay after decoding."""
 
-_ALPHA_BYTES = {"webp": 11}
-"""The same for an output with alpha."""
+_HOLDING = frozenset({"tiff", "png", "jxl"})
+"""Formats whose `decoding_bytes` stay until their last row is read."""
 
-_LOSSLESS_BYTES = {"webp": 31}
+_ANIMATION_BYTES = 20
+"""Bytes per pixel of an animation while its frames are composed. Measured: 14 to 20."""
+
+_ENCODED_BYTES = {
+    "png": (0, 0, 0), "tiff": (0, 0, 0), "pnm": (0, 0, 0), "jpeg": (0, 0, 0), "bmp": (1, 4, 4),
+    "webp": (6, 6, 36), "avif": (21, 43, 46), "gif": (3, 6, 12),
+}  # fmt: skip
+"""Bytes per output pixel in the encoder: of grey, of colour, of an image with alpha. Measured. For JPEG XL see
+`_encoder_bytes`."""
+
+_LOSSLESS_BYTES = {"webp": (36, 36, 36)}
 """The same for an input that is stored without loss. Without a quality, its output is lossless too."""
 
-_GREY_AS_COLOUR = {"webp"}
-"""Formats whose encoder needs as much memory for grey as for colour."""
+_SUBSAMPLED_BYTES = {"avif": (21, 30, 46)}
+"""The same for a JPEG with subsampled chroma, which its output gets too."""
 
-_DEEP_TIMES = {"jxl": 3}
-"""How many times their own size pixels of more than 8 bits take in the encoder; 1 for other formats. Measured."""
+_JXL_GROUPS_PIXELS = 2**22
+"""The encoder of JPEG XL works on a part of the image of this size at a time."""
 
 _REDUCED_ROWS = 300
 """Rows of the enlarged image, in float64, that the reduction to another size holds. Measured: 250 to 310.
@@ -62,8 +72,8 @@ _MOST_PER_SLOT = 32
 def job_bytes(job: Job) -> int:
     """Estimated peak memory for one image, without the worker's own.
 
-    For large images it is within a factor of two or a little more. Where compiled sums reduce to another size, it is
-    too large.
+    For large images it is at least what whole processes took, and rarely more than 1.5 times that (see
+    docs/performance.md). Where compiled sums reduce to another size, it is larger.
 
     >>> from pathlib import Path
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
@@ -72,25 +82,38 @@ def job_bytes(job: Job) -> int:
     >>> job_bytes(Job(Path("a.jpg"), Path("b.jpg"), ImageInfo("jpeg", 3000, 4000, Layout("rgb")), resolved)) // 10**6
     115
     """
-    pixels = job.height * job.width
-    header, output = job.header, job.resolved.layout
-    decoded = _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
-    of_output = _COLLECTED_BYTES | (_ALPHA_BYTES if output.alpha else {}) | (_LOSSLESS_BYTES if header.lossless else {})
-    collected = of_output.get(job.format, 4)
-    if job.format not in _GREY_AS_COLOUR:
-        collected = _pixel_bytes(output, collected)
-    collected *= _DEEP_TIMES.get(job.format, 1) if output.depth > 8 else 1
+    pixels, header, output = job.height * job.width, job.header, job.resolved.layout
+    decoded = pixels * _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
+    if job.resolved.frames is not None and job.resolved.frames.kind == "animation":
+        decoded = held = pixels * _ANIMATION_BYTES
+    else:
+        held = min(decoded, pixels * _pixel_bytes(header.layout, _HELD_BYTES))
+    held += header.decoding_bytes if header.format in _HOLDING else 0
     factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)
     reduced = 0 if job.size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
     working = 0 if job.resolved.model is None else job.resolved.model.whole_bytes(job.height, job.width)
-    return pixels * decoded + working + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
+    after = held + working + _encoder_bytes(job) + reduced
+    return max(decoded + header.decoding_bytes, after) + in_bands
+
+
+def _encoder_bytes(job: Job) -> int:
+    """Memory of the encoder, the collected pixels included."""
+    header, output, pixels = job.header, job.resolved.layout, math.prod(job.size)
+    pixel_bytes = output.channels * output.depth // 8
+    if job.format == "jxl":
+        in_groups = (12 + 16 * output.channels) * min(pixels, _JXL_GROUPS_PIXELS)
+        is_float = not header.lossless and (header.states_colours or output.depth > 8)  # see `jxl.writer`
+        return in_groups + int((8.7 * output.channels if is_float else 2.7 * pixel_bytes) * pixels)
+    table = _LOSSLESS_BYTES if header.lossless else _SUBSAMPLED_BYTES if header.jpeg_subsampling else {}
+    of_grey, of_colour, of_alpha = (_ENCODED_BYTES | table)[job.format]
+    return pixels * (of_alpha if output.alpha else of_colour if output.channels > 1 else of_grey)
 
 
 def _pixel_bytes(layout: Layout, of_colour: int) -> int:
     if layout.depth == 8 or not of_colour:
-        return of_colour if layout.channels > 1 else of_colour // 4
+        return of_colour if layout.channels > 1 else -(-of_colour // 4)
     return layout.channels * layout.depth // 8
 
 

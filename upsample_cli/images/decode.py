@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable_box
@@ -72,13 +73,14 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
     elif opened.format.name == "jpeg":
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:
-            if decoded.losses:
-                info = header.info._replace(losses=(*header.info.losses, *decoded.losses))
-                header = header._replace(info=info)
-            return source_of(header, decoded.read_box)
+            return source_of(_with_losses(header, decoded.losses), decoded.read_box)
         file.seek(0)
         image, is_cut = open_with_pillow(file, name, max_pixels=max_pixels).image, decoded.is_cut
         image.fp = file  # Pillow opened only its header
+    elif opened.format.name == "bmp":
+        from upsample_cli.images.codecs.bmp_rle import unpack_rle
+
+        header = _with_losses(header, unpack_rle(image, file, name))
     elif header.reading.drops_low_byte:
         from upsample_cli.images.codecs.png.deep import decoded_png
 
@@ -94,6 +96,10 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
         info = header.info._replace(height=image.height, width=image.width)
         header = header._replace(info=info, orientation=1)
     return source_of(header, pillow_box(image, header.reading))
+
+
+def _with_losses(header: Header, losses: tuple[Loss, ...]) -> Header:
+    return header._replace(info=header.info._replace(losses=(*header.info.losses, *losses)))
 
 
 def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:

@@ -12,7 +12,7 @@ from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.header import Header
 from upsample_cli.images.interfaces import Source
-from upsample_cli.images.model import Frames
+from upsample_cli.images.model import Frames, Rows
 from upsample_cli.images.open_frames import animation_frames
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
@@ -39,7 +39,7 @@ def frame_sources(file: BinaryIO, frames: Frames, header: Header, opened: Opened
     Raises:
         ImageError: the file cannot be read any further.
     """
-    return (_composed_sources if opened.format.name == "png" else _sources)(file, frames, header, opened, name)
+    return (_composed_sources if opened.format.name in {"png", "gif"} else _sources)(file, frames, header, opened, name)
 
 
 def one_frame(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str, frame: int) -> Source:
@@ -68,11 +68,11 @@ def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, na
         fault = error
     from upsample_cli.images.codecs.mended import bad_frames, without_frames
 
-    bad = [index for index in bad_frames(opened.pixels, opened.format) if index >= done]
-    if opened.format.name not in {"gif", "webp"} or not bad:
+    bad = [index for index in bad_frames(opened.pixels) if index >= done] if opened.format.name == "webp" else []
+    if not bad:
         raise fault
     yield from ((index + 1, fault) for index in bad)
-    image = open_with_pillow(without_frames(opened.pixels, opened.format, bad), name, max_pixels=_ANY_PIXELS).image
+    image = open_with_pillow(without_frames(opened.pixels, bad), name, max_pixels=_ANY_PIXELS).image
     kept = [index for index in range(done, frames.count) if index not in set(bad)]
     with readable(name, opened.format):
         for index, duration_ms in zip(kept, animation_frames(image, done, frames.count - len(bad)), strict=True):
@@ -84,15 +84,25 @@ _ANY_PIXELS = 1 << 62
 
 
 def _composed_sources(
-    file: BinaryIO, frames: Frames, header: Header, _opened: Opened, name: str
+    file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str
 ) -> Iterator[NumberedFrame]:
-    from upsample_cli.images.codecs.png.animation_reader import composed_frames
-
     sides = header.info.height, header.info.width
     stored = sides[::-1] if TURNS[header.orientation].swapped else sides
-    has_profile = header.metadata.icc_profile is not None
-    for number, frame in enumerate(composed_frames(file, name, frames, *stored, has_profile=has_profile), start=1):
+    for number, frame in enumerate(_composed(file, frames, header, opened, name, stored), start=1):
         if isinstance(frame, ImageError):
             yield number, frame
         else:
             yield number, (source_of(header, box_of(frame[0])), frame[1])
+
+
+def _composed(
+    file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str, sides: tuple[int, int]
+) -> Iterator[tuple[Rows, Fraction] | ImageError]:
+    if opened.format.name == "gif":
+        from upsample_cli.images.codecs import gif_frames
+
+        return gif_frames.composed_frames(opened.pixels, name, frames, *sides)
+    from upsample_cli.images.codecs.png.animation_reader import composed_frames
+
+    has_profile = header.metadata.icc_profile is not None
+    return composed_frames(file, name, frames, *sides, has_profile=has_profile)

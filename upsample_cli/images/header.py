@@ -71,6 +71,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             frames=_frames(opened, file, name, reading.layout, chunks),
             decoding_bytes=_decoding_bytes(opened, reading, found.orientation),
             orientation=found.orientation,
+            states_colours=found.metadata.icc_profile is not None or found.metadata.colour is not None,
         )
     lists_others = isinstance(chunks, JpegBlocks) and chunks.lists_others
     return Header(info, found.metadata, found.orientation, reading, lists_others)

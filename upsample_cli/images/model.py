@@ -207,6 +207,7 @@ class ImageInfo(NamedTuple):
         frames: all images in the file, of which this is the first; None for a single image, or one requested frame.
         decoding_bytes: memory for decoding in addition to the usual for its format and size.
         orientation: orientation of the stored image, 1 (upright) to 8, as in Exif.
+        states_colours: whether the file has a colour profile, or states a colour space otherwise.
     """
 
     format: str
@@ -219,3 +220,4 @@ class ImageInfo(NamedTuple):
     frames: Frames | None = None
     decoding_bytes: int = 0
     orientation: int = 1
+    states_colours: bool = False

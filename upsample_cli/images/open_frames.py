@@ -56,9 +56,9 @@ def frames_of(
         return Frames(count, kind)
     alpha = layout.alpha or image.mode in _ALPHA_MODES
     if format_name == "gif":
-        from upsample_cli.images.codecs.gif import has_transparency
+        from upsample_cli.images.codecs.gif_frames import has_holes
 
-        alpha = layout.alpha or has_transparency(file) or image.mode in _ALPHA_MODES
+        alpha = has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour
     composed = Layout(colour, alpha, layout.depth)

@@ -27,24 +27,18 @@ _ASPECT_UNIT = 64
 _MOST_NAMES = 9
 
 
-def has_transparency(file: BinaryIO) -> bool:
-    """Whether any composed frame of a GIF can be transparent. The file's position is moved.
+def frame_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes, int, int]]:
+    """Of each frame: its control extension, if any; its descriptor; where that starts and its data end.
 
-    None can be if the first frame is opaque and covers the image, and no frame is cleared: then transparent pixels of
-    later frames only keep the pixels of earlier ones.
+    The file's position is moved.
     """
-    flags, frames = [0], []
-    for label, block in _blocks(file):
+    control = b""
+    for label, block, start, end in _placed_blocks(file):
         if label == _CONTROL and len(block) == 4:
-            flags.append(block[0])
+            control = block
         elif label == _IMAGE:
-            frames.append((flags[-1], block))
-            flags = [0]
-    file.seek(6)
-    canvas = bytes(4) + file.read(4)
-    cleared = any(flag >> 2 & 7 in {2, 3} for flag, _ in frames)
-    hole = bool(frames) and (frames[0][0] & 1 or frames[0][1][:8] != canvas)
-    return any(flag & 1 for flag, _ in frames) and bool(cleared or hole)
+            yield control, block, start, end
+            control = b""
 
 
 def extent(file: BinaryIO) -> tuple[int, int]:
@@ -81,32 +75,13 @@ def pixel_aspect(file: BinaryIO) -> tuple[int, int] | None:
     return (_ASPECT_UNIT, stated + 15) if stated not in {0, _ASPECT_UNIT - 15} else None
 
 
-def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
-    """(start, end) of each frame of a GIF, with the extensions before it. The file's position is moved."""
-    file.seek(6)
-    head = file.read(7).ljust(7, b"\0")
-    start, spans = 13 + _palette_bytes(head[4]), list[tuple[int, int]]()
-    for label, _, end in _placed_blocks(file):
-        if label == _IMAGE:
-            spans.append((start, end))
-        if label != _CONTROL:  # other extensions belong to the file
-            start = end
-    return spans
-
-
-def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
-    """The pieces of a GIF with only the given frames, and all blocks before the first frame."""
-    first = min((start for start, _ in frame_spans(file)), default=0)
-    return [(0, first), *frames, bytes([_TRAILER])]
-
-
 def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for label, first, _ in _placed_blocks(file):
+    for label, first, _, _ in _placed_blocks(file):
         yield label, first
 
 
-def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
-    """Extensions (label, first sub-block, end) and frames (`_IMAGE`, descriptor, end), in order.
+def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int, int]]:
+    """Extensions (label, first sub-block, start, end) and frames (`_IMAGE`, descriptor, start, end), in order.
 
     A truncated end and bytes between blocks are ignored, as in decoders.
     """
@@ -116,14 +91,14 @@ def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
     head = take(13)
     if len(head) < 13:
         return
-    take(_palette_bytes(head[10]))
+    take(palette_bytes(head[10]))
     while kind := take(1):
-        label, first = kind[0], b""
+        label, first, start = kind[0], b"", buffered.taken_bytes - 1
         if label == _IMAGE:
             described = take(9)
             if len(described) < 9:
                 return
-            take(_palette_bytes(described[8]) + 1)
+            take(palette_bytes(described[8]) + 1)
             first = described
         elif label == _EXTENSION:
             label = (take(1) or b"\0")[0]
@@ -134,7 +109,7 @@ def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
         while size := (take(1) or b"\0")[0]:
             data = take(size)
             first = first or data
-        yield label, first, buffered.taken_bytes
+        yield label, first, start, buffered.taken_bytes
 
 
 class _Buffered:
@@ -154,7 +129,8 @@ class _Buffered:
         return taken
 
 
-def _palette_bytes(flags: int) -> int:
+def palette_bytes(flags: int) -> int:
+    """Bytes of the palette that the flags of a GIF's header, or of a frame's descriptor, announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
@@ -186,14 +162,14 @@ class GifFrames:
     def add(self, image: bytes, duration_ms: Fraction) -> None:
         """Add one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_UNITS)
-        palette = image[13 : 13 + _palette_bytes(image[10])]
+        palette = image[13 : 13 + palette_bytes(image[10])]
         at, transparent, flags = 13 + len(palette), 0, self._disposal
         while image[at] == _EXTENSION:
             if image[at + 1] == _CONTROL and image[at + 3] & 1:
                 flags, transparent = flags | 1, image[at + 6]
             at = _after_sub_blocks(image, at + 2)
         described = image[at : at + 10]
-        own = image[at + 10 : at + 10 + _palette_bytes(described[9])]
+        own = image[at + 10 : at + 10 + palette_bytes(described[9])]
         data_at = at + 10 + len(own)
         end = _after_sub_blocks(image, data_at + 1)
         local = own or palette

@@ -82,9 +82,9 @@ def decoded_jpeg(
     if frame not in _ARITHMETIC and 8 * len(data) < -(-height // 8) * -(-width // 8):  # each block takes a bit
         raise EOFError("truncated")
     losses = [*_late_losses(data, found[scans[0] :])] if scans else []
-    has_end = bool(found) and found[-1][0] == _END
+    has_end, is_progressive = bool(found) and found[-1][0] == _END, frame in _PROGRESSIVE
     if has_end:
-        is_one = len(scans) == 1 and frame not in _PROGRESSIVE and data[found[scans[0]][1] + 4] == layout.channels
+        is_one = len(scans) == 1 and not is_progressive and data[found[scans[0]][1] + 4] == layout.channels
         if not is_one and not _has_all_scans(data, found):
             losses.append(Loss("damage", "scans at its end are missing, and details with them"))
         rest = data[found[-1][2] :]
@@ -98,7 +98,8 @@ def decoded_jpeg(
         return Decoded(None, is_cut=True)  # decoders invent the missing pixels
     try:
         pixels = _pixels(data, layout, (height, width), bits)
-        if has_end and (pixels[-1, -8:] == 1 << (bits - 1)).all():  # what decoders make of pixels that are missing
+        in_scans = len(scans) > 1 and not is_progressive  # only one colour may be missing
+        if has_end and (in_scans or _is_middle(pixels[-1, -8:], bits)):
             del pixels
             if not _has_all_pixels(data[: found[-1][1]], layout, (height, width), bits):
                 losses.append(Loss("damage", "pixels at its end are missing and become grey"))
@@ -106,6 +107,12 @@ def decoded_jpeg(
     except (ValueError, RuntimeError):
         return Decoded(None)
     return Decoded(box_of(_full_range(pixels, bits)), tuple(losses))
+
+
+def _is_middle(pixels: Rows, bits: int) -> bool:
+    """Whether pixels are what decoders make of missing ones: the middle, or one less for CMYK coded as YCCK."""
+    middle = 1 << (bits - 1)
+    return bool(((pixels == middle) | (pixels == middle - 1)).all())
 
 
 def _pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> Rows:

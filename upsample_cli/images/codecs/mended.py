@@ -1,48 +1,38 @@
-"""Read GIF and WebP animations without their damaged frames, because decoders stop at the first one.
+"""Read WebP animations without their damaged frames, because the decoder stops at the first one.
 
 Each frame is decoded as a separate image. Frames that fail are left out of a view of the file.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import WebPImagePlugin
 
-from upsample_cli.images.codecs import gif, webp
-from upsample_cli.images.codecs.spliced import Piece, spliced
-from upsample_cli.images.format_table import Format
+from upsample_cli.images.codecs import webp
+from upsample_cli.images.codecs.spliced import spliced
 
 _Span = tuple[int, int]
 
 
-def frame_spans(file: BinaryIO, fmt: Format) -> list[_Span]:
-    """(start, end) of each frame of an animation, in order. The file's position is moved."""
-    return gif.frame_spans(file) if fmt.name == "gif" else webp.frame_spans(file)
+def bad_frames(file: BinaryIO) -> list[int]:
+    """Indices of the frames of a WebP that cannot be decoded. The file's position is moved."""
+    spans = webp.frame_spans(file)
+    return [index for index in range(len(spans)) if not _decodes(_with(file, spans[index : index + 1]))]
 
 
-def bad_frames(file: BinaryIO, fmt: Format) -> list[int]:
-    """Indices of the frames of a GIF or WebP that cannot be decoded. The file's position is moved."""
-    spans = frame_spans(file, fmt)
-    return [index for index in range(len(spans)) if not _decodes(_with(file, fmt, spans[index : index + 1]), fmt)]
-
-
-def without_frames(file: BinaryIO, fmt: Format, bad: list[int]) -> BinaryIO:
+def without_frames(file: BinaryIO, bad: list[int]) -> BinaryIO:
     """A view of the animation without the damaged frames."""
-    spans = frame_spans(file, fmt)
-    return _with(file, fmt, [span for index, span in enumerate(spans) if index not in set(bad)])
+    return _with(file, [span for index, span in enumerate(webp.frame_spans(file)) if index not in set(bad)])
 
 
-def _with(file: BinaryIO, fmt: Format, frames: list[_Span]) -> BinaryIO:
-    pieces: list[Piece] = gif.with_frames(file, frames) if fmt.name == "gif" else webp.with_frames(file, frames)
-    return spliced(file, pieces)
+def _with(file: BinaryIO, frames: list[_Span]) -> BinaryIO:
+    return spliced(file, webp.with_frames(file, frames))
 
 
-def _decodes(file: BinaryIO, fmt: Format) -> bool:
-    import_module(f"PIL.{'WebP' if fmt.name == 'webp' else 'Gif'}ImagePlugin")
+def _decodes(file: BinaryIO) -> bool:
     try:
-        Image.OPEN[fmt.pillow_name][0](file, "").load()
+        WebPImagePlugin.WebPImageFile(file, "").load()
     except MemoryError:
         raise
     except Exception:  # on damaged files Pillow can raise almost any exception

@@ -50,6 +50,10 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         from upsample_cli.images.codecs.webp import webp_size
 
         check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates memory when it is created
+    if fmt.name == "gif":
+        from upsample_cli.images.codecs.gif import extent
+
+        check_pixels(name, *extent(file), max_pixels)  # Pillow allocates the area that the first frame clears
     with readable(name, fmt):
         if fmt.name == "avif":
             from upsample_cli.images.codecs.avif import check_lists
@@ -68,10 +72,6 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         if fmt.name == "tiff" and image.mode == "YCbCr" and not _is_simple_ycbcr(vars(image)["tag_v2"]):
             image = _opened_by_libtiff(file)
     check_pixels(name, image.height, image.width, max_pixels)
-    if fmt.name == "gif":
-        from upsample_cli.images.codecs.gif import extent
-
-        check_pixels(name, *extent(file), max_pixels)
     return Opened(image, fmt, chunks, pixels if jpeg else read, losses, jpeg)
 
 
@@ -85,12 +85,13 @@ def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO,
     except Exception:
         if fmt.name != "webp":
             raise
-        from upsample_cli.images.codecs.mended import bad_frames, frame_spans, without_frames
+        from upsample_cli.images.codecs.mended import bad_frames, without_frames
+        from upsample_cli.images.codecs.webp import frame_spans
 
-        count, bad = len(frame_spans(file, fmt)), bad_frames(file, fmt)
+        count, bad = len(frame_spans(file)), bad_frames(file)
         if not len(bad) < count:
             raise
-        mended = without_frames(file, fmt, bad)
+        mended = without_frames(file, bad)
         numbers = ", ".join(str(index + 1) for index in bad[:_MOST_NUMBERS]) + " and more" * (len(bad) > _MOST_NUMBERS)
         lost = f"damaged frames are left out: {numbers} of {count}" if bad else "the end of the file is missing"
         return factory(mended, ""), mended, (Loss("frames", lost),)

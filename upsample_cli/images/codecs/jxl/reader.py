@@ -107,6 +107,7 @@ def _described(file: BinaryIO, container: Container, look: Look) -> tuple[ImageI
         format=_FORMAT.name, height=height, width=width, layout=look.layout,
         losses=(*look.losses, *container.losses, *found.losses), lossless=look.is_lossless, frames=look.frames,
         decoding_bytes=header.height * header.width * per_pixel, orientation=header.orientation,
+        states_colours=look.profile is not None or look.colour is not None,
     )  # fmt: skip
     return info, replace(found.metadata, colour=None if found.metadata.icc_profile else look.colour)
 

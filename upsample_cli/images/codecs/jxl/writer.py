@@ -103,7 +103,7 @@ class JxlSink:
         if layout.alpha or own is None or not can_convert(own, layout):
             return self._stated(self._encode_lossless())
         pixels = to_linear(self._pixels, layout, own)
-        self._pixels = self._pixels[:0]
+        self._pixels = self._pixels[:0].copy()
         return self._stated(_encode(pixels, level=self._quality, effort=_EFFORT))
 
     def _encode_lossless(self) -> bytes:
@@ -118,6 +118,7 @@ class JxlSink:
 
     def _stated(self, encoded: bytes) -> Coded:
         """The codestream with a header that states the depth and the colours of the image."""
+        self._pixels = self._pixels[:0].copy()  # before the header is changed, which copies the codestream
         file = BytesIO(encoded)
         codestream = read_container(file).codestream(file)
         level = 5 if len(codestream) == len(encoded) else _LEVEL_OF_ALL

@@ -27,6 +27,8 @@ _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _OTHER_YCBCR = Loss("colour", "its YCbCr is read as BT.601 in its whole range, although it states another coding")
+_MAYBE_YCBCR = Loss("colour", "its JPEG 2000 is read as RGB, but some programs store YCbCr in this compression")
+_YCBCR_JPEG_2000 = {33003, 33004}  # in Aperio's and libvips's files, although they say RGB; tifffile stores RGB
 _BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
 _SUBFILE_TYPE, _PHOTOMETRIC, _INK_SET, _EXTRA_SAMPLES = 254, 262, 332, 338
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
@@ -118,6 +120,8 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
     losses += [*unread, *_number_losses(page, bits)]
     if photometric == _YCBCR and not _is_common_ycbcr(page):
         losses.append(_OTHER_YCBCR)
+    if photometric == _RGB and page.compression in _YCBCR_JPEG_2000:
+        losses.append(_MAYBE_YCBCR)
     if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
         losses.append(FIRST_IS_PREVIEW)
     is_float = is_float or _becomes_float(page)

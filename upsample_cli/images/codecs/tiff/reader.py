@@ -35,8 +35,10 @@ _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
 _EXTRA_SAMPLES = 338
 _COMPRESSION = 259
+_BITS, _PHOTOMETRIC, _COLOUR_MAP = 258, 262, 320
+_PALETTE, _MOST_BITS = 3, 16
 _ONE_NUMBER = {256, 257, 262, 266, 277, 278, 284, 317, 322, 323}
-_PIXEL_TAGS = _ONE_NUMBER | {258, 320, 339, 530, _COMPRESSION, _EXTRA_SAMPLES}
+_PIXEL_TAGS = _ONE_NUMBER | {_BITS, _COLOUR_MAP, 339, 530, _COMPRESSION, _EXTRA_SAMPLES}
 """Tags of whole numbers without which pixels are read in another way. Before TIFF 5, compression had a number for each
 sample."""
 
@@ -135,10 +137,14 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
 
 def _check_pixel_tags(structure: ifd.Tiff, at: int) -> None:
     """Refuse a directory that is truncated, or that has an unreadable number: decoders assume another."""
-    for entry in ifd.read_directory(structure, at).entries:
+    directory = ifd.read_directory(structure, at)
+    counts = dict.fromkeys(_ONE_NUMBER, 1)
+    if ifd.integer_of(structure, directory, _PHOTOMETRIC, 0) == _PALETTE:
+        counts[_COLOUR_MAP] = 3 << min(ifd.integer_of(structure, directory, _BITS, 1), _MOST_BITS)
+    for entry in directory.entries:
         is_empty = entry.tag == _EXTRA_SAMPLES and not entry.count  # some programs write it
         if entry.tag in _PIXEL_TAGS and not is_empty:
-            is_right = entry.count == 1 or entry.tag not in _ONE_NUMBER
+            is_right = entry.count == counts.get(entry.tag, entry.count)
             if not is_right or entry.kind not in ifd.INTEGERS or not ifd.is_readable(structure, entry):
                 raise ValueError(f"the tag {entry.tag} is damaged")
 
@@ -194,6 +200,7 @@ def _source(
             lossless=kind.lossless,
             decoding_bytes=segments.held_bytes,
             orientation=found.orientation,
+            states_colours=found.metadata.icc_profile is not None,
         ),
         found.metadata,
         orientation=found.orientation,

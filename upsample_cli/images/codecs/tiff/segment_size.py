@@ -7,30 +7,45 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START
 from upsample_cli.images.codecs.webp import webp_size
 
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 """TIFF's numbers of this compression."""
+JPEG_XL, WEBP = frozenset({50002, 52546}), frozenset({34927, 50001})
+LERC, PNG = 34887, 34933
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _START_OF_SCAN = 0xDA
 
 
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width in the frame header of a JPEG; None if it does not have one. Source: ITU-T T.81, annex B.
+class JpegFrame(NamedTuple):
+    """The frame header of a JPEG: its size in pixels, bits of a sample, and samples of a pixel."""
 
-    >>> jpeg_size(bytes.fromhex("ffd8 ffc0 000b 08 0003 0005 01 01 11 00"))
-    (3, 5)
+    height: int
+    width: int
+    bits: int
+    samples: int
+
+
+def jpeg_frame(data: bytes) -> JpegFrame | None:
+    """The frame header of a JPEG; None if it does not have one. Source: ITU-T T.81, annex B.
+
+    >>> jpeg_frame(bytes.fromhex("ffd8 ffc0 000b 08 0003 0005 01 01 11 00"))
+    JpegFrame(height=3, width=5, bits=8, samples=1)
     """
     at = 0
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         marker = data[at + 1]
         if marker in _START_OF_FRAME:
-            found = data[at + 5 : at + 9]
-            return struct.unpack(">HH", found) if len(found) == 4 else None
+            found = data[at + 4 : at + 10]
+            if len(found) < 6:
+                return None
+            bits, height, width, samples = struct.unpack(">BHHB", found)
+            return JpegFrame(height, width, bits, samples)
         if marker == _START_OF_SCAN:
             return None
         if marker == 0xFF:
@@ -103,15 +118,19 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
 _XL_BITS = (9, 13, 18, 30)
 _XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
-_LERC = 34887
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    frame = jpeg_frame(data)
+    return None if frame is None else (frame.height, frame.width)
+
 
 _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
-    **dict.fromkeys((6, 7, 33007, 34892), jpeg_size),
-    **dict.fromkeys((34927, 50001), _webp_size),
-    34933: _png_size,
+    **dict.fromkeys((6, 7, 33007, 34892), _jpeg_size),
+    **dict.fromkeys(WEBP, _webp_size),
+    PNG: _png_size,
     **dict.fromkeys(JPEG_2000, _jpeg_2000_size),
-    **dict.fromkeys((50002, 52546), _jpeg_xl_size),
-    _LERC: _lerc_size,
+    **dict.fromkeys(JPEG_XL, _jpeg_xl_size),
+    LERC: _lerc_size,
 }
 
 
@@ -125,4 +144,4 @@ def is_larger(data: bytes, compression: int, height: int, width: int, samples: i
         samples: samples per pixel.
     """
     size = _SIZES[compression](data) if compression in _SIZES else None
-    return size is not None and size[0] * size[1] > height * width * (samples if compression == _LERC else 1)
+    return size is not None and size[0] * size[1] > height * width * (samples if compression == LERC else 1)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START, check_tiles
 from upsample_cli.images.codecs.jpeg_decoder import END_OF_IMAGE, FILLINGS
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import COPY, readable
+from upsample_cli.images.codecs.tiff.embedded import EMBEDDED, decoded_image
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
-from upsample_cli.images.codecs.tiff.segment_size import JPEG_2000, is_larger
+from upsample_cli.images.codecs.tiff.segment_size import JPEG_2000, is_larger, jpeg_frame
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import Rows
 from upsample_cli.images.regions import ReadBox
@@ -89,11 +91,12 @@ class Segments:
         return int(self.page.samplesperpixel) // self._contiguous
 
     @property
-    def _strip_rows(self) -> int:
-        """Rows that a strip may store: possibly more than the image has, but less than twice as many."""
+    def _tall(self) -> int:
+        """Rows that a segment may store: a strip possibly more than the image has, but less than twice as many."""
         # Not page.rowsperstrip, which tifffile limits to the image.
         stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]
-        return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
+        is_taller = isinstance(stated, int) and rows < stated < 2 * rows and not self.page.is_tiled
+        return stated if is_taller else rows
 
     def _check_inside(self, pixel_bytes: int) -> None:
         page = self.page
@@ -112,7 +115,7 @@ class Segments:
         """A `ReadBox` for the page. It adds to `losses` like `TiffKind.rows`."""
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
-            with readable(self.name, FORMATS["tiff"]):
+            with quiet_pillow(), readable(self.name, FORMATS["tiff"]):
                 return kind.rows(self.box(top, bottom, left, right, kind.samples), losses)
 
         return read_box
@@ -156,23 +159,43 @@ class Segments:
             return None
         self.file.seek(at)
         data = self.file.read(size)
-        tall = self._side[0] if page.is_tiled else self._strip_rows
-        if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
+        if is_larger((page.jpegheader or b"") + data, page.compression, self._tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
         if page.compression in JPEG_2000:
             check_tiles(data[max(data.find(CODESTREAM_START), 0) :])
+        if page.compression in EMBEDDED:
+            pixels = decoded_image(page, data, self._contiguous)
+            self._check_side(pixels.shape[0], pixels.shape[1], index, row)
+            return pixels[: page.imagelength - row * self._side[0]]
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         decoded = self._decode(page, data, index, row)
         if decoded is None:
             return None
-        if page.compression in JPEG_COMPRESSIONS and END_OF_IMAGE not in data:
+        if page.compression in JPEG_COMPRESSIONS:
+            self._check_jpeg(page, data, decoded, index, row)
+        piece: NDArray[Any] = decoded[0]
+        return piece[: page.imagelength - row * self._side[0]]
+
+    def _check_side(self, height: int, width: int, index: int, row: int) -> None:
+        """Check the size of an image in a segment: that of the segment, or of the part of it that is in the page."""
+        tall, wide = self._side
+        needed = min(tall, self.page.imagelength - row * tall)
+        remaining = min(wide, self.page.imagewidth - index % self._grid[1] * wide)
+        if (height, width) != (needed, remaining) and not (width == wide and needed <= height <= self._tall):
+            raise ValueError("a segment of another size than its place")
+
+    def _check_jpeg(self, page: TiffPage, data: bytes, decoded: NDArray[Any], index: int, row: int) -> None:
+        frame = jpeg_frame((page.jpegheader or b"") + data)
+        if frame is not None:
+            self._check_side(frame.height, frame.width, index, row)
+            if (frame.bits, frame.samples) != (page.bitspersample, self._contiguous):
+                raise ValueError("a segment of other pixels than the page")
+        if END_OF_IMAGE not in data:
             for filling in FILLINGS:
                 filled = self._decode(page, data + filling + END_OF_IMAGE, index, row)
                 if filled is None or (filled != decoded).any():
                     raise ValueError("truncated")  # decoders invent the missing pixels
-        piece: NDArray[Any] = decoded[0]
-        return piece[: page.imagelength - row * self._side[0]]
 
     def _decode(self, page: TiffPage, data: bytes, index: int, row: int) -> NDArray[Any] | None:
         is_jpeg = page.compression in JPEG_COMPRESSIONS
@@ -183,7 +206,7 @@ class Segments:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise
             # Some writers store the last strip with full height, beyond the end of the image.
-            taller = _with_rows(page, row * self._side[0], self._strip_rows)
+            taller = _with_rows(page, row * self._side[0], self._tall)
             decoded = taller.decode(data, index, **tables)[0]
         return decoded
 

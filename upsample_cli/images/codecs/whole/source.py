@@ -53,7 +53,7 @@ def _source(found: Whole, file: BinaryIO, name: str, fmt: ReadFormat, is_one: bo
     carried = read_metadata(found, file, fmt.name, stored=stored)  # type: ignore[arg-type]  # has all attributes that it reads
     orientation = 1 if found.is_upright else carried.orientation
     height, width = stored[::-1] if TURNS[orientation].swapped else stored
-    losses = set[Loss]()
+    losses, has_profile = set[Loss](), carried.metadata.icc_profile is not None
     info = ImageInfo(
         format=fmt.name,
         height=height,
@@ -64,8 +64,8 @@ def _source(found: Whole, file: BinaryIO, name: str, fmt: ReadFormat, is_one: bo
         frames=None if is_one else found.frames,
         decoding_bytes=found.decoding_bytes,
         orientation=orientation,
+        states_colours=has_profile or found.colour is not None,
     )
-    has_profile = carried.metadata.icc_profile is not None
     metadata = replace(
         carried.metadata, iptc=found.iptc, colour=None if has_profile else found.colour, aspect=found.aspect
     )
