@@ -16,7 +16,7 @@ from upsample_cli.errors import Setting, Text, listed
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 """Increase it when the same settings, or the defaults, give different pixels than before."""
 
 Stamp = tuple[int, int]
@@ -46,7 +46,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
         conditions: include the settings that decide whether an image succeeds, such as the device.
 
     >>> settings_text(Options(format="JPG", overwrite=True))
-    '{"algorithm":3,"factor":2,"format":"jpeg","kernel":"bilinear"}'
+    '{"algorithm":4,"factor":2,"format":"jpeg","kernel":"bilinear"}'
     """
     chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
     for field in fields(options):
