@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral
+from pathlib import Path
 
 from upsample_cli.errors import Setting, UsageError
+
+_LONGEST_SHOWN, _LARGEST = 80, 2**63 - 1
 
 
 def whole(value: object, name: str) -> int:
@@ -19,7 +22,9 @@ def whole(value: object, name: str) -> int:
     12
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise UsageError((Setting(name, repr(value)), " is not a whole number"), "give one")
+        raise UsageError((Setting(name, _shown(value)), " is not a whole number"), "give one")
+    if abs(int(value)) > _LARGEST:
+        raise UsageError((Setting(name, _shown(value)), " is too large"), "give a smaller number")
     return int(value)
 
 
@@ -31,8 +36,36 @@ def text(value: object, name: str) -> str:
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        raise UsageError((Setting(name, repr(value)), " is not text"), "give a str")
+        raise UsageError((Setting(name, _shown(value)), " is not text"), "give a str")
     return path
+
+
+def path(value: object, name: str) -> Path:
+    """The path of a file, from text or a path.
+
+    Raises:
+        UsageError: naming the argument, if it is another value, or text that cannot be a file's name.
+
+    >>> path("a.png", "source").name
+    'a.png'
+    """
+    found = text(value, name)
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError:
+        raise UsageError((Setting(name, _shown(found)), " cannot be the name of a file"), "give another") from None
+    return Path(found)
+
+
+def function(value: object, name: str) -> Callable[..., object]:
+    """A function or another object that can be called.
+
+    Raises:
+        UsageError: naming the argument, if it is another value.
+    """
+    if not callable(value):
+        raise UsageError((Setting(name, _shown(value)), " cannot be called"), "give a function")
+    return value
 
 
 def flag(value: object, name: str) -> bool:
@@ -46,7 +79,7 @@ def flag(value: object, name: str) -> bool:
     """
     is_plain = isinstance(value, Integral) or type(value).__name__ in {"bool_", "bool"}  # numpy's own
     if not is_plain or value not in {0, 1}:
-        raise UsageError((Setting(name, repr(value)), " is neither true nor false"), "give True or False")
+        raise UsageError((Setting(name, _shown(value)), " is neither true nor false"), "give True or False")
     return bool(value)
 
 
@@ -60,7 +93,16 @@ def size(value: object, name: str) -> tuple[int, ...]:
     (1080, 1920)
     """
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        lengths = tuple(value)
+        try:
+            lengths: tuple[object, ...] = tuple(value)
+        except TypeError:  # an array or a tensor of one number has the method, and no parts
+            lengths = (None,)
         if all(isinstance(length, Integral) and not isinstance(length, bool) for length in lengths):
-            return tuple(int(length) for length in lengths)
-    raise UsageError((f"{value!r} is not a valid ", Setting(name)), "give whole pixels, height first")
+            return tuple(map(int, lengths))  # type: ignore[arg-type]
+    raise UsageError((f"{_shown(value)} is not a valid ", Setting(name)), "give whole pixels, height first")
+
+
+def _shown(value: object) -> str:
+    """A value for a message, which is short."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
