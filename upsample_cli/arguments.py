@@ -51,9 +51,11 @@ def path(value: object, name: str) -> Path:
     """
     found = text(value, name)
     try:
-        os.fsencode(found)
+        is_name = b"\0" not in os.fsencode(found)
     except UnicodeEncodeError:
-        raise UsageError((Setting(name, _shown(found)), " cannot be the name of a file"), "give another") from None
+        is_name = False
+    if not is_name:
+        raise UsageError((Setting(name, _shown(found)), " cannot be the name of a file"), "give another")
     return Path(found)
 
 
@@ -93,13 +95,17 @@ def size(value: object, name: str) -> tuple[int, ...]:
     (1080, 1920)
     """
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        try:
-            lengths: tuple[object, ...] = tuple(value)
-        except TypeError:  # an array or a tensor of one number has the method, and no parts
-            lengths = (None,)
+        lengths = _parts(value)
         if all(isinstance(length, Integral) and not isinstance(length, bool) for length in lengths):
             return tuple(map(int, lengths))  # type: ignore[arg-type]
     raise UsageError((f"{_shown(value)} is not a valid ", Setting(name)), "give whole pixels, height first")
+
+
+def _parts(value: Iterable[object]) -> tuple[object, ...]:
+    try:
+        return tuple(value)
+    except TypeError:  # an array or a tensor of one number has the method, and no parts
+        return (value,)
 
 
 def _shown(value: object) -> str:

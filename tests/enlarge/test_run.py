@@ -166,6 +166,7 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
         ({"on_progress": "print"}, "on_progress='print' cannot be called; give a function"),
         ({"target": b"b.png"}, "target=b'b.png' is not text; give a str"),
         ({"target": 2.5}, "target=2.5 is not text"),
+        ({"target": "b\0.png"}, "target=.* cannot be the name of a file"),
         ({"target": "\ud800.png"}, "target=.* cannot be the name of a file"),
     ],
 )
