@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 from upsample_cli.errors import Setting, UsageError
@@ -28,6 +29,23 @@ def whole(value: object, name: str) -> int:
     return int(value)
 
 
+def number(value: object, name: str) -> float:
+    """A number as a float; infinity if it is too large for one.
+
+    Raises:
+        UsageError: naming the argument, if it is another value.
+
+    >>> number(5, "timeout_s")
+    5.0
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError((Setting(name, _shown(value)), " is not a number"), "give one")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def text(value: object, name: str) -> str:
     """Text, or the path of a file as text.
 
@@ -38,6 +56,16 @@ def text(value: object, name: str) -> str:
     if not isinstance(path, str):
         raise UsageError((Setting(name, _shown(value)), " is not text"), "give a str")
     return path
+
+
+def texts(value: object, name: str) -> list[str]:
+    """One text or path, or several of them, as texts.
+
+    Raises:
+        UsageError: naming the argument, if there are other values.
+    """
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | os.PathLike)
+    return [text(one, name) for one in (_parts(value) if several else (value,))]  # type: ignore[arg-type]
 
 
 def path(value: object, name: str) -> Path:
