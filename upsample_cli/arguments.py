@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable
-from numbers import Integral
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from pathlib import Path
 
 from upsample_cli.errors import Setting, UsageError
+
+_LONGEST_SHOWN, _LARGEST = 80, 2**63 - 1
 
 
 def whole(value: object, name: str) -> int:
@@ -19,8 +23,27 @@ def whole(value: object, name: str) -> int:
     12
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise UsageError((Setting(name, repr(value)), " is not a whole number"), "give one")
+        raise UsageError((Setting(name, _shown(value)), " is not a whole number"), "give one")
+    if abs(int(value)) > _LARGEST:
+        raise UsageError((Setting(name, _shown(value)), " is too large"), "give a smaller number")
     return int(value)
+
+
+def number(value: object, name: str) -> float:
+    """A number as a float; infinity if it is too large for one.
+
+    Raises:
+        UsageError: naming the argument, if it is another value.
+
+    >>> number(5, "timeout_s")
+    5.0
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError((Setting(name, _shown(value)), " is not a number"), "give one")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def text(value: object, name: str) -> str:
@@ -31,8 +54,48 @@ def text(value: object, name: str) -> str:
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        raise UsageError((Setting(name, repr(value)), " is not text"), "give a str")
+        raise UsageError((Setting(name, _shown(value)), " is not text"), "give a str")
     return path
+
+
+def texts(value: object, name: str) -> list[str]:
+    """One text or path, or several of them, as texts.
+
+    Raises:
+        UsageError: naming the argument, if there are other values.
+    """
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | os.PathLike)
+    return [text(one, name) for one in (_parts(value) if several else (value,))]  # type: ignore[arg-type]
+
+
+def path(value: object, name: str) -> Path:
+    """The path of a file, from text or a path.
+
+    Raises:
+        UsageError: naming the argument, if it is another value, or text that cannot be a file's name.
+
+    >>> path("a.png", "source").name
+    'a.png'
+    """
+    found = text(value, name)
+    try:
+        is_name = b"\0" not in os.fsencode(found)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise UsageError((Setting(name, _shown(found)), " cannot be the name of a file"), "give another")
+    return Path(found)
+
+
+def function(value: object, name: str) -> Callable[..., object]:
+    """A function or another object that can be called.
+
+    Raises:
+        UsageError: naming the argument, if it is another value.
+    """
+    if not callable(value):
+        raise UsageError((Setting(name, _shown(value)), " cannot be called"), "give a function")
+    return value
 
 
 def flag(value: object, name: str) -> bool:
@@ -46,7 +109,7 @@ def flag(value: object, name: str) -> bool:
     """
     is_plain = isinstance(value, Integral) or type(value).__name__ in {"bool_", "bool"}  # numpy's own
     if not is_plain or value not in {0, 1}:
-        raise UsageError((Setting(name, repr(value)), " is neither true nor false"), "give True or False")
+        raise UsageError((Setting(name, _shown(value)), " is neither true nor false"), "give True or False")
     return bool(value)
 
 
@@ -60,7 +123,20 @@ def size(value: object, name: str) -> tuple[int, ...]:
     (1080, 1920)
     """
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        lengths = tuple(value)
+        lengths = _parts(value)
         if all(isinstance(length, Integral) and not isinstance(length, bool) for length in lengths):
-            return tuple(int(length) for length in lengths)
-    raise UsageError((f"{value!r} is not a valid ", Setting(name)), "give whole pixels, height first")
+            return tuple(map(int, lengths))  # type: ignore[arg-type]
+    raise UsageError((f"{_shown(value)} is not a valid ", Setting(name)), "give whole pixels, height first")
+
+
+def _parts(value: Iterable[object]) -> tuple[object, ...]:
+    try:
+        return tuple(value)
+    except TypeError:  # an array or a tensor of one number has the method, and no parts
+        return (value,)
+
+
+def _shown(value: object) -> str:
+    """A value for a message, which is short."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."

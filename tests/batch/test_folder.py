@@ -409,3 +409,27 @@ def test_a_daemon_can_enlarge_a_folder():
         assert pool.map(_enlarge_in, ["in"]) == [["written"] * 3]
         with pytest.raises(AssertionError, match="daemonic"):  # the control: other children are still refused
             pool.map(_with_daemons, range(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sources": 5}, "sources=5 is not text; give a str"),
+        ({"sources": ["a.png", 2]}, "sources=2 is not text"),
+        ({"sources": np.array(2)}, r"sources=array\(2\) is not text"),
+        ({"sources": b"a.png"}, "sources=b'a.png' is not text"),
+        ({"target": 2.5}, "target=2.5 is not text"),
+        ({"target": "\0"}, "cannot be the name of a file"),
+        ({"timeout_s": "5"}, "timeout_s='5' is not a number; give one"),
+        ({"timeout_s": float("nan")}, "timeout_s=nan is out of range"),
+        ({"timeout_s": 10**400}, "timeout_s=inf is out of range"),
+        ({"timeout_s": True}, "timeout_s=True is not a number"),
+        ({"workers": 2.5}, "workers=2.5 is not a whole number"),
+        ({"on_progress": 5}, "on_progress=5 cannot be called; give a function"),
+    ],
+)
+def test_arguments_of_other_types_are_usage_errors_that_name_them(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        upsample_folder(**{"sources": "a.png", **arguments})
+    numbers = {"workers": np.int64(1), "timeout_s": np.float32(5), "factor": np.int64(2)}  # the control
+    upsample_folder([Path("a.png")], np.str_("out"), **numbers).close()

@@ -237,3 +237,17 @@ def test_integer_weights_are_exact_in_the_layer(name, dtype, sums):
         assert [int(number) for number in found.flatten().tolist()] == list(kernel.weights)
     if sums == np.float64 and name != "bicubic-0.75":
         assert max(kernel.weights) > 2**24  # some would not be exact in float32
+
+
+@pytest.mark.parametrize("value", ["3", 2.5, None, True, [3], np.array(3), float("nan")])
+def test_settings_of_other_types_are_refused(value):
+    for call in (
+        lambda: bilinear_kernel(value, 1, 4),
+        lambda: bilinear_kernel(1, value, 4),
+        lambda: bilinear_kernel(1, 1, value),
+        lambda: bilinear_layer(2, value),
+        lambda: bilinear_layer(value, 3),
+    ):
+        with pytest.raises(UsageError):
+            call()
+    assert bilinear_layer(np.int64(2), np.uint8(3)).weight.shape == (3, 3, 4, 4)  # the control

@@ -159,6 +159,15 @@ def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
         ({"strict": None}, "strict=None is neither"),
         ({"linear_light": 2}, "linear_light=2 is neither"),
         ({"keep_times": [True]}, r"keep_times=\[True\] is neither"),
+        ({"width": 10**400}, r"width=10{79}\.\.\. is too large"),
+        ({"size": np.array(4)}, r"array\(4\) is not a valid size"),
+        ({"border": np.array([])}, "there is no border=array"),
+        ({"depth": 8}, "there is no depth=8; choose one of keep, 8, 16"),
+        ({"on_progress": "print"}, "on_progress='print' cannot be called; give a function"),
+        ({"target": b"b.png"}, "target=b'b.png' is not text; give a str"),
+        ({"target": 2.5}, "target=2.5 is not text"),
+        ({"target": "b\0.png"}, "target=.* cannot be the name of a file"),
+        ({"target": "\ud800.png"}, "target=.* cannot be the name of a file"),
     ],
 )
 def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, message):
@@ -166,6 +175,22 @@ def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, message
     with pytest.raises(UsageError, match=message):
         upsample_file("a.png", **options)
     assert names(".") == ["a.png"]
+
+
+@pytest.mark.parametrize("source", [None, 5, b"a.png", ["a.png"], np.array(["a.png"]), Image.new("L", (2, 2))])
+def test_a_source_that_is_no_path_is_a_usage_error(source):
+    save("a.png")
+    with pytest.raises(UsageError, match=r"^source=.* is not text; give a str$"):
+        upsample_file(source)
+    assert upsample_file(Path("a.png"), np.str_("b.png")).status == "written"  # the control
+
+
+def test_whole_numbers_of_numpy_work_where_ints_do():
+    save("a.png")
+    options = {"width": np.int64(9), "tile": np.uint8(4), "max_pixels": np.int32(10**6), "dpi": np.int16(300)}
+    assert upsample_file("a.png", "b.png", **options).status == "written"
+    assert pixels_of("b.png").shape[1] == 9
+    assert upsample_file("a.png", "c.png", np.int64(3)).status == "written"
 
 
 def test_a_flag_may_be_a_number_or_a_bool_of_numpy():

@@ -89,6 +89,37 @@ def test_many_inputs_count_as_work(tmp_path):
     assert time.process_time() - before < 10
 
 
+def chain(operator, count, **settings):
+    return [node(operator, [f"v{n}" if n else "x"], [f"v{n + 1}"], **settings) for n in range(count)]
+
+
+def many(operator, inputs, count=3000):
+    return [*(node(operator, inputs, [f"m{n}"]) for n in range(count)), node("Relu", ["x"], ["y"])]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cause"),
+    [
+        (chain("Relu", 90_000), None),
+        (chain("MaxPool", 60_000, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]), None),
+        ([*chain("MaxPool", 40_000, kernel_shape=[3, 3], pads=[1] * 4), node("Add", ["x", "v40000"], ["y"])], None),
+        (many("Gather", ["large", "places"]), "take too long to compute"),
+        (many("Mul", ["large", "places"]), "take too long to compute"),
+        ([node("MaxPool", ["x"], [f"p{n}"], strides=[1] * 3000) for n in range(1000)], "more than 2000000 fields"),
+    ],
+)  # fmt: skip
+def test_the_largest_graphs_take_a_few_seconds(nodes, cause, tmp_path):
+    constants = [constant("large", [3] * 4096), constant("places", [0] * 4096)]
+    path = model_of(nodes, {"x": [1, 1, 4, 4]}, tmp_path / "n.onnx", constants, 13)
+    before = time.process_time()
+    if cause is None:
+        graph_report(path)
+    else:
+        with pytest.raises(UpsampleError, match=cause):
+            graph_report(path)
+    assert time.process_time() - before < 12
+
+
 @pytest.mark.parametrize(
     "nodes",
     [

@@ -139,7 +139,7 @@ def test_images_and_channels_that_only_shuffles_know():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["InstanceNorm1d(8)"], "layer 1, InstanceNorm1d(): it can mix all samples of an axis, so no context"),
+        (["InstanceNorm1d(8)"], "layer 1, InstanceNorm1d(8): it can mix all samples of an axis, so no context"),
         (["Conv1d(1, 1, 3, padding=1, padding_mode='circular')"], "its first outputs depend on the end of the input"),
         (["AdaptiveAvgPool1d(7)", "--size", "100"], "its outputs are not spaced evenly along length"),
         (["Upsample(scale_factor=1.5)", "--size", "101"], "its outputs are not spaced evenly along length"),

@@ -3,7 +3,9 @@
 import itertools
 import json
 import sys
+import time
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 import torch
@@ -91,6 +93,58 @@ def test_every_solution_of_three_axes_gives_the_size():
     assert "ConvTranspose3d(kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))" in layers
     for one in solutions.found:
         assert shape((10, 50, 100), [one.layer])[0].output == (19, 100, 200)
+
+
+def by_definition(layer, sizes, conv):
+    """The order of `docs/tconv/solve.md`, computed from a layer of torch with these settings and from its text."""
+    settings = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
+    extra = 0 if conv else layer.output_padding
+    each = [
+        [value[axis] if isinstance(value, tuple) else value for value in (*settings.values(), extra)]
+        for axis in range(len(sizes))
+    ]
+    missed, exact, moved, even, taps = set(), True, Fraction(0), True, 1
+    for kernel_size, stride, padding, more in each:
+        taps *= kernel_size
+        even &= kernel_size % stride == 0
+        shift = Fraction(kernel_size - stride, 2) - padding
+        moved += abs(shift / stride if conv else shift)
+        if conv:
+            exact &= all((9 * stride * n + 2 * padding - kernel_size) // stride + 1 == 9 * n for n in (9, 10))
+            continue
+        exact &= all((n - 1) * stride - 2 * padding + kernel_size + more == n * stride for n in (9, 10))
+        outputs = [i * stride + tap - padding for i in range(40) for tap in range(kernel_size)]
+        size = 39 * stride - 2 * padding + kernel_size + more
+        ends = (min(at for at in outputs if at >= 0), size - 1 - max(at for at in outputs if at < size))
+        if any(ends):
+            missed.add(ends)
+    uneven = sum(isinstance(value, tuple) for value in (*settings.values(), extra))
+    return len(missed), not exact, moved, not even, uneven, taps, str(layer)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "conv"),
+    [((1,), (9,), False), ((5,), (14,), False), ((9,), (1,), True), ((3, 2), (6, 7), False), ((13, 4), (4, 2), True)],
+)
+def test_the_first_solutions_are_the_first_of_all_by_definition(before, after, conv, monkeypatch):
+    every = solve(before, after, conv=conv)
+    assert every.complete
+    keys = [by_definition(one.layer, before, conv) for one in every.found]
+    assert keys == sorted(keys)
+    assert len(keys) > 20
+    assert [key[2:] for key in keys] != sorted(key[2:] for key in keys)  # the control: by another order
+    if len(before) == 1:
+        monkeypatch.setattr("upsample_cli.tconv.solve.MOST_COMBINED", 15)
+        first = solve(before, after, conv=conv)
+        assert not first.complete
+        assert [one.text for one in first.found] == [one.text for one in every.found][:15]
+
+
+@pytest.mark.parametrize(("before", "after", "conv"), [((1,), (65,), False), ((65,), (1,), True)])
+def test_the_largest_searches_take_a_second(before, after, conv):
+    start = time.process_time()
+    solve(before, after, conv=conv)
+    assert time.process_time() - start < 4  # it took 5 on an idle processor
 
 
 def test_any_size_keeps_only_exact_solutions():

@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Self
@@ -68,14 +67,16 @@ def upsample_folder(
     if workers is not None and (workers := arguments.whole(workers, "workers")) < 1:
         raise UsageError(f"{workers} workers do nothing", ("give ", Setting("workers", 1), " or more"))
     recursive = arguments.flag(recursive, "recursive")
-    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
+    if timeout_s is not None and not 0 < (timeout_s := arguments.number(timeout_s, "timeout_s")) <= MAX_TIMEOUT_S:
         timeout = Setting("timeout_s", f"{timeout_s:g}")
         raise UsageError((timeout, " is out of range"), f"give more than 0, {MAX_TIMEOUT_S:,} at the most")
+    if on_progress is not None:
+        arguments.function(on_progress, "on_progress")
     chosen = Options(factor, **options)
-    names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    output = None if target is None else os.fspath(target)
-    exclude = None if output is None else Path(output)
-    found = list(find_inputs([os.fspath(name) for name in names], recursive=recursive, exclude=exclude))
+    names = arguments.texts(sources, "sources")
+    output = None if target is None else arguments.text(target, "target")
+    exclude = None if output is None else arguments.path(output, "target")
+    found = list(find_inputs(names, recursive=recursive, exclude=exclude))
     entries = plan_run(found, outputs_of(output, found), chosen, timeout_s=timeout_s)
     pixels = _Pixels(job for entry in entries if (job := entry.job) is not None)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from upsample_cli.arguments import flag, whole
 from upsample_cli.engine.borders import sources
 from upsample_cli.engine.devices import device_support, pick_device
 from upsample_cli.engine.exact import exact_form
@@ -17,7 +18,7 @@ from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import AnyKernel
-from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
+from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps, checked_factor
 
 
 def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
@@ -33,6 +34,8 @@ def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> to
     >>> bilinear_kernel(1, 1, 4)[0, 0, 0]
     tensor([0.0625, 0.1875, 0.1875, 0.0625])
     """
+    in_channels, out_channels = whole(in_channels, "in_channels"), whole(out_channels, "out_channels")
+    kernel_size = whole(kernel_size, "kernel_size")
     if min(in_channels, out_channels, kernel_size) < 1:
         raise GeometryError("a kernel needs one or more channels in, channels out and taps")
     taps = torch.tensor([float(tap) for tap in bilinear_taps(kernel_size)], dtype=torch.float64)
@@ -58,7 +61,8 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     >>> layer(torch.ones(1, 3, 5, 7)).shape
     torch.Size([1, 3, 10, 14])
     """
-    kernel = axis_kernel("bilinear", factor)
+    kernel, channels = axis_kernel("bilinear", checked_factor(factor)), whole(channels, "channels")
+    depthwise = flag(depthwise, "depthwise")
     out_channels, groups = (1, channels) if depthwise else (channels, 1)
     weight = bilinear_kernel(min(channels, 1) if depthwise else channels, out_channels, kernel.kernel_size)
     layer = nn.ConvTranspose2d(

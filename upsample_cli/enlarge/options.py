@@ -132,7 +132,7 @@ class Options:
             ("engine", self.engine, ENGINES),
         )
         for name, value, choices in named:
-            if value not in choices:
+            if not isinstance(value, str) or value not in choices:
                 raise UsageError(("there is no ", Setting(name, repr(value))), f"choose one of {', '.join(choices)}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?|mps", self.device):
             device = Setting("device", repr(self.device))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from operator import attrgetter
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy.typing  # noqa: F401  if two threads import it at the same time, one gets an incomplete module
 
+from upsample_cli import arguments
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, has_acl
 from upsample_cli.atomic.permissions import follow
@@ -71,8 +71,12 @@ def upsample_file(
         UsageError: if an option is out of range, or source and target are the same file.
         ImageError: if the image cannot be read, or the output cannot be written or exists already.
     """
+    place = arguments.path(source, "source")
+    output = None if target is None else arguments.path(target, "target")
+    if on_progress is not None:
+        arguments.function(on_progress, "on_progress")
     chosen = Options(factor, **options)
-    job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
+    job = plan_job(place, chosen, output=output)
     check_output(job, chosen)
     if on_progress is None:
         return enlarge_image(job, chosen)

@@ -102,8 +102,16 @@ class LayerAxis:
         >>> LayerAxis(3, 2, 1).shift
         Fraction(1, 4)
         """
-        moved = Fraction(self.span - self.stride - 2 * self.padding, 2)
-        return moved if self.transposed else -moved / self.stride
+        return Fraction(self.halves, 2) if self.transposed else Fraction(-self.halves, 2 * self.stride)
+
+    @property
+    def halves(self) -> int:
+        """The shift in halves of a pixel on the side with more pixels: the output of a transposed layer.
+
+        >>> LayerAxis(3, 2, 1, transposed=True).halves
+        -1
+        """
+        return self.span - self.stride - 2 * self.padding
 
     @property
     def halo(self) -> int:

@@ -16,7 +16,7 @@ def border_named(name: str) -> Border:
     Raises:
         UsageError: if `name` is not one of `BORDERS`.
     """
-    for border in BORDERS:
+    for border in BORDERS if isinstance(name, str) else ():
         if border == name:
             return border
     raise UsageError(f"there is no border {name!r}", f"choose one of {', '.join(BORDERS)}")

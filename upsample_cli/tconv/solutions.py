@@ -2,40 +2,133 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import cached_property, lru_cache
+from math import prod
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import SETTINGS, Convolution, TransposedConvolution
+from upsample_cli.tconv.shape_report import unreached_text
 
 
-@dataclass(frozen=True, slots=True)
+class AxisRank(NamedTuple):
+    """The sort key of a layer along one axis, except for ties.
+
+    Args:
+        unreached: whether there are outputs at the ends of the axis that no tap reaches.
+        inexact: whether some sizes are not enlarged or reduced by the same factor.
+        moved: how far it shifts the image, without the sign, in halves of an output pixel: as a float, which is fast to
+            compare, and as the exact number. Division rounds monotonically, so the float never contradicts it.
+        uneven: whether different numbers of taps contribute to the outputs.
+        taps: number of taps.
+    """
+
+    unreached: bool
+    inexact: bool
+    moved: tuple[float, Fraction]
+    uneven: bool
+    taps: int
+
+    @classmethod
+    def of(cls, axis: LayerAxis) -> AxisRank:
+        """The key of a layer."""
+        moved = _moved(abs(axis.halves), 1 if axis.transposed else axis.stride)
+        return cls(any(axis.unreached), not axis.is_exact, moved, not axis.is_even, axis.kernel_size)
+
+
+@lru_cache(2**14)
+def _moved(halves: int, stride: int) -> tuple[float, Fraction]:
+    return halves / stride, Fraction(halves, stride)
+
+
+AlongAxis = tuple[AxisRank, LayerAxis]
+"""A layer along one axis, after its sort key."""
+
+
+@dataclass(frozen=True)
 class Solution:
     """A layer that leads from the given size to the wanted size.
 
     Args:
-        exact: whether it enlarges every size by the same factor, or reduces every size that the factor divides.
-        shift: for each axis, the shift relative to half-pixel alignment, in output pixels; 0 is centred.
-        even: whether the same number of taps contributes to all outputs on every axis, so that the overlap does not
-            cause checkerboards.
-        taps: number of weights per input (transposed) or per output, as a measure of the cost.
-        unreached: a text that names outputs at the ends of axes that no tap reaches; empty if taps reach all outputs.
+        along: the layer along each axis.
     """
 
-    layer: Convolution | TransposedConvolution
-    exact: bool
-    shift: tuple[Fraction, ...]
-    even: bool
-    taps: int
-    unreached: tuple[str, ...]
+    along: tuple[AlongAxis, ...]
+
+    @cached_property
+    def layer(self) -> Convolution | TransposedConvolution:
+        """The layer, without channels."""
+        axes = [axis for _, axis in self.along]
+        return (TransposedConvolution if axes[0].transposed else Convolution).along(axes)
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the layer."""
+        return str(self.layer)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it enlarges every size by the same factor, or reduces every size that the factor divides."""
+        return not any(rank.inexact for rank, _ in self.along)
+
+    @property
+    def shift(self) -> tuple[Fraction, ...]:
+        """For each axis, the shift relative to half-pixel alignment, in output pixels; 0 is centred."""
+        return tuple(axis.shift for _, axis in self.along)
+
+    @property
+    def even(self) -> bool:
+        """Whether equally many taps contribute to all outputs on every axis, so that the overlap is no checkerboard."""
+        return not any(rank.uneven for rank, _ in self.along)
+
+    @property
+    def taps(self) -> int:
+        """Number of weights per input (transposed) or per output, as a measure of the cost."""
+        return prod(rank.taps for rank, _ in self.along)
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Texts that name outputs at the ends of axes that no tap reaches; empty if taps reach all outputs."""
+        return tuple(dict.fromkeys(unreached_text(axis) for rank, axis in self.along if rank.unreached))
+
+    @property
+    def quality(self) -> tuple[Any, ...]:
+        """The first sort key: all outputs reached, exact, centred, even."""
+        moved = sum(rank.moved[1] for rank, _ in self.along)
+        return len(self.unreached), not self.exact, float(moved), moved, not self.even
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """The sort key: all outputs reached, exact, centred, even, the same on all axes, then fewer taps."""
-        uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
-        moved = sum(map(abs, self.shift))
-        reached = (len(self.unreached), not self.exact, moved, not self.even)
-        return (*reached, uneven_axes, self.taps, str(self.layer))
+        """The sort key: its quality, the same on all axes, then fewer taps, then the text."""
+        return (*self.quality, self._uneven_axes, self.taps, self.text)
+
+    @property
+    def _uneven_axes(self) -> int:
+        if len(self.along) == 1:
+            return 0
+        columns = zip(*(_settings(axis) for _, axis in self.along), strict=True)
+        return sum(column.count(column[0]) < len(column) for column in columns)
+
+
+_settings = attrgetter(*SETTINGS)
+
+
+def ranked(solutions: Iterable[Solution]) -> tuple[Solution, ...]:
+    """Solutions, best first."""
+    return tuple(sorted(solutions, key=lambda one: one.rank))
+
+
+def best_along(axes: Iterable[LayerAxis], most: int) -> tuple[Solution, ...]:
+    """The best layers along one axis, best first. Texts are made only for those that may be among them."""
+    along = sorted(((AxisRank.of(axis), axis) for axis in axes), key=itemgetter(0))
+    if len(along) > most:
+        del along[bisect_right(along, along[most - 1][0], key=itemgetter(0)) :]
+    return ranked(Solution((one,)) for one in along)[:most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +177,7 @@ def smooth_alternative(solutions: Solutions) -> Solution | None:
     best = solutions.found[0]
     if not isinstance(best.layer, TransposedConvolution) or _overlaps(best):
         return None
-    return next((one for one in solutions.found if one.rank[:4] == best.rank[:4] and _overlaps(one)), None)
+    return next((one for one in solutions.found if one.quality == best.quality and _overlaps(one)), None)
 
 
 def as_json(solutions: Solutions) -> dict[str, Any]:
@@ -95,7 +188,7 @@ def as_json(solutions: Solutions) -> dict[str, Any]:
         "why": why_best(solutions.found[0]),
         "solutions": [
             {
-                "layer": str(one.layer),
+                "layer": one.text,
                 "exact": one.exact,
                 "shift": [float(shift) for shift in one.shift],
                 "even": one.even,
@@ -108,4 +201,4 @@ def as_json(solutions: Solutions) -> dict[str, Any]:
 
 
 def _overlaps(solution: Solution) -> bool:
-    return all(axis.kernel_size >= 2 * axis.stride - axis.stride % 2 for axis in solution.layer.each_axis)
+    return all(axis.kernel_size >= 2 * axis.stride - axis.stride % 2 for _, axis in solution.along)

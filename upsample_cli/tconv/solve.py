@@ -9,14 +9,12 @@ from math import prod
 from upsample_cli.errors import GeometryError, Setting, Text
 from upsample_cli.geometry.axes import axis_names, located
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.shape_report import unreached_text
-from upsample_cli.tconv.solutions import Solution, Solutions
+from upsample_cli.tconv.solutions import Solution, Solutions, best_along, ranked
 
 MOST_COMBINED = 20_000
 """The most combinations over the axes to compare. If there are more, only the best of each axis are combined."""
 MOST_TRIED = 2**17
-"""The most settings to try along one axis: enough for a ratio of about 70, in a few seconds."""
+"""The most settings to try along one axis: enough for a ratio of about 70, in a second."""
 
 
 def solve(
@@ -55,12 +53,15 @@ def solve(
             if pair not in found:
                 found[pair] = _axis_solutions(*pair, transposed, any_size, allowed)
     complete = prod(len(found[pair]) for pair in pairs) <= MOST_COMBINED
-    if not complete:
-        most = int(MOST_COMBINED ** (1 / len(pairs)))
-        found = {pair: sorted(axes, key=lambda axis: _solution([axis]).rank)[:most] for pair, axes in found.items()}
-    combined = map(_solution, itertools.product(*(found[pair] for pair in pairs)))
+    most = MOST_COMBINED if complete else int(MOST_COMBINED ** (1 / len(pairs)))
+    along = {pair: best_along(axes, most) for pair, axes in found.items()}
+    if len(pairs) == 1:
+        solutions = along[pairs[0]]
+    else:
+        combined = itertools.product(*([one.along[0] for one in along[pair]] for pair in pairs))
+        solutions = ranked(map(Solution, combined))
     bounds = _bounds_text(max(_ratio(*pair, transposed) for pair in pairs), transposed, allowed)
-    return Solutions(tuple(sorted(combined, key=lambda solution: solution.rank)), bounds, complete)
+    return Solutions(solutions, bounds, complete)
 
 
 def _ratio(before: int, after: int, transposed: bool) -> int:
@@ -73,8 +74,7 @@ def _axis_solutions(
 ) -> list[LayerAxis]:
     """The solutions for one axis. Strides and kernels are tried; padding and output_padding follow from the sizes."""
     found, nearest = [], None
-    for axis in _candidates(before, after, transposed, allowed):
-        reached = axis.output_size(before)
+    for axis, reached in _candidates(before, after, transposed, allowed):
         if reached != after:
             if nearest is None or abs(reached - after) < abs(nearest - after):
                 nearest = reached
@@ -98,8 +98,10 @@ def _next_step(before: int, after: int, transposed: bool, any_size: bool, neares
     return f"the nearest is {nearest}; " * (nearest is not None) + "allow more values"
 
 
-def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]) -> Iterable[LayerAxis]:
-    """All settings that lead to `after`, and settings that lead to the nearest other sizes."""
+def _candidates(
+    before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]
+) -> Iterable[tuple[LayerAxis, int]]:
+    """All settings that lead to `after`, and settings that lead to the nearest other sizes; each with its size."""
     ratio = _ratio(before, after, transposed)
     strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
     kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
@@ -119,8 +121,8 @@ def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str,
         for padding, given in itertools.product(paddings, extras):
             extra = min(max(missing + 2 * padding, 0), most) if given is None else given
             axis = LayerAxis(kernel_size, stride, padding, extra, dilation, transposed)
-            if extra <= most and axis.output_size(before) >= 1:
-                yield axis
+            if extra <= most and (reached := axis.output_size(before)) >= 1:
+                yield axis, reached
 
 
 def _paddings(bare: LayerAxis, before: int, after: int) -> range:
@@ -131,17 +133,6 @@ def _paddings(bare: LayerAxis, before: int, after: int) -> range:
         surplus, choices = (after - 1) * bare.stride + bare.span - before, bare.stride
     first, last = -(-surplus // 2), (surplus + choices - 1) // 2
     return range(min(max(first - 1, 0), bare.reach), max(min(last + 1, bare.reach), 0) + 1)
-
-
-def _solution(axes: Sequence[LayerAxis]) -> Solution:
-    return Solution(
-        (TransposedConvolution if axes[0].transposed else Convolution).along(axes),
-        all(axis.is_exact for axis in axes),
-        tuple(axis.shift for axis in axes),
-        all(axis.is_even for axis in axes),
-        prod(axis.kernel_size for axis in axes),
-        tuple(dict.fromkeys(text for axis in axes if (text := unreached_text(axis)))),
-    )
 
 
 def _bounds_text(ratio: int, transposed: bool, allowed: Mapping[str, Sequence[int]]) -> str:

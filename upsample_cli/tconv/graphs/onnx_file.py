@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,7 @@ from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.graphs.field_values import float_value, floats_of, int_of, ints_of, message_of, text_of
 from upsample_cli.tconv.graphs.graph import Attribute, Graph, Input, Node, shortened
 from upsample_cli.tconv.graphs.onnx_tensors import MOST_DIMENSIONS, MOST_NUMBERS, read_tensor
-from upsample_cli.tconv.graphs.protobuf import DamagedError, Message, Source, signed
+from upsample_cli.tconv.graphs.protobuf import DamagedError, FieldValue, Message, Source, signed
 
 _OWN_DOMAINS = ("", "ai.onnx")
 _MOST_NODES = 100_000
@@ -141,8 +141,16 @@ def _node(message: Message) -> Node:
     return Node(shortened(full), name, tuple(inputs), tuple(outputs), attributes)
 
 
+_LISTED: Mapping[int, Callable[[FieldValue], Sequence[int | float | str]]] = {
+    7: floats_of,
+    8: ints_of,
+    9: lambda value: [text_of(value)],
+}
+"""The fields of an attribute that is a list, and what reads them."""
+
+
 def _attribute(message: Message) -> tuple[str, Attribute]:
-    name, kind = "", 0
+    name, kind, too_many = "", 0, False
     one: Attribute = None
     many: dict[int, list[int | float | str]] = {7: [], 8: [], 9: []}
     for number, value in message.fields():
@@ -156,15 +164,12 @@ def _attribute(message: Message) -> tuple[str, Attribute]:
             one = text_of(value)
         elif number == 5:
             one = read_tensor(message_of(value))[1]
-        elif number == 7:
-            many[7] += floats_of(value)
-        elif number == 8:
-            many[8] += ints_of(value)
-        elif number == 9:
-            many[9].append(text_of(value))
+        elif number in many:
+            many[number] += _LISTED[number](value)
+            too_many = len(many[number]) > MOST_NUMBERS
         elif number == 20:
             kind = int_of(value)
-        if max(map(len, many.values())) > MOST_NUMBERS:
+        if too_many:
             raise DamagedError(f"the attribute {shortened(name)} has more than {MOST_NUMBERS} numbers")
     given = [numbers for numbers in many.values() if numbers]
     # Lists have the kinds 6 to 8. An empty list has no fields, and old files have no kinds.

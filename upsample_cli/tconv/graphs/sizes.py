@@ -13,8 +13,9 @@ from upsample_cli.tconv.graphs.operators import OPERATORS
 from upsample_cli.tconv.graphs.operators.arithmetic import value_of
 from upsample_cli.tconv.graphs.values import MismatchError, Value, dimension_name
 
-MOST_WORK, _PER_NODE = 500_000, 16
-"""The most nodes to compute, and how many numbers, inputs or outputs take as long as a node: ten seconds."""
+MOST_WORK, _PER_NODE, _NUMBERS_PER_NODE = 150_000, 16, 4
+"""The most nodes to compute: a few seconds; and how many inputs or outputs, or numbers, take as long as a node. So do
+two settings."""
 _OF_DAMAGED_NODES = (ArithmeticError, LookupError, TypeError, ValueError)
 """What an operator raises for settings and numbers that no exporter writes, such as an empty list or an infinity."""
 
@@ -125,7 +126,7 @@ class PreparedGraph:
             raise TooMuchWorkError(
                 f"{self.graph.path}: its sizes take too long to compute", "give a part of the network"
             )
-        many = 1 + len(node.inputs) // _PER_NODE
+        many = 1 + len(node.attributes) // 2 + len(node.inputs) // _PER_NODE
         self.work_left -= many + len(node.outputs) // _PER_NODE
         inputs = tuple(values.get(name) for name in node.inputs)
         try:
@@ -138,7 +139,7 @@ class PreparedGraph:
             raise GeometryError(f"{node}: its inputs and settings do not fit", "export the model again") from error
         if any(len(value.shape) > MOST_DIMENSIONS for value in outputs):
             raise GeometryError(f"{node}: it gives more than {MOST_DIMENSIONS} dimensions", "export the model again")
-        self.work_left -= many * sum(len(value.numbers or ()) for value in outputs) // _PER_NODE
+        self.work_left -= many * sum(len(value.numbers or ()) for value in outputs) // _NUMBERS_PER_NODE
         return GraphStep(node, inputs, outputs)
 
     def _not_meeting(self, node: Node, inputs: Sequence[Value | None], error: MismatchError) -> NotMeetingError:

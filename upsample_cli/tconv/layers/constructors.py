@@ -17,6 +17,7 @@ from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.values import NO_VALUES, with_values
+from upsample_cli.tconv.layers.values_only import check_values, constant
 from upsample_cli.tconv.parsing import dotted_name, expression
 
 Reader = Callable[[str, ast.expr], Any]
@@ -94,7 +95,8 @@ def layer_of_call(call: ast.Call, values: Mapping[str, int] = NO_VALUES) -> Laye
     if kind is None:
         raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
     given = _given(call, kind)
-    read = {name: _READERS.get(name, _unused)(name, with_values(node, values)) for name, node in given.items()}
+    read = {name: _READERS.get(name, constant)(name, with_values(node, values)) for name, node in given.items()}
+    check_values(class_name(call), read)
     return kind.build(**{name: value for name, value in read.items() if name not in kind.unused})
 
 
@@ -195,19 +197,17 @@ def _truth(name: str, node: ast.expr) -> bool:
     raise GeometryError(f"{name} is neither True nor False", f"write {name}=True or {name}=False")
 
 
+def _truth_or_none(name: str, node: ast.expr) -> bool:
+    """A flag for which torch takes None as False."""
+    return bool(_or_none(_truth)(name, node))
+
+
 def _placement(name: str, node: ast.expr) -> None:
     """Check a device or a dtype. It does not affect sizes."""
     if isinstance(node, ast.Call) and dotted_name(node.func) == "torch.device":
         return
     if not isinstance(node, ast.Constant) and not dotted_name(node):
         raise GeometryError(f"{name} is not a name", "leave it out: it changes no size")
-
-
-def _unused(name: str, node: ast.expr) -> None:
-    """Check a value that does not affect sizes, such as a slope."""
-    number = node.operand if isinstance(node, ast.UnaryOp) else node
-    if not isinstance(number, ast.Constant):
-        raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
 
 
 def _number(name: str, node: ast.expr) -> float:
@@ -226,11 +226,13 @@ def _or_none(reader: Reader) -> Reader:
 _READERS: dict[str, Reader] = {
     **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups"), _whole),
     **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters", "in_features", "out_features"), _whole),
-    **dict.fromkeys(("dim", "start_dim", "end_dim"), _whole),
+    **dict.fromkeys(("start_dim", "end_dim"), _whole),
+    "dim": _or_none(_whole),
     **dict.fromkeys(("normalized_shape", "unflattened_size"), _one_or_more(_whole)),
     **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _one_or_more(_whole)),
     **dict.fromkeys(("stride", "size"), _or_none(_one_or_more(_whole))),
-    **dict.fromkeys(("bias", "ceil_mode", "affine", "elementwise_affine", "track_running_stats"), _truth),
+    **dict.fromkeys(("bias", "affine", "elementwise_affine", "track_running_stats"), _truth_or_none),
+    "ceil_mode": _truth,
     **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
     **dict.fromkeys(("padding_mode", "mode"), _word),
     **dict.fromkeys(("device", "dtype"), _placement),
@@ -238,7 +240,7 @@ _READERS: dict[str, Reader] = {
     "output_size": _or_none(_one_or_more(_or_none(_whole))),
     "scale_factor": _or_none(_one_or_more(_number)),
 }
-"""The readers of parameters. Parameters that are not listed affect neither sizes nor channels nor costs."""
+"""The readers of parameters. Others are constants that affect neither sizes nor channels nor costs."""
 
 
 def _shortened(text: str, most: int = 80) -> str:

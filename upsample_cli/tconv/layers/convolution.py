@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import prod
+from operator import attrgetter
 from typing import Any, Self
 
 from upsample_cli.errors import GeometryError
@@ -49,7 +50,8 @@ class _Weighted(Sliding):
         >>> print(TransposedConvolution.along([LayerAxis(4, 2, 1), LayerAxis(5, 3, 1)]))
         ConvTranspose2d(kernel_size=(4, 5), stride=(2, 3), padding=1)
         """
-        settings = {name: collapsed(getattr(axis, name) for axis in each_axis) for name in cls._SETTINGS}
+        columns = zip(*map(attrgetter(*cls._SETTINGS), each_axis), strict=True)
+        settings = dict(zip(cls._SETTINGS, map(collapsed, columns), strict=True))
         return cls(len(each_axis), **settings, **channels)  # type: ignore[call-arg]
 
     def _check(self) -> None:

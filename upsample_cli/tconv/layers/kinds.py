@@ -11,7 +11,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.dense import GatedLinearUnit, Linear, layer_norm
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.normalization import GroupNorm, InstanceNorm
+from upsample_cli.tconv.layers.normalization import GroupNorm, InstanceNorm, LocalResponseNorm, Normalization, Softmax
 from upsample_cli.tconv.layers.plain import ChannelShuffle, Padding, Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import AdaptivePooling, Pooling
 from upsample_cli.tconv.layers.reshaping import Flatten, Unflatten
@@ -74,11 +74,10 @@ def _normalization(
     if num_features < 1:
         raise GeometryError(f"num_features {num_features} is too small", "use 1 or more")
     learns = always_affine if affine is None else affine
-    # torch's InstanceNorm checks its channels only if it has parameters for them.
     is_instance_norm = kind.startswith("InstanceNorm")
-    checked = num_features if learns or not is_instance_norm else None
-    by_input = is_instance_norm and not track_running_stats
-    return (InstanceNorm if by_input else SizeKeeping)(kind, axes, checked, num_features * learns * (1 + bias))
+    tracks = not is_instance_norm if track_running_stats is None else track_running_stats
+    settings = (kind, axes, num_features, num_features * learns * (1 + bias), learns or tracks)
+    return InstanceNorm(*settings, by_input=not tracks) if is_instance_norm else Normalization(*settings)
 
 
 def _frozen_norm(*, num_features: int) -> Layer:
@@ -91,7 +90,7 @@ def _group_norm(*, num_groups: int, num_channels: int, affine: bool = True, bias
             f"num_channels {num_channels} is not divisible by num_groups {num_groups}",
             "num_groups must divide num_channels",
         )
-    return GroupNorm("GroupNorm", None, num_channels, num_channels * affine * (1 + bias), num_groups)
+    return GroupNorm("GroupNorm", None, num_channels, num_channels * affine * (1 + bias), affine, num_groups)
 
 
 def _layer_norm_2d(
@@ -105,6 +104,8 @@ def _layer_norm_2d(
 
 
 def _prelu(*, num_parameters: int = 1) -> Layer:
+    if num_parameters < 1:
+        raise GeometryError(f"num_parameters {num_parameters} is too small", "use 1 or more")
     return SizeKeeping("PReLU", None, num_parameters if num_parameters > 1 else None, num_parameters)
 
 
@@ -112,7 +113,6 @@ _KEEPING: dict[str, tuple[str, int]] = {
     **dict.fromkeys(("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"), ("inplace", 0)),
     **dict.fromkeys(("Sigmoid", "Tanh", "Softsign", "LogSigmoid", "Tanhshrink", "Softmax2d"), ("", 0)),
     **dict.fromkeys(("ELU", "CELU"), ("alpha inplace", 0)),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), ("dim", 0)),
     **dict.fromkeys(("Hardshrink", "Softshrink"), ("lambd", 0)),
     **dict.fromkeys(
         ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"), ("p inplace", 0)
@@ -123,7 +123,6 @@ _KEEPING: dict[str, tuple[str, int]] = {
     "Softplus": ("beta threshold", 0),
     "Threshold": ("threshold value inplace", 2),
     "Hardtanh": ("min_val max_val inplace min_value max_value", 0),
-    "LocalResponseNorm": ("size alpha beta k", 1),
 }
 """Parameters of the layers that change only values, and the number of required ones."""
 _KEEPING_AXES = {"Dropout1d": 1, "Softmax2d": 2}
@@ -179,6 +178,8 @@ KINDS: dict[str, Kind] = {
         name: _kind(partial(SizeKeeping, name, _KEEPING_AXES.get(name)), parameters, required, parameters)
         for name, (parameters, required) in _KEEPING.items()
     },
+    **{name: _kind(partial(Softmax, name), "dim", 0) for name in ("Softmax", "LogSoftmax", "Softmin")},
+    "LocalResponseNorm": _kind(partial(LocalResponseNorm, "LocalResponseNorm"), "size alpha beta k", 1, "alpha beta k"),
     "UpsamplingNearest2d": _kind(Upsampling, "size scale_factor mode", 0, "mode"),
     "UpsamplingBilinear2d": _kind(
         partial(Upsampling, mode="bilinear", align_corners=True), "size scale_factor mode", 0, "mode"

@@ -50,8 +50,10 @@ class Mixing(Weightless):
         return tuple(map(str, self.output_sizes(sizes)))
 
 
-def place_of(dim: int, rank: int, name: str) -> int:
+def place_of(dim: int | None, rank: int, name: str) -> int:
     """The place of a dimension among channels and axes, which follow the batch."""
+    if dim is None:
+        raise GeometryError(f"{name} None is not a whole number", "write it in digits")
     place = dim - 1 if dim >= 0 else rank + dim
     if place == -1:
         raise GeometryError(f"{name} {dim} is the batch", "use 1 for the channels")

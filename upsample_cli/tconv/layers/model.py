@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
@@ -192,13 +193,18 @@ def check_channels(layer: Layer, name: str, channels: int | None) -> None:
         )
 
 
-def constructor_text(layer: Any, positional: Sequence[str] = ()) -> str:
+def constructor_text(layer: Layer, positional: Sequence[str] = ()) -> str:
     """The text of a layer's constructor, without default values."""
     first = [repr(value) for name in positional if (value := getattr(layer, name)) is not None]
     settings = [
-        f"{field.name}={value!r}"
-        for field in fields(layer)
-        if field.name not in (*positional, "axes", "kind", "_")
-        and (value := getattr(layer, field.name)) != field.default
+        f"{name}={value!r}"
+        for name, default in _optional_settings(type(layer))
+        if (value := getattr(layer, name)) != default and name not in positional
     ]
     return f"{layer.name}({', '.join(first + settings)})"
+
+
+@cache
+def _optional_settings(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The names and default values of a class's settings."""
+    return tuple((field.name, field.default) for field in fields(kind) if field.name not in ("axes", "kind", "_"))

@@ -123,7 +123,7 @@ def _padded(kind: str, size: Size, axis: LayerAxis) -> Size:
         most = {"ReflectionPad": size - 1, "CircularPad": size}.get(kind, math.inf)
         if max(before, after) > most:
             raise GeometryError(f"{max(before, after)} is more than an input of {size} can fill", f"use {most} or less")
-        if result < 1 or min(before, after) < -size:
+        if result < 1 or (min(before, after) < -size and kind != "ReplicationPad"):
             raise GeometryError(f"nothing remains of {size}", "crop less")
     return result
 

@@ -37,7 +37,7 @@ class Pooling(Sliding, Weightless):
 
     Args:
         kind: "MaxPool" or "AvgPool".
-        stride: None for the same as kernel_size.
+        stride: None or () for the same as kernel_size.
 
     >>> layer = Pooling("MaxPool", 1, kernel_size=3, stride=2, ceil_mode=True)
     >>> layer.output_sizes((8,)), str(layer)
@@ -60,7 +60,8 @@ class Pooling(Sliding, Weightless):
         if isinstance(self.padding, str):
             raise GeometryError(f"padding '{self.padding}' is not a whole number", "write it in digits")
         for name in CONV_SETTINGS:
-            check_count(self, name, or_one=True)
+            if (name, getattr(self, name)) != ("stride", ()):
+                check_count(self, name, or_one=True)
 
     @property
     def _formula(self) -> str:
@@ -68,7 +69,7 @@ class Pooling(Sliding, Weightless):
 
     def _settings(self) -> dict[str, Any]:
         settings = Sliding._settings(self)
-        return settings if self.stride is not None else settings | {"stride": self.kernel_size}
+        return settings | {"stride": self.kernel_size} if self.stride in (None, ()) else settings
 
     def _axis(self, **settings: Any) -> LayerAxis:
         """The layer along an axis with these settings.
@@ -139,7 +140,7 @@ class AdaptivePooling(Numbered, Weightless):
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
         """The layer along each axis; None unless the size is kept or divided without a remainder."""
-        return tuple(_divided(*pair) for pair in zip(sizes, self.output_sizes(sizes), strict=True))
+        return tuple(divided_axis(*pair) for pair in zip(sizes, self.output_sizes(sizes), strict=True))
 
     def _wanted(self) -> tuple[int | None, ...]:
         return self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * self.axes
@@ -148,7 +149,8 @@ class AdaptivePooling(Numbered, Weightless):
         return f"{self.name}({self.output_size!r})"
 
 
-def _divided(size: Size, after: Size) -> LayerAxis | None:
+def divided_axis(size: Size, after: Size) -> LayerAxis | None:
+    """Pooling that divides an axis without a remainder, or keeps it; None for other sizes."""
     if after == size:
         return LayerAxis()
     if isinstance(size, int) and isinstance(after, int) and size % after == 0:

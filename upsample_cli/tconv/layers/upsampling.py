@@ -11,11 +11,12 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import over_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_axis
-from upsample_cli.tconv.layers.model import AMPLE, Weightless, check_any_axis, constructor_text
+from upsample_cli.tconv.layers.model import AMPLE, Weightless, constructor_text
+from upsample_cli.tconv.layers.pooling import divided_axis
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 
 MODES: dict[str, int | None] = {
-    "nearest": None, "nearest-exact": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
+    "nearest": None, "nearest-exact": None, "area": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
 }  # fmt: skip
 """The modes of `torch.nn.Upsample`, and the number of axes that they require; None for any number."""
 
@@ -57,7 +58,8 @@ class Upsampling(Weightless):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
-        check_any_axis(sizes)
+        if not 1 <= len(sizes) <= 3:
+            raise GeometryError(f"it does not work on {len(sizes)} axes", "give it 1 to 3")
         if self.size is not None:
             return tuple(_at_least_one(size) for size in self._per_axis("size", len(sizes)))
         return over_axes(_scaled, sizes, {"factor": self._per_axis("scale_factor", len(sizes))})
@@ -77,9 +79,13 @@ class Upsampling(Weightless):
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
         """The layer along each axis; None unless the factor is whole and align_corners is False."""
-        return tuple(
-            self._axis(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
-        )
+        return tuple(map(self._along_axis, sizes, self.output_sizes(sizes)))
+
+    def _along_axis(self, size: Size, after: Size) -> LayerAxis | None:
+        factor = _whole_factor(size, after)
+        if factor:
+            return self._axis(factor)
+        return divided_axis(size, after) if self.mode == "area" else None
 
     def _axis(self, factor: int) -> LayerAxis | None:
         if self.align_corners and factor != 1:

@@ -56,14 +56,15 @@ def along_axes(node: Node, sizes: Sequence[int], kernel: Sequence[int] | None) -
         raise GeometryError(f"auto_pad '{mode[:40]}' is unknown", f"use one of {', '.join(AUTO_PADS)}")
     if min(min(numbers) for numbers in columns.values()) < 1:
         raise GeometryError("a kernel_shape, stride or dilation is below 1", "export the model again")
-    plain = [LayerAxis(size, stride, dilation=gap) for size, stride, gap in zip(*columns.values(), strict=True)]
+    settings = list(zip(*columns.values(), strict=True))
+    if mode == "NOTSET" and node.operator != "ConvTranspose":
+        ends = zip(settings, pads[:axes], pads[axes:], strict=True)
+        return tuple(LayerAxis(size, stride, begin, end - begin, gap) for (size, stride, gap), begin, end in ends)
+    plain = [LayerAxis(size, stride, dilation=gap) for size, stride, gap in settings]
     if node.operator == "ConvTranspose":
         return _transposed(node, sizes, plain, pads, mode)
     if mode == "VALID":
         return tuple(plain)
-    if mode == "NOTSET":
-        ends = zip(plain, pads[:axes], pads[axes:], strict=True)
-        return tuple(replace(axis, padding=begin, output_padding=end - begin) for axis, begin, end in ends)
     return tuple(_same(axis, size, mode) for axis, size in zip(plain, sizes, strict=True))
 
 
