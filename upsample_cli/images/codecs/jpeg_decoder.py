@@ -99,7 +99,7 @@ def decoded_jpeg(
     try:
         pixels = _pixels(data, layout, (height, width), bits)
         in_scans = len(scans) > 1 and not is_progressive  # only one colour may be missing
-        if has_end and (in_scans or _is_middle(pixels[-1, -8:], bits)):
+        if has_end and (in_scans or _ends_in_middle(pixels, bits)):
             del pixels
             if not _has_all_pixels(data[: found[-1][1]], layout, (height, width), bits):
                 losses.append(Loss("damage", "pixels at its end are missing and become grey"))
@@ -109,10 +109,10 @@ def decoded_jpeg(
     return Decoded(box_of(_full_range(pixels, bits)), tuple(losses))
 
 
-def _is_middle(pixels: Rows, bits: int) -> bool:
-    """Whether pixels are what decoders make of missing ones: the middle, or one less for CMYK coded as YCCK."""
-    middle = 1 << (bits - 1)
-    return bool(((pixels == middle) | (pixels == middle - 1)).all())
+def _ends_in_middle(pixels: Rows, bits: int) -> bool:
+    """Whether the last pixels are what decoders make of missing ones: the middle, or one less for CMYK from YCCK."""
+    middles = (middle := 1 << (bits - 1)), middle - 1
+    return pixels.item(-1) in middles and bool(np.isin(pixels[-1, -8:], middles).all())
 
 
 def _pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> Rows:
