@@ -100,7 +100,9 @@ os.register_at_fork(before=late.acquire, after_in_parent=late.release, after_in_
 def nested():
     with own:
         is_held.set()
-        time.sleep(0.5)
+        while not late.locked():  # the fork has not begun
+            time.sleep(0.01)
+        time.sleep(0.2)
         found.append({lock}.acquire(timeout=3) and {lock}.release() is None)
 thread = threading.Thread(target=nested)
 thread.start()
