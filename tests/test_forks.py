@@ -62,19 +62,72 @@ def forked_while_held(lock):
     return status == 0
 
 
-@pytest.mark.parametrize("made", [threading.Lock, threading.RLock])
 @pytest.mark.usefixtures("locks")
-def test_a_lock_that_another_thread_holds_is_free_in_the_forked_process(made):
-    assert not forked_while_held(made())  # the control
-    lock = forks.held_at_forks(made())
+def test_a_lock_that_another_thread_holds_is_free_in_the_forked_process():
+    assert not forked_while_held(threading.RLock())  # the control
+    lock = forks.held_at_forks()
     assert forked_while_held(lock)
     assert lock.acquire(timeout=1)  # here, too
     lock.release()
 
 
+def is_free(lock):
+    """Whether another thread can take a lock."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(lock.acquire(blocking=False) and lock.release() is None))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.usefixtures("locks")
+def test_a_thread_that_holds_a_lock_can_fork():
+    """As in a handler of a signal, or in a method of a caller's file. Afterwards, both processes hold the lock."""
+    lock = forks.held_at_forks()
+    with lock:
+        assert status_of_fork(lambda: not is_free(lock) and lock.release() is None and is_free(lock)) == 0
+        assert not is_free(lock)
+    assert is_free(lock)
+
+
+ORDER = """
+import os, threading, time
+import upsample_cli
+import concurrent.futures.thread, logging
+from upsample_cli.forks import held_at_forks
+late, own, is_held, found = threading.Lock(), held_at_forks(), threading.Event(), []
+os.register_at_fork(before=late.acquire, after_in_parent=late.release, after_in_child=late.release)
+def nested():
+    with own:
+        is_held.set()
+        while not late.locked():  # the fork has not begun
+            time.sleep(0.01)
+        time.sleep(0.2)
+        found.append({lock}.acquire(timeout=3) and {lock}.release() is None)
+thread = threading.Thread(target=nested)
+thread.start()
+is_held.wait()
+if not os.fork():
+    os._exit(0)
+thread.join()
+print(found)
+"""
+
+
+@pytest.mark.parametrize(
+    ("lock", "is_found"),
+    [("logging._lock", True), ("concurrent.futures.thread._global_shutdown_lock", True), ("late", False)],
+)
+def test_a_fork_takes_our_locks_before_those_of_python(lock, is_found):
+    """A thread that holds ours calls `getLogger` or `submit`. The control: a lock of a module imported later."""
+    command = [sys.executable, "-W", "ignore", "-c", ORDER.format(lock=lock)]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == f"{[is_found]}\n", ran.stderr
+
+
 def test_a_fork_takes_the_locks_in_the_order_of_the_threads(locks):
     """A thread holds the outer lock and waits for the inner one: the fork must not hold the inner one meanwhile."""
-    inner, outer = forks.held_at_forks(threading.Lock()), forks.held_at_forks(threading.Lock())
+    inner, outer = forks.held_at_forks(), forks.held_at_forks()
     assert locks == [inner, outer]
     is_held = threading.Event()
 
@@ -97,29 +150,41 @@ def test_a_fork_takes_the_locks_in_the_order_of_the_threads(locks):
 
 
 def test_threads_that_fork_at_the_same_time_release_their_own_locks_only(locks):
-    locks += [threading.Lock() for _ in range(5)]
+    locks += [threading.RLock() for _ in range(5)]
     threads = [threading.Thread(target=lambda: [status_of_fork(lambda: True) for _ in range(5)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert not forks._held
-    assert all(lock.acquire(blocking=False) for lock in [forks._forking, *locks])
-    forks._forking.release()
+    assert all(is_free(lock) for lock in locks)
 
 
-def test_the_module_may_be_imported_during_a_fork():
-    forks._release()  # without `_hold`
-    assert forks._forking.acquire(timeout=1)
-    forks._forking.release()
+def test_the_module_may_be_imported_during_a_fork(locks):
+    """Then `_release` is called without `_hold`. It leaves the locks that another thread has taken for its fork."""
+    lock, may_end = forks.held_at_forks(), threading.Event()
+    is_held = threading.Event()
+
+    def fork():
+        forks._hold()
+        is_held.set()
+        may_end.wait()
+        forks._release()
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    is_held.wait()
+    forks._release()
+    assert not is_free(lock)
+    may_end.set()
+    thread.join()
+    assert [is_free(lock) for lock in locks] == [True]
 
 
 def locks_in(source):
     """Lines of a source text on which a lock is made that no fork holds."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     names = {call: getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls}
-    held = {argument for call in calls if names[call] == "held_at_forks" for argument in call.args}
-    return [call.lineno for call in calls if names[call] in {"Lock", "RLock", "Condition"} and call not in held]
+    return [call.lineno for call in calls if names[call] in {"Lock", "RLock", "Condition"}]
 
 
 def test_every_lock_that_processes_share_is_held_at_forks():
@@ -133,7 +198,7 @@ def test_every_lock_that_processes_share_is_held_at_forks():
 
 def test_a_lock_that_is_not_held_at_forks_is_found():
     """The control of the test above."""
-    assert locks_in("a = threading.Lock()\nb = held_at_forks(Lock())\nc = RLock()") == [1, 3]
+    assert locks_in("a = threading.Lock()\nb = held_at_forks()\nc = RLock()") == [1, 3]
 
 
 @pytest.mark.parametrize("is_inside_itself", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.machinery import ModuleSpec
@@ -23,7 +22,7 @@ _PROCESSORS = {
 }
 """Subfolders that the dynamic loader searches before the folder itself; they may be nested."""
 
-_lock = held_at_forks(threading.Lock())
+_lock = held_at_forks()
 _entered = 0
 _undo = ExitStack()
 

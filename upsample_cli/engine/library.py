@@ -48,7 +48,7 @@ _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 here, and take a tenth of a second of processor time."""
 
 
-_loading = held_at_forks(threading.RLock())
+_loading = held_at_forks()
 _is_exiting = False
 
 

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Barrier, Lock
+from threading import Barrier
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,7 +68,7 @@ def _settled(operators: Any, pool: ThreadPoolExecutor) -> None:
     operators.set_threads(before)
 
 
-_pool_lock, _layer_lock = held_at_forks(Lock()), held_at_forks(Lock())
+_pool_lock, _layer_lock = held_at_forks(), held_at_forks()
 
 
 def _forget_pool() -> None:

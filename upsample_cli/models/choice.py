@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.errors import ImageError, UsageError, joined
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from upsample_cli.models.network import Network
     from upsample_cli.models.state import ModelFile
 
-_choosing = held_at_forks(Lock())
+_choosing = held_at_forks()
 
 
 class Model(NamedTuple):

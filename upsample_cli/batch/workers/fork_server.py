@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -26,7 +25,7 @@ _PRELOADED = "upsample_cli.batch.workers.preload"
 RUN = "UPSAMPLE_CLI_RUN"
 """Environment variable that passes the process id of the run to the process that forks."""
 
-_lock = held_at_forks(threading.RLock())
+_lock = held_at_forks()
 
 
 def begin_fork_server() -> None:

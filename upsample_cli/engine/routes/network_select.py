@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from threading import Lock
 
 from upsample_cli.engine.exact import Arithmetic, linear_arithmetic
 from upsample_cli.engine.names import EngineName
@@ -25,7 +24,7 @@ from upsample_cli.forks import held_at_forks
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.network import Network
 
-_choosing = held_at_forks(Lock())
+_choosing = held_at_forks()
 
 
 def chosen_network_route(network: Network, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from threading import Lock
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic
@@ -20,7 +19,7 @@ from upsample_cli.errors import Setting, UsageError
 from upsample_cli.forks import held_at_forks
 from upsample_cli.kernels.kernel import Kernel
 
-_choosing = held_at_forks(Lock())
+_choosing = held_at_forks()
 
 
 def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:

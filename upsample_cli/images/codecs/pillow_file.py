@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
@@ -120,5 +119,5 @@ def _opened_by_libtiff(file: BinaryIO) -> ImageFile.ImageFile:
 
 
 _COEFFICIENTS, _SUBSAMPLING, _BT_601 = 529, 530, (0.299, 0.587, 0.114)
-_libtiff_lock = held_at_forks(Lock())  # the setting is global
+_libtiff_lock = held_at_forks()  # the setting is global
 _PLUGINS = {"webp": "WebP"}

@@ -23,7 +23,7 @@ class _Quiet:
     """The threads inside `quiet_pillow`, and the state to restore after the last one."""
 
     def __init__(self) -> None:
-        self._lock = held_at_forks(threading.Lock())
+        self._lock = held_at_forks()
         self._inside: list[int] = []
         self._limits: tuple[int | None, int, int] = (None, 0, 0)
         self._ignored: Any = None
