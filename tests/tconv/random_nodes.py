@@ -177,7 +177,12 @@ def numbers(b):
         elif step == "cast":
             value, is_float = b.add("Cast", value, to=7 if is_float else 1), not is_float
         elif step == "alone":
-            value = b.add(b.rng.choice(["Floor", "Ceil", "Neg"] if is_float else ["Neg", "Abs"]), value)
+            value = b.add(
+                b.rng.choice(
+                    ["Floor", "Ceil", "Neg", *(["Round"] if b.opset >= 11 else [])] if is_float else ["Neg", "Abs"]
+                ),
+                value,
+            )
         elif step in ("bool", "where") and b.opset >= 12:
             flags = b.add("Cast", value, to=9)
             flags = b.add(b.rng.choice(["Equal", "LessOrEqual"]), value, other) if b.rng.randint(0, 1) else flags
@@ -232,6 +237,21 @@ def weights(b):
     b.add(b.rng.choice(["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]), "x")
 
 
+def images(b):
+    b.shape = [*b.shape[:2], b.rng.randint(3, 9), b.rng.randint(3, 9)]
+    settings = {"kernel_shape": [2, 3], "strides": [b.rng.randint(1, 3), b.rng.randint(1, 3)]}
+    settings["pads"] = [b.rng.randint(0, 1) for _ in range(4)]
+    b.add("MaxPool", "x", outputs=2, **settings)
+    if b.opset >= 9:
+        wanted = [b.constant(b.shape)] if b.rng.randint(0, 1) else []
+        b.add("MaxUnpool", "v0_0", "v0_1", *wanted, **settings)
+    if b.opset >= 16:
+        b.add("GridSample", "x", b.ones([b.shape[0], 3, 7, 2]))
+    if b.opset < 22:
+        b.add("RandomNormal", shape=[2, 3])
+
+
 KINDS = [
     slices, splits, picks, joins, moves, ones_in_shapes, shuffles, reductions, pads, resizes, numbers, shapes, weights,
+    images,
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from tconv.test_graphs import FLOAT, constant, model_of, weight
+from tconv.test_graphs import FLOAT, constant, is_short, model_of, random_node, weight
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.tconv.graphs.input_shapes import input_shapes
@@ -85,9 +85,17 @@ def compared(kind, seeds, path):
     return count
 
 
-@pytest.mark.parametrize("kind", random_nodes.KINDS, ids=lambda kind: kind.__name__)
+def sliding(builder):
+    """A convolution or pooling, whose sizes other tests compare too; here it is the layer of torch that counts."""
+    made, shape = random_node(builder.rng, builder.rank - 2)
+    builder.shape[1:] = [4, *(builder.rng.randint(7, 13) for _ in builder.shape[2:])]
+    builder.nodes += [] if is_short(made) else [made]
+    builder.constants += [weight("w", shape)] if shape else []
+
+
+@pytest.mark.parametrize("kind", [*random_nodes.KINDS, sliding], ids=lambda kind: kind.__name__)
 def test_shapes_and_numbers_equal_those_of_onnx_runtime(kind, tmp_path):
-    assert compared(kind, range(160), tmp_path / "n.onnx") >= 80
+    assert compared(kind, range(160), tmp_path / "n.onnx") >= 60
 
 
 def test_a_wrong_operator_is_found(monkeypatch, tmp_path):

@@ -43,9 +43,7 @@ def layers_of(step: GraphStep, opset: int) -> tuple[Layer, ...] | None:
 
     They are several if pads differ between the two ends: PyTorch pads or crops in a step of its own.
     """
-    given = next((value for value in step.inputs if value is not None), None)
-    if given is None:
-        return None
+    given = next(value for value in step.inputs if value is not None)
     try:
         layers = _layers(step, opset, given.shape[2:])
         channels: int | None = given.shape[1] if len(given.shape) > 1 else None
