@@ -109,8 +109,9 @@ SCALES = constant("scales", [1, 1, 0.5, 0.5], FLOAT)
 CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}
 CONSTANTS = [
     HALF, SCALES, constant("two", [2]), constant("four", [4]), constant("none", []), constant("zeros", [0, 0]),
-    constant("pads", [0, 0, 9, 0, 0, 0, 0, 0]), constant("three", [3]), weight("row", [2, 1]),
-    onnx.helper.make_tensor("zero", onnx.TensorProto.INT64, [], [0]), weight("w", [4, 4, 3, 3]), weight("b", [3, 5]),
+    constant("pads", [0, 0, 9, 0, 0, 0, 0, 0]), constant("three", [3]), constant("less", [0, 0, -9, 0, 0, 0, 0, 0]),
+    weight("row", [2, 1]), onnx.helper.make_tensor("zero", onnx.TensorProto.INT64, [], [0]),
+    weight("w", [4, 4, 3, 3]), weight("b", [3, 5]),
 ]  # fmt: skip
 
 
@@ -153,6 +154,7 @@ CONSTANTS = [
         (node("Slice", ["x", "two", "two", "two", "zero"], ["y"]), "its axes or steps do not fit its starts"),
         (node("Pad", ["x", "two"], ["y"]), "its pads do not fit its axes"),
         (node("Pad", ["x", "pads"], ["y"], mode="reflect"), "it reflects 9 of 4, which has 3 to reflect"),
+        (node("Pad", ["x", "less"], ["y"]), "a size of -5 is too small"),
         (node("Split", ["x"], ["y", "z", "u"], axis=1), "4 is not divisible by 3"),
         (node("Split", ["x", "two"], ["y"], axis=1), r"4 is not the sum of \[2\]"),
         (node("Gather", ["x", "four"], ["y"], axis=1), "an index is outside of 4"),
