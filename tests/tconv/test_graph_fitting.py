@@ -2,15 +2,16 @@
 
 import pytest
 from tconv.onnx_models import UNet, export, runs
+from tconv.test_graphs import constant, model_of
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.graphs.input_shapes import input_shapes
 from upsample_cli.tconv.graphs.onnx_file import read_onnx
-from upsample_cli.tconv.graphs.report import graph_report
+from upsample_cli.tconv.graphs.report import graph_report, notes
 from upsample_cli.tconv.graphs.sizes import PreparedGraph
 from upsample_cli.tconv.size_pattern import AxisFit, Pattern, find_pattern, padding_text
 
-pytest.importorskip("onnx", reason="onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 
 def acceptance(path):
@@ -145,3 +146,12 @@ def test_no_pattern_is_claimed_where_sizes_do_not_repeat():
 def test_padding_is_shared_between_both_ends():
     fits = [AxisFit("height", 13, Pattern(8, (0,), 1, ())), AxisFit("width", 15, Pattern(16, (0,), 1, ()))]
     assert padding_text(fits) == "16x16: 1 at the top, 2 at the bottom, 1 at the right"
+
+
+def test_no_pattern_is_looked_for_in_an_input_without_axes(tmp_path):
+    made = onnx.helper.make_node
+    nodes = [made("Reshape", ["x", "s"], ["r"]), made("Add", ["r", "r"], ["y"])]
+    path = model_of(nodes, {"x": [1, 16]}, tmp_path / "n.onnx", [constant("s", [1, 1, 4, 4])])
+    report = graph_report(path)
+    assert report.fits is None
+    assert "no other sizes of the input were found that repeat and fit" in notes(report)[0]

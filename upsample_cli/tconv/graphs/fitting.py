@@ -97,11 +97,8 @@ def _divisor(step: GraphStep, place: int, opset: int) -> int:
     """By what a node divides an axis, rounding."""
     node = step.node
     if node.operator in ("Resize", "Upsample"):
-        scales = scales_of(node, step.inputs, opset)
-        axes = node.ints("axes") or tuple(range(2 + place + 1))
-        if scales is None or 2 + place not in axes or len(scales) <= axes.index(2 + place):
-            return 1
-        return Fraction(scales[axes.index(2 + place)]).limit_denominator(64).denominator
+        scales = scales_of(node, step.inputs, opset) or {}
+        return Fraction(scales.get(2 + place, 1)).limit_denominator(64).denominator
     if node.operator == "SpaceToDepth":
         return max(1, node.int("blocksize", 1))
     if node.operator == "Slice" and len(step.inputs) > 4 and step.inputs[4] is not None:

@@ -12,6 +12,7 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.graphs.graph import Node
 from upsample_cli.tconv.graphs.operators.keeping import KEEPING
 from upsample_cli.tconv.graphs.operators.resizing import scales_of
+from upsample_cli.tconv.graphs.operators.selecting import pads_of
 from upsample_cli.tconv.graphs.operators.sliding import WEIGHT_PLACES, along_axes
 from upsample_cli.tconv.graphs.sizes import GraphStep, shape_text
 from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, Convolution
@@ -23,13 +24,17 @@ from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.layers.upsampling import Upsampling
 from upsample_cli.tconv.translate.restored import restored
 
-_POOLS = {"MaxPool": "MaxPool", "AveragePool": "AvgPool", "LpPool": "LpPool"}
+_POOLS = {"MaxPool": "MaxPool", "AveragePool": "AvgPool"}
 _GLOBAL_POOLS = {"GlobalMaxPool": "AdaptiveMaxPool", "GlobalAveragePool": "AdaptiveAvgPool"}
 _SHUFFLES = {"DepthToSpace": "PixelShuffle", "SpaceToDepth": "PixelUnshuffle"}
+_PADS = {"constant": "ZeroPad", "reflect": "ReflectionPad", "edge": "ReplicationPad", "wrap": "CircularPad"}
 _KEEPING_ALSO = ("Identity", "Cast", "Clip", "Sqrt", "Exp", "Log", "Neg", "Abs")
 _TRANSPOSED = ("kernel_size", "stride", "dilation")
 _MOST_JOINED = 3
-_SHOWN = ("axis", "perm", "axes", "blocksize", "mode")
+_SHOWN = (
+    "axis", "perm", "axes", "blocksize", "mode", "kernel_shape", "strides", "pads", "dilations", "auto_pad",
+    "ceil_mode", "output_shape", "output_padding", "group",
+)  # fmt: skip
 """Attributes of other nodes to show."""
 
 
@@ -38,9 +43,7 @@ def layers_of(step: GraphStep, opset: int) -> tuple[Layer, ...] | None:
 
     They are several if pads differ between the two ends: PyTorch pads or crops in a step of its own.
     """
-    given = next((value for value in step.inputs if value is not None), None)
-    if given is None:
-        return None
+    given = next(value for value in step.inputs if value is not None)
     try:
         layers = _layers(step, opset, given.shape[2:])
         channels: int | None = given.shape[1] if len(given.shape) > 1 else None
@@ -49,7 +52,7 @@ def layers_of(step: GraphStep, opset: int) -> tuple[Layer, ...] | None:
             channels, sizes = outputs(layer, channels, sizes)
     except GeometryError:  # settings that PyTorch's layer does not have
         return None
-    return layers if (channels, *sizes) == step.outputs[0].shape[1:] else None
+    return layers if (*given.shape[:1], channels, *sizes) == step.outputs[0].shape else None
 
 
 def _layers(step: GraphStep, opset: int, sizes: tuple[int, ...]) -> tuple[Layer, ...] | None:
@@ -76,9 +79,10 @@ def _layers(step: GraphStep, opset: int, sizes: tuple[int, ...]) -> tuple[Layer,
 
 def _upsampling(step: GraphStep, opset: int) -> Upsampling:
     scales, after = scales_of(step.node, step.inputs, opset), step.outputs[0].shape
-    if scales is None or len(scales) != len(after):
+    if scales is None:
         return Upsampling(size=after[2:])
-    numbers = tuple(int(scale) if scale.is_integer() else scale for scale in scales[2:])
+    along = (scales.get(place, 1.0) for place in range(2, len(after)))
+    numbers = tuple(int(scale) if scale.is_integer() else scale for scale in along)
     return Upsampling(scale_factor=numbers[0] if len(set(numbers)) == 1 else numbers)
 
 
@@ -142,19 +146,11 @@ def _pool(node: Node, sizes: Sequence[int]) -> tuple[Layer, ...] | None:
 
 
 def _pad(step: GraphStep, axes: int, opset: int) -> tuple[Layer, ...] | None:
-    node = step.node
-    pads = node.ints("pads") if opset < 11 else _pads_of(step)
-    if pads is None or len(pads) != 2 * (axes + 2) or any((*pads[:2], *pads[axes + 2 : axes + 4])):
+    pairs = pads_of(step.node, step.inputs, opset)
+    kind = _PADS.get(step.node.text("mode", "constant"))
+    if kind is None or any(map(any, pairs[:2])):
         return None
-    pairs = list(zip(pads[2 : axes + 2], pads[axes + 4 :], strict=True))
-    kind = {"reflect": "ReflectionPad", "edge": "ReplicationPad"}.get(node.text("mode", "constant"), "ZeroPad")
-    return (Padding(kind, axes, tuple(end for pair in reversed(pairs) for end in pair)),)
-
-
-def _pads_of(step: GraphStep) -> tuple[int, ...] | None:
-    value = step.inputs[1] if len(step.inputs) > 1 else None
-    has_axes = len(step.inputs) > 3 and step.inputs[3] is not None
-    return None if value is None or value.numbers is None or has_axes else tuple(map(int, value.numbers))
+    return (Padding(kind, axes, tuple(end for pair in reversed(pairs[2:]) for end in pair)),)
 
 
 def node_text(step: GraphStep, opset: int) -> str:

@@ -21,7 +21,7 @@ from upsample_cli.tconv.graphs.values import (
     whole,
 )
 
-_FLOAT_TYPES = (1, 10, 11, 16)
+_FLOAT_TYPES, _BOOL = (1, 10, 11, 16), 9
 
 
 def value_of(tensor: Tensor) -> Value:
@@ -70,9 +70,13 @@ def _cast(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: A
         return [Value(given.shape)]
     if node.operator == "CastLike":
         like = required(inputs, 1).numbers
-        is_float = not like or isinstance(like[0], float)
+        if not like:  # its type is not known
+            return [Value(given.shape)]
+        is_float = isinstance(like[0], float)
     else:
         is_float = node.int("to", 1) in _FLOAT_TYPES
+        if node.int("to", 1) == _BOOL:
+            return [Value(given.shape, tuple(int(number != 0) for number in given.numbers))]
     if is_float:
         return [Value(given.shape, tuple(as_float32(number) for number in given.numbers))]
     return [Value(given.shape, tuple(map(whole, given.numbers)))]

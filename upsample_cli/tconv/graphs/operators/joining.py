@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from math import prod
@@ -83,10 +84,10 @@ def broadcast_to(value: Value, shape: tuple[int, ...]) -> Value:
 
 
 def _quotient(one: Number, other: Number) -> Number:
+    if isinstance(one, float) or isinstance(other, float):
+        return one / other if other else one * math.copysign(math.inf, other)
     if other == 0:
         raise GeometryError("it divides by zero", "use a larger input")
-    if isinstance(one, float) or isinstance(other, float):
-        return one / other
     return abs(one) // abs(other) * (1 if (one < 0) == (other < 0) else -1)  # ONNX rounds towards zero
 
 
@@ -100,6 +101,12 @@ def _remainder(one: Number, other: Number) -> Number:
     if other == 0:
         raise GeometryError("it divides by zero", "use a larger input")
     return one % other
+
+
+def _signed_remainder(one: Number, other: Number) -> Number:
+    """The remainder of a Mod with fmod=1, which has the sign of the first number."""
+    rest = _remainder(abs(one), abs(other))
+    return -rest if one < 0 else rest
 
 
 _FUNCTIONS: dict[str, Callable[[Any, Any], Number]] = {
@@ -117,7 +124,7 @@ def _arithmetic(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
     if opset < 7 and len(values) == 2:
         values[1] = _old_broadcast(node, *values)
     shape = checked(broadcast_shape(values))
-    function = _FUNCTIONS.get(node.operator)
+    function = _signed_remainder if node.int("fmod", 0) else _FUNCTIONS.get(node.operator)
     if function is None or prod(shape) > MOST_KNOWN or any(value.numbers is None for value in values):
         return [Value(shape)]
     columns = [broadcast_to(value, shape).numbers or () for value in values]

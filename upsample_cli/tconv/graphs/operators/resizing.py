@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.graphs.graph import Node
@@ -19,9 +20,11 @@ from upsample_cli.tconv.graphs.values import (
     required,
 )
 
+_Number = TypeVar("_Number", int, float)
 
-def scales_of(node: Node, inputs: Inputs, opset: int) -> tuple[float, ...] | None:
-    """The factors of a Resize or Upsample for the dimensions of its input; None if it is given sizes."""
+
+def scales_of(node: Node, inputs: Inputs, opset: int) -> dict[int, float] | None:
+    """The factors of a Resize or Upsample by the dimensions that it scales; None if it is given sizes."""
     place = 1 if node.operator == "Upsample" or opset < 11 else 2
     value = optional(inputs, place)
     if value is None:
@@ -33,25 +36,29 @@ def scales_of(node: Node, inputs: Inputs, opset: int) -> tuple[float, ...] | Non
         raise GeometryError("its scales depend on the data, not on sizes alone", "export the model with a fixed size")
     else:
         numbers = value.numbers
-    return tuple(float(number) for number in numbers) or None
+    return _by_place(node, inputs, tuple(map(float, numbers))) if numbers else None
+
+
+def _by_place(node: Node, inputs: Inputs, numbers: Sequence[_Number]) -> dict[int, _Number]:
+    rank = len(required(inputs, 0).shape)
+    axes = node.ints("axes") or range(rank)
+    if len(numbers) != len(axes):
+        raise GeometryError(f"it has {len(numbers)} scales or sizes for {len(axes)} dimensions", "export it again")
+    return {place_of(axis, rank): number for axis, number in zip(axes, numbers, strict=True)}
 
 
 def _resized(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
-    given = required(inputs, 0)
-    axes = node.ints("axes") or tuple(range(len(given.shape)))
-    places = [place_of(axis, len(given.shape)) for axis in axes]
-    scales, wanted = scales_of(node, inputs, opset), optional(inputs, 3)
-    numbers: Sequence[float] = scales if scales is not None else known_ints(wanted, "its sizes") if wanted else ()
-    if len(numbers) != len(places):
-        raise GeometryError(f"it has {len(numbers)} scales or sizes for {len(places)} dimensions", "export it again")
-    shape = list(given.shape)
+    shape = list(required(inputs, 0).shape)
+    scales, sizes = scales_of(node, inputs, opset), optional(inputs, 3)
     if scales is not None:
         if node.text("coordinate_transformation_mode", "") == "tf_crop_and_resize":
             raise GeometryError("it crops and resizes at once, which is not supported", "export it with sizes")
-        for place, scale in zip(places, scales, strict=True):
+        for place, scale in scales.items():
             shape[place] = _scaled(shape[place], scale)
     else:
-        for place, size in zip(places, _with_policy(node, [shape[place] for place in places], numbers), strict=True):
+        wanted = _by_place(node, inputs, known_ints(sizes, "its sizes") if sizes is not None else ())
+        made = _with_policy(node, [shape[place] for place in wanted], tuple(wanted.values()))
+        for place, size in zip(wanted, made, strict=True):
             shape[place] = size
     return [Value(checked(shape))]
 
@@ -63,10 +70,10 @@ def _scaled(size: int, scale: float) -> int:
     return math.floor(made)
 
 
-def _with_policy(node: Node, sizes: Sequence[int], wanted: Sequence[float]) -> list[int]:
+def _with_policy(node: Node, sizes: Sequence[int], wanted: Sequence[int]) -> Sequence[int]:
     policy = node.text("keep_aspect_ratio_policy", "stretch")
     if policy == "stretch" or 0 in sizes:
-        return [int(size) for size in wanted]
+        return wanted
     ratios = [new / old for new, old in zip(wanted, sizes, strict=True)]
     scale = min(ratios) if policy == "not_larger" else max(ratios)
     return [math.floor(scale * size + 0.5) for size in sizes]

@@ -35,33 +35,38 @@ def _sliced(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa:
     kept = [range(size) for size in given.shape]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         place = place_of(axis, len(kept))
-        kept[place] = range(*slice(start, _end(end, given.shape[place], step), step).indices(given.shape[place]))
+        kept[place] = _along(given.shape[place], start, end, step)
     shape = tuple(map(len, kept))
     return [rearranged(given, shape, lambda place: [along[one] for along, one in zip(kept, place, strict=True)])]
 
 
-def _end(end: int, size: int, step: int) -> int | None:
-    """The end as Python's slices write it: backwards, an end before the start means all."""
-    return None if step < 0 and end < -size else end
+def _along(size: int, start: int, end: int, step: int) -> range:
+    """The places that a slice keeps. Unlike in Python, backwards a start before the first place is the first place."""
+    before, last = (0, size) if step > 0 else (-1, size - 1)
+    start, end = (place + size if place < 0 else place for place in (start, end))
+    return range(min(max(start, 0), last), min(max(end, before), last), step)
 
 
-def _padded(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
-    given = required(inputs, 0)
-    rank = len(given.shape)
+def pads_of(node: Node, inputs: Inputs, opset: int) -> list[tuple[int, int]]:
+    """How much a Pad adds before and after each dimension of its input."""
+    rank = len(required(inputs, 0).shape)
     pads = node.ints("pads" if opset >= 2 else "paddings") if opset < 11 else setting(node, inputs, "pads", 1)
     axes = setting(node, inputs, "axes", 3) or tuple(range(rank))
     if pads is None or len(pads) != 2 * len(axes):
         raise GeometryError("its pads do not fit its axes", "export the model again")
-    shape = list(given.shape)
+    found = [(0, 0)] * rank
     for axis, begin, end in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
-        place = place_of(axis, rank)
-        most = shape[place] - 1 if node.text("mode", "constant") == "reflect" else None
-        if most is not None and max(begin, end) > most:
-            raise GeometryError(
-                f"it reflects {max(begin, end)} of {shape[place]}, which has {most} to reflect", "use a larger input"
-            )
-        shape[place] += begin + end
-    return [Value(checked(shape))]
+        found[place_of(axis, rank)] = (begin, end)
+    return found
+
+
+def _padded(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
+    shape, pads = required(inputs, 0).shape, pads_of(node, inputs, opset)
+    for size, ends in zip(shape, pads, strict=True):
+        if max(ends) >= size and node.text("mode", "constant") == "reflect" and any(ends):
+            cause = f"it reflects {max(ends)} of {size}, which has {size - 1} to reflect"
+            raise GeometryError(cause, "use a larger input")
+    return [Value(checked(size + sum(ends) for size, ends in zip(shape, pads, strict=True)))]
 
 
 def _split(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: ARG001
@@ -70,9 +75,12 @@ def _split(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: 
     size = given.shape[axis]
     sizes = setting(node, inputs, "split", 1, MOST_KNOWN)
     if sizes is None:
-        count = node.int("num_outputs", count)
+        parts = node.int("num_outputs", 0)
+        count = parts or count
         if not 1 <= count <= MOST_KNOWN:
             raise GeometryError(f"it has {count} outputs", "export the model again")
+        if not parts and size % count:
+            raise GeometryError(f"{size} is not divisible by {count}", "use the size for which it was exported")
         one = -(-size // count)
         sizes = (*(one,) * (count - 1), size - one * (count - 1))
     if sum(sizes) != size or min(sizes) < 0:
@@ -95,11 +103,11 @@ def _gathered(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noq
     given, indices = required(inputs, 0), required(inputs, 1)
     axis = place_of(node.int("axis", 0), len(given.shape))
     shape = (*given.shape[:axis], *indices.shape, *given.shape[axis + 1 :])
+    size, end, steps = given.shape[axis], axis + len(indices.shape), strides(indices.shape)
+    if any(not -size <= number < size for number in indices.numbers or ()):
+        raise GeometryError(f"an index is outside of {size}", "use the number of dimensions of the model")
     if given.numbers is None or indices.numbers is None or prod(shape) > MOST_KNOWN:
         return [Value(checked(shape))]
-    size, end, steps = given.shape[axis], axis + len(indices.shape), strides(indices.shape)
-    if any(not -size <= number < size for number in indices.numbers):
-        raise GeometryError(f"an index is outside of {size}", "use the number of dimensions of the model")
     numbers = [int(number) % size for number in indices.numbers]
 
     def source(place: tuple[int, ...]) -> list[int]:
@@ -117,6 +125,8 @@ def _top(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:  # noqa: AR
     given, count = required(inputs, 0), optional(inputs, 1)
     axis = place_of(node.int("axis", -1), len(given.shape))
     kept = node.int("k", 0) if count is None else known_ints(count, "k")[0]
+    if kept > given.shape[axis]:
+        raise GeometryError(f"it keeps {kept} of {given.shape[axis]}", "use a larger input")
     return [Value(checked((*given.shape[:axis], kept, *given.shape[axis + 1 :])))] * 2
 
 
