@@ -23,6 +23,7 @@ from upsample_cli.images.codecs.jxl.codestream import Encoding, read_header
 from upsample_cli.images.codecs.jxl.colour import colour_of, encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container
 from upsample_cli.images.codecs.jxl.put_profile import put_profile, varint
+from upsample_cli.images.codecs.jxl.stated import Stated, with_header
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
@@ -197,6 +198,27 @@ def test_colours_in_xyb_are_converted_to_the_profile_and_not_left_linear():
     """The control: the decoder alone gives linear sRGB, which is wrong with the profile."""
     assert near(read(PROFILE_IN_XYB)[0], PIXELS) < 0.01
     assert near(imagecodecs.jpegxl_decode(PROFILE_IN_XYB), PIXELS) > 0.1
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.alpha], ids=str)
+def test_alpha_beside_colours_in_xyb_with_a_profile_is_kept(layout):
+    """A profile that says what the encoding says shows the same colours. The control: another curve shows others."""
+    rows = noise(layout) if layout.depth == 32 else smooth(layout)
+    photometric = None if layout.colour == "grey" else "rgb"
+    stream = codestream(imagecodecs.jpegxl_encode(rows, distance=0.5, photometric=photometric))
+    header = read_header(stream)
+    wanted = imagecodecs.jpegxl_decode(stream).reshape(rows.shape).astype(float)
+    full = 1 if layout.depth == 32 else np.iinfo(rows.dtype).max
+    for transfer, limit in ((header.encoding.transfer, 0.01), (1, 1)):
+        profile = profile_of(ColourSpace(codes=(1, transfer)), layout.colour)
+        encoding = Encoding(header.encoding.space, has_profile=True)
+        stated = Stated(encoding, header.bits, header.exponent_bits, profile=profile)
+        found, info, metadata, losses = read(with_header(stream, header, header.end + 7 >> 3, stated))
+        assert (info.layout, metadata.icc_profile, losses) == (layout, profile, [])
+        np.testing.assert_array_equal(found[..., -1], wanted[..., -1])
+        difference = np.abs(found[..., :-1] - wanted[..., :-1]).max() / full
+        assert difference < limit
+    assert difference > 0.03
 
 
 def test_a_profile_that_cannot_be_used_leaves_linear_srgb_and_says_so(monkeypatch):
