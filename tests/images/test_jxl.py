@@ -284,6 +284,21 @@ def test_encodings_and_colour_spaces_are_each_others_inverse():
             colour_of(bad)
 
 
+@pytest.mark.parametrize("gamma", [None, 60000])
+@pytest.mark.parametrize("layout", [GREY, Layout("rgb")], ids=str)
+def test_colours_of_its_own_come_back(layout, gamma):
+    given = ColourSpace(gamma=gamma, chromaticities=(31000, 31600, 67000, 33000, 21000, 71000, 14000, 8000))
+    rows = noise(layout)
+    data = written(rows, layout, colour=given)
+    found, _, metadata, losses = read(data)
+    assert (found == rows).all()
+    assert imagecodecs.jpegxl_decode(data).tobytes() == rows.tobytes()
+    assert losses == []
+    assert metadata.colour is not None
+    assert metadata.colour.gamma == gamma
+    assert metadata.colour.chromaticities == given.chromaticities or layout == GREY
+
+
 def test_the_orientation_of_the_codestream_counts():
     rows, info, metadata, losses = read(TURNED)
     assert (info.orientation, losses) == (6, [])
@@ -341,7 +356,11 @@ def test_channels_that_are_not_read_are_reported():
     assert info.layout == GREY
     assert (found[..., 0] == planes[0]).all()
     stream = codestream(written(noise(Layout("rgb", alpha=True)), Layout("rgb", alpha=True)))
-    assert read(with_extra(stream, 1))[3] == ["1 more channel is left out"]
+    for kind in (1, 5):
+        data = with_extra(stream, kind)
+        found, _, _, losses = read(data)
+        assert losses == ["1 more channel is left out"]
+        assert (found == imagecodecs.jpegxl_decode(data)[..., :3]).all()
     assert read(with_extra(stream, 2))[3] == ["spot colours become part of the other colours (1)"]
     with pytest.raises(ImageError, match="holds CMYK colours, which is not supported in JPEG XL"):
         read(with_extra(stream, 4))
