@@ -11,6 +11,8 @@ from support.corpus import animated_png
 from support.oracles import assert_same_pixels, expected_pixels
 
 from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.images.codecs.png.animation_writer import ApngWriter
+from upsample_cli.images.model import Frames, Layout, Metadata
 from upsample_cli.images.open import open_animation, open_image, read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -169,3 +171,44 @@ def test_a_frame_outside_the_canvas_or_without_a_size_is_damage(size, left, top)
     first, second = open_animation(io.BytesIO(data))
     assert isinstance(first, tuple)
     assert "frame 2 of 2 is left out: is damaged" in str(second)
+
+
+class Pipe(io.BytesIO):
+    def seekable(self):
+        return False
+
+
+def written(file, count, announced, side=8):
+    """Frames of noise that is brighter in each, in several chunks of pixels."""
+    writer = ApngWriter(file, Frames(announced, "animation", Layout("grey")))
+    rows = np.random.default_rng(1).integers(0, 256, (side, side, 1)).astype(np.uint8)
+    for number in range(count):
+        sink = writer.frame(
+            height=side, width=side, layout=Layout("grey"), metadata=Metadata(), duration_ms=Fraction(40)
+        )  # fmt: skip
+        for top in range(0, side, 100):
+            sink.write_rows(rows[top : top + 100] + np.uint8(number))
+        sink.finish()
+    writer.finish()
+    return rows
+
+
+def test_frames_of_several_chunks_are_written_and_counted():
+    for announced in (2, 3):
+        file = io.BytesIO()
+        rows = written(file, 2, announced, side=2200)
+        assert file.getvalue().count(b"IDAT") > 2
+        with Image.open(file) as image:
+            assert (image.n_frames, image.info["duration"]) == (2, 40)
+            for number in range(2):
+                image.seek(number)
+                assert (np.asarray(image.convert("L")) == (rows + np.uint8(number))[..., 0]).all()
+
+
+def test_a_count_that_is_wrong_is_an_error_if_it_cannot_be_corrected():
+    written(Pipe(), 2, 2)
+    with pytest.raises(OSError, match="1 of 3 frames are damaged, and what is written counts them"):
+        written(Pipe(), 2, 3)
+    for count in (0, 3):
+        with pytest.raises(ValueError, match=f"{count} frames came where 2 were announced"):
+            written(io.BytesIO(), count, 2)

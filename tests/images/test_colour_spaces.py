@@ -277,3 +277,17 @@ def test_avif_items_that_are_not_kept_are_reported(old, new, message):
     data = saved(image, "AVIF", speed=10, exif=exif, xmp=b"<x/>")
     changed = read_header(io.BytesIO(data.replace(old, new, 1)))[0].losses
     assert (message in " ".join(lines(changed))) if message else not changed
+
+
+@pytest.mark.parametrize("colour", [
+    ColourSpace(codes=(1, 13), is_limited=True),
+    ColourSpace(gamma=1),
+    ColourSpace(gamma=2**31),
+    ColourSpace(chromaticities=(31270, 32900, 10000, 10000, 20000, 20000, 30000, 30000)),  # primaries on a line
+    ColourSpace(chromaticities=(17612, 74607, 8272, 33433, 15456, 64938, 99741, 58916)),  # white outside of them
+    ColourSpace(chromaticities=(56724, 79619, 99914, 277, 91205, 58378, 34909, 94574)),  # white that no eye sees
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("model", ["rgb", "grey"])
+def test_colours_that_no_profile_can_describe_have_none(colour, model):
+    assert profile_of(colour, model) is None
+    assert profile_of(ColourSpace(chromaticities=struct.unpack(">8I", P3_CHROMATICITIES)), model) is not None

@@ -102,3 +102,19 @@ def test_a_conversion_to_the_same_layout_returns_the_same_array():
 def test_a_conversion_that_no_format_needs_is_a_programming_error(source, target):
     with pytest.raises(ValueError, match="is not made into"):
         convert_rows(np.zeros((1, 1, source.channels), source.dtype), source, target)
+
+
+def test_floats_are_blended_with_white_and_keep_what_is_beyond_it():
+    source = Layout("grey", alpha=True, depth=32)
+    pairs = [(0.5, 0.25), (1.5, 0.5), (-2, 1), (7, 0), (np.inf, 0.5), (np.nan, 1)]
+    rows = convert_rows(np.array([pairs], np.float32), source, Layout("grey", depth=32))
+    np.testing.assert_array_equal(rows.ravel(), np.array([0.875, 1.25, -2, 1, np.inf, np.nan], np.float32))
+
+
+def test_cmyk_in_floats_becomes_rgb_as_in_whole_numbers():
+    levels = np.random.default_rng(6).integers(0, 256, (8, 8, 4)).astype(np.uint8)
+    wanted = convert_rows(levels, Layout("cmyk"), Layout("rgb"))
+    floats = levels.astype(np.float32) / 255
+    rows = convert_rows(floats, Layout("cmyk", depth=32), Layout("rgb", depth=32))
+    assert np.abs(rows * 255 - wanted).max() < 1.01
+    assert np.abs((1 - floats[..., :3]) * 255 - wanted).max() > 20  # the control: black counts

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.open import open_animation, probe
+from upsample_cli.images.open import open_animation, open_image, probe
 
 NONE, LEAVE, CLEAR, RESTORE = range(4)
 
@@ -123,6 +123,7 @@ def test_frames_are_composed_as_browsers_do():
 
 COLOURS = np.arange(768).reshape(256, 3) % 256
 FULL, PART = np.full((6, 8), 9), np.full((3, 4), 7)
+GREYS = np.arange(256)[:, None].repeat(3, axis=1)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,25 @@ def test_an_animation_has_alpha_only_if_something_shows_through(frames, alpha):
     assert probe(io.BytesIO(data)).frames.layout.alpha == alpha
     np.testing.assert_array_equal(frames_of(data)[0], composed(6, 8, frames, COLOURS))
     assert alpha == (composed(6, 8, frames, COLOURS)[..., 3] == 0).any()
+
+
+@pytest.mark.parametrize("others", [[], [frame(FULL)]], ids=["still", "animation"])
+@pytest.mark.parametrize("clear", [None, 7, 200])
+@pytest.mark.parametrize(("colours", "top", "left"), [(COLOURS, 1, 2), (GREYS, 9, 0)])
+def test_the_first_frame_alone_is_what_browsers_show(colours, top, left, clear, others):
+    """The control: Pillow fills what the frame does not cover, unless an index is transparent."""
+    rng = np.random.default_rng(3)
+    frames = [frame(rng.integers(0, 256, (3, 4)), top, left, clear=clear), *others]
+    data, wanted = gif(6, 8, frames, colours), composed(max(6, top + 3), 8, frames, colours)[0]
+    pillow = np.array(Image.open(io.BytesIO(data)).convert("RGBA"))
+    assert (pillow[..., 3] == wanted[..., 3]).all() == (clear is not None)
+    for number in (None, 1):
+        with open_image(io.BytesIO(data), frame=number) as source:
+            assert source.info.layout.alpha
+            rows = source.read_rows(0, len(wanted))
+        rows = rows[..., [0, 0, 0, 1]] if rows.shape[2] == 2 else rows
+        np.testing.assert_array_equal(rows[..., 3], wanted[..., 3])
+        np.testing.assert_array_equal(rows[wanted[..., 3] > 0], wanted[wanted[..., 3] > 0])
 
 
 def test_a_damaged_frame_leaves_the_others_as_they_are():

@@ -23,6 +23,7 @@ from upsample_cli.images.codecs.jxl.codestream import Encoding, read_header
 from upsample_cli.images.codecs.jxl.colour import colour_of, encoding_of
 from upsample_cli.images.codecs.jxl.container import read_container
 from upsample_cli.images.codecs.jxl.put_profile import put_profile, varint
+from upsample_cli.images.codecs.jxl.stated import Stated, with_header
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, Frames, ImageInfo, Layout, Metadata
@@ -199,6 +200,27 @@ def test_colours_in_xyb_are_converted_to_the_profile_and_not_left_linear():
     assert near(imagecodecs.jpegxl_decode(PROFILE_IN_XYB), PIXELS) > 0.1
 
 
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.alpha], ids=str)
+def test_alpha_beside_colours_in_xyb_with_a_profile_is_kept(layout):
+    """A profile that says what the encoding says shows the same colours. The control: another curve shows others."""
+    rows = noise(layout) if layout.depth == 32 else smooth(layout)
+    photometric = None if layout.colour == "grey" else "rgb"
+    stream = codestream(imagecodecs.jpegxl_encode(rows, distance=0.5, photometric=photometric))
+    header = read_header(stream)
+    wanted = imagecodecs.jpegxl_decode(stream).reshape(rows.shape).astype(float)
+    full = 1 if layout.depth == 32 else np.iinfo(rows.dtype).max
+    for transfer, limit in ((header.encoding.transfer, 0.01), (1, 1)):
+        profile = profile_of(ColourSpace(codes=(1, transfer)), layout.colour)
+        encoding = Encoding(header.encoding.space, has_profile=True)
+        stated = Stated(encoding, header.bits, header.exponent_bits, profile=profile)
+        found, info, metadata, losses = read(with_header(stream, header, header.end + 7 >> 3, stated))
+        assert (info.layout, metadata.icc_profile, losses) == (layout, profile, [])
+        np.testing.assert_array_equal(found[..., -1], wanted[..., -1])
+        difference = np.abs(found[..., :-1] - wanted[..., :-1]).max() / full
+        assert difference < limit
+    assert difference > 0.03
+
+
 def test_a_profile_that_cannot_be_used_leaves_linear_srgb_and_says_so(monkeypatch):
     monkeypatch.setattr("upsample_cli.images.codecs.jxl.look.can_convert", lambda *_: False)
     rows, _, metadata, losses = read(PROFILE_IN_XYB)
@@ -262,6 +284,21 @@ def test_encodings_and_colour_spaces_are_each_others_inverse():
             colour_of(bad)
 
 
+@pytest.mark.parametrize("gamma", [None, 60000])
+@pytest.mark.parametrize("layout", [GREY, Layout("rgb")], ids=str)
+def test_colours_of_its_own_come_back(layout, gamma):
+    given = ColourSpace(gamma=gamma, chromaticities=(31000, 31600, 67000, 33000, 21000, 71000, 14000, 8000))
+    rows = noise(layout)
+    data = written(rows, layout, colour=given)
+    found, _, metadata, losses = read(data)
+    assert (found == rows).all()
+    assert imagecodecs.jpegxl_decode(data).tobytes() == rows.tobytes()
+    assert losses == []
+    assert metadata.colour is not None
+    assert metadata.colour.gamma == gamma
+    assert metadata.colour.chromaticities == given.chromaticities or layout == GREY
+
+
 def test_the_orientation_of_the_codestream_counts():
     rows, info, metadata, losses = read(TURNED)
     assert (info.orientation, losses) == (6, [])
@@ -319,7 +356,11 @@ def test_channels_that_are_not_read_are_reported():
     assert info.layout == GREY
     assert (found[..., 0] == planes[0]).all()
     stream = codestream(written(noise(Layout("rgb", alpha=True)), Layout("rgb", alpha=True)))
-    assert read(with_extra(stream, 1))[3] == ["1 more channel is left out"]
+    for kind in (1, 5):
+        data = with_extra(stream, kind)
+        found, _, _, losses = read(data)
+        assert losses == ["1 more channel is left out"]
+        assert (found == imagecodecs.jpegxl_decode(data)[..., :3]).all()
     assert read(with_extra(stream, 2))[3] == ["spot colours become part of the other colours (1)"]
     with pytest.raises(ImageError, match="holds CMYK colours, which is not supported in JPEG XL"):
         read(with_extra(stream, 4))

@@ -290,6 +290,25 @@ def test_a_psd_carries_its_profile_captions_and_resolution():
     assert losses(source) == ""
 
 
+def test_a_damaged_psd_is_refused_and_a_duotone_is_grey():
+    whole = psd(planes_of(RGB), 3)
+    read(whole)  # the control
+    for at, form, value, fault in (
+        (4, ">H", 3, "make no sense"),  # the version
+        (12, ">H", 0, "make no sense"),  # the number of channels
+        (12, ">H", 57, "make no sense"),
+        (12, ">H", 2, "make no sense"),
+        (len(whole) - RGB.size - 2, ">H", 9, "make no sense"),  # the compression
+        (14, ">I", 29_999, "truncated"),  # the height
+    ):
+        assert fault in refusal(sized(whole, at, form, value))
+    for end in (10, 28, 36, len(whole) - 1):
+        assert "truncated" in refusal(whole[:end])
+    rows, source = read(psd(planes_of(RGB[..., :1]), 8))
+    assert (rows == RGB[..., :1]).all()
+    assert [str(loss) for loss in source.info.losses] == ["the inks of its duotone are left out; it is read as grey"]
+
+
 def test_a_psd_without_a_flattened_image_says_how_to_get_one():
     version = resource(0x0421, struct.pack(">IBI", 1, 0, 0))
     assert "without a flattened image; save it in Photoshop" in refusal(psd(planes_of(RGB), 3, resources=version))

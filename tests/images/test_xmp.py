@@ -164,6 +164,34 @@ def test_regions_in_microsoft_and_iptc_form_turn_too(orientation):
     assert lost == ()
 
 
+@pytest.mark.parametrize("stated", [
+    face("attributes", 0.2, 0.2, 0.1, 0.1, applied=(0, HEIGHT)),
+    face("attributes", 0.2, 0.2, 0.1, 0.1, applied=(WIDTH, 0)),
+    face("attributes", 0.2, 0.2, 0.1, 0.1, applied=("inf", HEIGHT)),
+    '<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag><rdf:li MPReg:Rectangle="0, 0, 1"/></rdf:Bag>'
+    "</MPRI:Regions></MP:RegionInfo>",
+    "<Iptc4xmpExt:RegionBoundary Iptc4xmpExt:rbShape='circle' Iptc4xmpExt:rbX='0.5' Iptc4xmpExt:rbRx='0.1'/>",
+    "<Iptc4xmpExt:RegionBoundary Iptc4xmpExt:rbX='1e99' Iptc4xmpExt:rbY='0' Iptc4xmpExt:rbRx='0.1'/>",
+])  # fmt: skip
+def test_damaged_regions_of_each_kind_are_left_out_with_a_warning(stated):
+    after, lost = changed_xmp(packet(stated + "<mine:note>stays</mine:note>"), change(6))
+    found = read(after)
+    assert lost == ("faces and other regions",)
+    assert found["mine:note"] == ["stays"]
+    assert not {"mwg-rs:Area", "MPReg:Rectangle", "Iptc4xmpExt:rbX"} & found.keys()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_diameter_of_a_circle_in_pixels_is_enlarged(orientation):
+    area = "<mwg-rs:Area stArea:x='20' stArea:y='10' stArea:d='6' stArea:unit='pixel'/>"
+    stated = f'<mwg-rs:Regions rdf:parseType="Resource">{area}</mwg-rs:Regions>'
+    after, lost = changed_xmp(packet(stated), change(orientation, factor=3))
+    found = read(after)
+    place = {1: ["60", "30"], 6: ["90", "60"]}[orientation]  # turned, 10 from the top is 30 from the left of 40
+    assert [found[f"stArea:{name}"][0] for name in "xyd"] == [*place, "18"]
+    assert lost == ()
+
+
 def test_iptc_polygons_and_circles_turn_with_the_image():
     stated = (
         "<Iptc4xmpExt:RegionBoundary><rdf:Description Iptc4xmpExt:rbShape='polygon' Iptc4xmpExt:rbUnit='relative'>"

@@ -22,6 +22,8 @@ def with_extra(codestream: bytes, kind: int, *, is_associated: bool = False) -> 
         out.put(is_associated, 1)
     elif kind == 2:
         out.put(0, 4 * 16)  # the spot colour
+    elif kind == 5:
+        out.put(0, 2)  # the first colour filter
     out.copy(codestream, at + 1, header.end)
     return out.bytes() + codestream[header.end + 7 >> 3 :]
 

@@ -13,6 +13,7 @@ from upsample_cli.images.frame_sources import one_frame, source_of
 from upsample_cli.images.header import Header
 from upsample_cli.images.interfaces import Source
 from upsample_cli.images.limits import check_scans
+from upsample_cli.images.model import Frames
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import RegionSource
 
@@ -70,6 +71,8 @@ def decoded_source(file: BinaryIO, found: OpenedByPillow, frame: int | None, nam
         if opened.format.name != "avif":
             return one_frame(file, frames, header, opened, name, frame)
         image.seek(frame - 1)
+    elif header.reading.is_partial:
+        return one_frame(file, Frames(1, "animation", header.info.layout), header, opened, name, 1)
     elif opened.format.name == "jpeg":
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:

@@ -1,4 +1,4 @@
-"""Animated GIF in: each frame is decoded as an image of its own by Pillow, and is composed here.
+"""GIF in: each frame of an animation is decoded as an image of its own by Pillow, and is composed here.
 
 Pillow's composition differs from that of browsers: it fills what no frame covers, or what is cleared, with a colour if
 the frame has no transparent index, and restores wrong pixels after several frames that restore what was before them.
@@ -48,12 +48,20 @@ def has_holes(file: BinaryIO, height: int, width: int) -> bool:
     """Whether any composed frame can be transparent. The file's position is moved."""
     before = True
     for frame in _frames(file):
-        covers = frame.left == frame.top == 0 and frame.width >= width and frame.height >= height
-        shown = before and not (covers and frame.clear is None)
+        shown = before and not (_covers(frame, height, width) and frame.clear is None)
         if shown:
             return True
         before = True if frame.disposal == _TO_NOTHING else before if frame.disposal == _TO_PREVIOUS else shown
     return False
+
+
+def is_partial(file: BinaryIO, height: int, width: int) -> bool:
+    """Whether the first frame leaves out a part of the image. The file's position is moved."""
+    return any(not _covers(frame, height, width) for frame in islice(_frames(file), 1))
+
+
+def _covers(frame: _Frame, height: int, width: int) -> bool:
+    return frame.left == frame.top == 0 and frame.width >= width and frame.height >= height
 
 
 def composed_frames(

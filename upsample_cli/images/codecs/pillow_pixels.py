@@ -50,6 +50,7 @@ class Reading(NamedTuple):
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
         drops_low_byte: Pillow would drop the low byte of 16 bits, so `png.deep` decodes the image.
+        is_partial: Pillow would fill what no pixels of a GIF cover, so `gif_frames` composes it.
     """
 
     layout: Layout
@@ -60,6 +61,7 @@ class Reading(NamedTuple):
     inverted: bool = False
     twelve_bits: bool = False
     drops_low_byte: bool = False
+    is_partial: bool = False
 
     def rows(self, band: Image.Image) -> Rows:
         """Convert a part of the image to rows."""
@@ -103,6 +105,11 @@ def how_to_read(
     tags = getattr(image, "tag_v2", {})
     raw_mode = raw_mode_of(image)
     _check_supported(image, tags, name)
+    if format_name == "gif" and "transparency" not in image.info:
+        from upsample_cli.images.codecs.gif_frames import is_partial
+
+        if is_partial(file, image.height, image.width):
+            return Reading(_RGB_ALPHA, lossless=True, is_partial=True)
     cut = bool(_CUT_TO_8.search(raw_mode)) and not image.mode.startswith("I")
     if cut and format_name == "png":
         colour, alpha = _CUT_PNGS[raw_mode.partition(";")[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 Choice = tuple[int, int]
 """One way to store a number: what to add to the stored bits, and how many there are."""
@@ -66,6 +67,14 @@ class BitReader:
             return 0
         count = self.take(size_bits)
         return (1 << count) + self.take(count)
+
+    def symbol(self, codes: Mapping[tuple[int, int], int]) -> int:
+        """A symbol of a complete prefix code, given by the number of bits and the bits of each code."""
+        count = found = 0
+        while (count, found) not in codes:
+            found |= self.take(1) << count
+            count += 1
+        return codes[count, found]
 
     def long(self) -> int:
         """A number of up to 64 bits."""

@@ -47,7 +47,7 @@ def _counts(bits: BitReader, shift: int) -> list[int]:
     size, logarithms = bits.sized(3) + 3, list[int]()
     repeats = dict[int, int]()  # the number of counts from an index that are the same as the one before
     while len(logarithms) < size:
-        logarithm = _logarithm(bits)
+        logarithm = bits.symbol(_LOGARITHMS)
         if logarithm == _REPEATED:
             repeats[len(logarithms)] = bits.sized(3) + 4
             logarithms += [0] * repeats[len(logarithms)]
@@ -68,15 +68,6 @@ def _counts(bits: BitReader, shift: int) -> list[int]:
     if counts[left_out] <= 0:
         raise ValueError("counts of more than all symbols")
     return counts
-
-
-def _logarithm(bits: BitReader) -> int:
-    found = 0
-    for count in range(1, 8):
-        found |= bits.take(1) << count - 1
-        if (count, found) in _LOGARITHMS:
-            return _LOGARITHMS[count, found]
-    raise ValueError("no such logarithm")
 
 
 def _count(bits: BitReader, logarithm: int, shift: int) -> int:

@@ -117,8 +117,6 @@ class EntropyReader:
 
 def _split(bits: BitReader, alphabet_bits: int) -> _Split:
     exponent = bits.take(alphabet_bits.bit_length())
-    if exponent > alphabet_bits:
-        raise ValueError("a split beyond the alphabet")
     if exponent == alphabet_bits:
         return _Split(exponent, 0, 0)
     high = bits.take(exponent.bit_length())

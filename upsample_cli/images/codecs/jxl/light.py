@@ -42,17 +42,17 @@ def from_linear(pixels: Rows, layout: Layout, profile: bytes) -> Rows:
 
 
 def to_linear(pixels: Rows, layout: Layout, profile: bytes) -> Rows:
-    """Convert pixels in `layout` to linear sRGB, float32. Alpha is scaled to 0 to 1.
+    """Convert pixels in `layout` to linear sRGB, float32.
 
     Args:
         pixels: the pixels.
-        layout: their layout.
+        layout: their layout, without alpha.
         profile: their profile.
 
     Raises:
         RuntimeError: the profile cannot be used.
     """
-    return _converted(pixels, Layout(layout.colour, layout.alpha, 32), profile, _linear(layout))
+    return _converted(pixels, Layout(layout.colour, depth=32), profile, _linear(layout))
 
 
 def _linear(layout: Layout) -> bytes:
@@ -78,9 +78,7 @@ def _converted(pixels: Rows, layout: Layout, source: bytes, target: bytes) -> Ro
 
 
 def _scaled(alpha: Rows, layout: Layout) -> Rows:
-    if alpha.dtype.kind != "f":
-        scaled: Rows = alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
-        return scaled
+    """Alpha of 0 to 1 at the depth of the layout."""
     if layout.depth == 32:
         return alpha
     full = np.iinfo(layout.dtype).max

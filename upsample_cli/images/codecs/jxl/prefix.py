@@ -26,21 +26,12 @@ def prefix_reader(bits: BitReader, size: int) -> Read:
     for symbol in _LENGTH_ORDER[skipped:]:
         if space <= 0:
             break
-        if length := _length_of_length(bits):
+        if length := bits.symbol(_LENGTH_CODE):
             of_lengths[symbol] = length
             space -= 32 >> length
     if space and len(of_lengths) != 1:
         raise ValueError("an incomplete prefix code")
     return _symbol_reader(bits, _lengths(bits, size, _symbol_reader(bits, of_lengths)))
-
-
-def _length_of_length(bits: BitReader) -> int:
-    found = 0
-    for count in range(1, 5):
-        found |= bits.take(1) << count - 1
-        if (count, found) in _LENGTH_CODE:
-            return _LENGTH_CODE[count, found]
-    raise ValueError("no such length")
 
 
 def _simple_lengths(bits: BitReader, size: int) -> dict[int, int]:
@@ -82,6 +73,7 @@ def _lengths(bits: BitReader, size: int, read: Read) -> dict[int, int]:
 
 
 def _symbol_reader(bits: BitReader, lengths: dict[int, int]) -> Read:
+    """Reads symbols of a complete code, or of one of a single symbol."""
     if len(lengths) == 1:
         only = next(iter(lengths))
         return lambda: only
@@ -95,9 +87,9 @@ def _symbol_reader(bits: BitReader, lengths: dict[int, int]) -> Read:
     def read() -> int:
         following = bits.peek(PREFIX_BITS)
         for length, mask in masks:
-            if (symbol := codes.get((length, following & mask))) is not None:
-                bits.skip(length)
-                return symbol
-        raise ValueError("no such symbol")
+            if (length, following & mask) in codes:
+                break
+        bits.skip(length)
+        return codes[length, following & mask]
 
     return read

@@ -130,10 +130,7 @@ class _Decoder:
             return
         yield count.to_bytes(4, "big")
         start, size = HEAD_BYTES + 12 * count, 0
-        while not commands.is_at_end and (command := commands.take(1)[0]):
-            kind = command & 63
-            if not kind:
-                return
+        while not commands.is_at_end and (kind := (command := commands.take(1)[0]) & 63):
             tag = self._bytes.take(4) if kind == _TAG else _tag_of(kind)
             following, size = start + size, 20 if tag in _OF_20_BYTES else size
             start = commands.number() if command & _HAS_OFFSET else following

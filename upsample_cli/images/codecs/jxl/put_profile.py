@@ -8,10 +8,7 @@ from upsample_cli.images.codecs.jxl.profile import HEAD_BYTES, INSERT, predicted
 
 def put_profile(out: BitWriter, profile: bytes) -> None:
     """Write a profile. Every byte takes a byte: the code has 256 symbols of 8 bits."""
-    head = bytes(byte - predicted_head(profile, len(profile), at) & 255 for at, byte in enumerate(profile[:HEAD_BYTES]))
-    rest = profile[HEAD_BYTES:]
-    commands = b"\0" + bytes([INSERT]) + varint(len(rest)) if rest else b""
-    coded = varint(len(profile)) + varint(len(commands)) + commands + head + rest
+    coded = predicted(profile)
     out.long(len(coded))
     out.put(0, 1)  # no runs
     out.put(0b001, 3)  # all contexts use the first code
@@ -25,6 +22,14 @@ def put_profile(out: BitWriter, profile: bytes) -> None:
         out.put(length == 8, 2)
     for byte in coded:
         out.put(int(f"{byte:08b}"[::-1], 2), 8)
+
+
+def predicted(profile: bytes) -> bytes:
+    """The profile as predictions, commands and the differences from them."""
+    head = bytes(byte - predicted_head(profile, len(profile), at) & 255 for at, byte in enumerate(profile[:HEAD_BYTES]))
+    rest = profile[HEAD_BYTES:]
+    commands = b"\0" + bytes([INSERT]) + varint(len(rest)) if rest else b""
+    return varint(len(profile)) + varint(len(commands)) + commands + head + rest
 
 
 def varint(number: int) -> bytes:

@@ -55,9 +55,8 @@ class ApngWriter:
         self._file.write(png_chunk(b"IEND", b""))
         if self._written < self._frames.count:  # damaged ones are left out
             if not self._file.seekable():
-                raise OSError(
-                    f"{self._frames.count - self._written} frames are damaged, and what is written counts them"
-                )
+                lost, count = self._frames.count - self._written, self._frames.count
+                raise OSError(f"{lost} of {count} frames are damaged, and what is written counts them")
             self._file.seek(_COUNT_AT)
             self._file.write(self._count(self._written))
             self._file.seek(0, io.SEEK_END)
@@ -101,9 +100,6 @@ class _Passed(io.RawIOBase):
 
     def __init__(self, writer: ApngWriter, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
         self._writer, self._is_first, self._control = writer, is_first, control
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, data: Any) -> int:
         self._writer.pass_on(bytes(data), is_first=self._is_first, control=self._control)
