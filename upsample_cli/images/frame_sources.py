@@ -99,9 +99,9 @@ def _composed(
     file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str, sides: tuple[int, int]
 ) -> Iterator[tuple[Rows, Fraction] | ImageError]:
     if opened.format.name == "gif":
-        from upsample_cli.images.codecs import gif_frames
+        from upsample_cli.images.codecs import gif_composed
 
-        return gif_frames.composed_frames(opened.pixels, name, frames, *sides)
+        return gif_composed.composed_frames(opened.pixels, name, frames, *sides)
     from upsample_cli.images.codecs.png.animation_reader import composed_frames
 
     has_profile = header.metadata.icc_profile is not None

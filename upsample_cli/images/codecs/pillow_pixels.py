@@ -50,7 +50,7 @@ class Reading(NamedTuple):
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
         drops_low_byte: Pillow would drop the low byte of 16 bits, so `png.deep` decodes the image.
-        is_partial: Pillow would fill what no pixels of a GIF cover, so `gif_frames` composes it.
+        is_partial: Pillow would fill what no pixels of a GIF cover, so `gif_composed` composes it.
     """
 
     layout: Layout
