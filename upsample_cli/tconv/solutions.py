@@ -83,7 +83,7 @@ class Solution:
 
     @property
     def even(self) -> bool:
-        """Whether equally many taps contribute to all outputs on every axis, so that the overlap is no checkerboard."""
+        """Whether all outputs have equally many taps on every axis, so that their overlap causes no checkerboard."""
         return not any(rank.uneven for rank, _ in self.along)
 
     @property
