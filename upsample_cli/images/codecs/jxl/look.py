@@ -11,6 +11,7 @@ from upsample_cli.images.codecs.jxl.colour import colour_of
 from upsample_cli.images.codecs.jxl.frames import shown_durations
 from upsample_cli.images.codecs.jxl.light import can_convert
 from upsample_cli.images.codecs.jxl.profile import MAX_BYTES, ProfileSizeError, read_profile
+from upsample_cli.images.codecs.left_out import channels_left_out
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.model import ColourSpace, Depth, Frames, Layout
@@ -130,9 +131,7 @@ def _losses(header: Header) -> list[Loss]:
         losses.append(Loss("depth", f"{header.bits} bits per channel are read as floating point"))
     spots = sum(extra.kind == SPOT for extra in header.extra)
     unread = len(header.extra) - spots - any(extra.kind == ALPHA for extra in header.extra)
-    if unread:
-        text = f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"
-        losses.append(Loss("channels", text))
+    losses += channels_left_out(unread)
     if spots:
         losses.append(Loss("channels", f"spot colours become part of the other colours ({spots})"))
     return losses
