@@ -139,21 +139,20 @@ def _losses(header: Header) -> list[Loss]:
 
 def with_frames(look: Look, data: bytes) -> Look:
     """What is known about an animation after its frames in the whole codestream are counted."""
-    header, clock, lost = look.header, look.header.animation, "its end is damaged"
+    header, clock = look.header, look.header.animation
     if clock is None or look.frames_at is None or header.preview is not None:
-        durations = None
-        lost = "they cannot be counted"
-    else:
-        try:
-            durations = shown_durations(data, header, look.frames_at)
-        except ValueError:
-            durations = None
-        else:
-            frame_bytes = header.height * header.width * look.layout.channels * (look.layout.depth // 8)
-            if durations is None or len(durations) * frame_bytes > _MOST_FRAMES_BYTES:
-                durations, lost = None, f"all of them take more than {_MOST_FRAMES_BYTES >> 20} MiB"
-    if durations is None or clock is None:
-        text = f"only the first frame of the animation is read, because {lost}"
-        return replace(look, losses=(*look.losses, Loss("frames", text)))
+        return _with_first_frame(look, "they cannot be counted")
+    try:
+        durations = shown_durations(data, header, look.frames_at)
+    except ValueError:
+        return _with_first_frame(look, "its end is damaged")
+    frame_bytes = header.height * header.width * look.layout.channels * (look.layout.depth // 8)
+    if durations is None or len(durations) * frame_bytes > _MOST_FRAMES_BYTES:
+        return _with_first_frame(look, f"all of them take more than {_MOST_FRAMES_BYTES >> 20} MiB")
     frames = Frames(len(durations), "animation", look.layout, clock.plays) if len(durations) > 1 else None
     return replace(look, frames=frames, durations=tuple(durations))
+
+
+def _with_first_frame(look: Look, why: str) -> Look:
+    text = f"only the first frame of the animation is read, because {why}"
+    return replace(look, losses=(*look.losses, Loss("frames", text)))
