@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
+from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.model import Frames, Metadata
 
 _CODED = (b"VP8 ", b"VP8L")
 _FRAME_HEAD_BYTES = 16
 _DO_NOT_BLEND = 2
-_MOST_NAMES = 9
 _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
@@ -91,9 +91,8 @@ def left_out(file: BinaryIO, read_by_pillow: Container[Any]) -> list[Loss]:
         read_by_pillow: names of the metadata that Pillow has read.
     """
     found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
-    lost = sorted(kind.decode("latin-1").strip() for kind in found if _READ_BY_PILLOW.get(kind) not in read_by_pillow)
-    shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
-    return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
+    lost = (kind.decode("latin-1").strip() for kind in found if _READ_BY_PILLOW.get(kind) not in read_by_pillow)
+    return not_kept("chunks", sorted(lost))
 
 
 class WebpFrames:

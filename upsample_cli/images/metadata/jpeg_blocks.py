@@ -148,20 +148,21 @@ class _Found:
             losses.append(unknown_loss(self.unknown))
         dpi, aspect = _resolution(self.density)
         return JpegBlocks(
-            exif[0] if exif else None,
-            self._extended(xmp[0]) if xmp else None,
-            profile,
-            resources.captions,
-            tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
-            dpi or resources.dpi,
-            aspect or resources.aspect,
-            images,
-            len(self.listed) > 1,
-            tuple(losses),
+            exif=exif[0] if exif else None,
+            xmp=self._extended(xmp[0]) if xmp else None,
+            icc_profile=profile,
+            iptc=resources.captions,
+            text=tuple((COMMENT, comment_text(comment)) for comment in self.comments if comment),
+            dpi=dpi or resources.dpi,
+            aspect=aspect or resources.aspect,
+            images=images,
+            lists_others=len(self.listed) > 1,
+            losses=tuple(losses),
         )
 
 
-def _decoded(comment: bytes) -> str:
+def comment_text(comment: bytes) -> str:
+    """A comment as text: UTF-8, or Latin-1 if it is not that."""
     try:
         return comment.decode()
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
-from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, comment_text
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
@@ -207,10 +207,5 @@ def _plausible(dpi: Any) -> tuple[float, float] | None:
 
 
 def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    remark = image.info.get("comment")
-    if not isinstance(remark, bytes) or not remark:
-        return ()
-    try:
-        return ((COMMENT, remark.decode()),)
-    except UnicodeDecodeError:
-        return ((COMMENT, remark.decode("latin-1")),)
+    comment = image.info.get("comment")
+    return ((COMMENT, comment_text(comment)),) if isinstance(comment, bytes) and comment else ()
