@@ -86,7 +86,7 @@ def test_other_tags_are_counted_and_verbose_lists_them(order):
     assert sorted(result.warnings) == [
         f"{others} other tags are left out",
         "Photoshop's layers are left out",
-        "Photoshop's resources (clipping paths, guides and others) are left out",
+        "resources of Photoshop are left out: damaged ones",
     ]
     done = upsample(source, "-o", "c.tif", "-v")
     assert (

@@ -61,6 +61,7 @@ def read_metadata(
         MetadataError: the metadata exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp = _exif(image, file, chunks), _xmp(image, chunks)
+    has_xmp = xmp is not None
     losses = [*chunks.losses] if chunks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
@@ -88,7 +89,7 @@ def read_metadata(
         background=None if chunks is None or isinstance(chunks, JpegBlocks) else chunks.background,
     )
     if format_name == "tiff":
-        metadata, lost = _with_tags(image, file, metadata, orientation)
+        metadata, lost = _with_tags(image, file, metadata, orientation, has_xmp=has_xmp)
         losses += lost
     check_metadata_bytes(metadata.size_bytes)
     return Found(metadata, orientation, tuple(losses))
@@ -135,17 +136,21 @@ def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list
     return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
 
 
-def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
-    """The metadata of a TIFF with the tags that only TIFF has, and the losses."""
+def _with_tags(
+    image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int, *, has_xmp: bool
+) -> tuple[Metadata, list[Loss]]:
+    """The metadata of a TIFF with its captions and the tags that only TIFF has, and the losses."""
     from upsample_cli.images.metadata.tiff_tags import read_tags
 
-    pages = getattr(image, "pages", 1)
+    pages, page_at = getattr(image, "pages", 1), getattr(image, "page_at", None)
     try:
-        tags, losses = read_tags(file, getattr(image, "page_at", None), metadata, orientation=orientation, pages=pages)
+        tags, iptc, losses = read_tags(
+            file, page_at, metadata.exif, has_xmp=has_xmp, orientation=orientation, pages=pages
+        )
     except ValueError:
         return metadata, []
     dpi = None if tags is not None and tags.has_resolution else metadata.dpi
-    return replace(metadata, tags=tags, dpi=dpi), losses
+    return replace(metadata, tags=tags, iptc=iptc, dpi=dpi), losses
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:

@@ -172,9 +172,11 @@ class TiffSink(StripWriter[bytes]):
                 short(296, _INCH),
             ]
         described = self._described(metadata.exif) if metadata.exif else []
-        # The Exif block of another TIFF may also contain captions; they have precedence.
-        iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
-        blocks = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
+        blocks = (
+            (700, 1, metadata.xmp),
+            (TIFF_TAG, ifd.UNDEFINED, metadata.iptc),
+            (34675, ifd.UNDEFINED, metadata.icc_profile),
+        )
         for tag, kind, value in blocks:
             if value:
                 fields.append(ifd_write.Field(tag, kind, len(value), value))
