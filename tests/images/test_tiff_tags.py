@@ -210,6 +210,8 @@ def test_the_imagej_origin_is_scaled_and_a_false_page_count_is_left_out():
     text = b"ImageJ=1.53t\nimages=%d\nunit=mm\nxorigin=4\nyorigin=1.5\n\0"
     after, _, _ = accounted(saved(t270=(ASCII, text % 1)))
     assert "xorigin=8\nyorigin=3" in after[0, 270]
+    after, _, _ = accounted(saved(t270=(ASCII, (text % 1).replace(b"=4", b"=4e999"))))
+    assert "xorigin=4e999\nyorigin=3" in after[0, 270]  # it raised an OverflowError
     after, _, result = accounted(saved(t270=(ASCII, text % 7)))
     assert "it describes 7 pages, and 1 can be read" in result.warnings[0]
     assert (0, 270) not in after

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -12,10 +11,11 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import exif_density, ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
+from upsample_cli.images.metadata.resolution import plausible
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
@@ -72,20 +72,21 @@ def read_metadata(
         container = container_metadata(file, format_name, image.info, image.info.get("icc_profile") or None)
     else:
         container = ContainerMetadata(chunks.icc_profile, chunks.colour, chunks.aspect)
-    losses += container.losses
+    losses += [*container.losses, *_lost_resolution(_stated_dpi(image, chunks))]
     profile = container.icc_profile or None
     if profile and image.mode == "CMYK" and not _is_cmyk_profile(profile):
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
+    dpi = _resolution(image, exif, chunks)
     metadata = Metadata(
         icc_profile=profile,
         exif=exif,
         xmp=xmp,
-        dpi=_resolution(image, exif, chunks),
+        dpi=dpi,
         text=_text(image) if chunks is None else chunks.text,
         iptc=None if chunks is None else chunks.iptc,
         colour=container.colour,
-        aspect=container.aspect,
+        aspect=container.aspect or (exif_density.aspect(exif) if exif and not dpi else None),
         background=None if chunks is None or isinstance(chunks, JpegBlocks) else chunks.background,
     )
     if format_name == "tiff":
@@ -198,17 +199,18 @@ def _resolution(
 ) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
     if tags is not None and _X_RESOLUTION not in tags:  # Pillow gives such a TIFF 1 dpi
-        return exif_blocks.resolution(exif) if exif else None
-    found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
-    return found or (exif_blocks.resolution(exif) if exif else None)
+        return exif_density.resolution(exif) if exif else None
+    return plausible(_stated_dpi(image, chunks)) or (exif_density.resolution(exif) if exif else None)
 
 
-def _plausible(dpi: Any) -> tuple[float, float] | None:
-    try:
-        across, down = (float(side) for side in dpi)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return (across, down) if all(math.isfinite(side) and 0 < side < 2**24 for side in (across, down)) else None
+def _stated_dpi(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> Any:
+    return image.info.get("dpi") if chunks is None else chunks.dpi
+
+
+def _lost_resolution(stated: Any) -> list[Loss]:
+    """The loss of a resolution that makes no sense. Zeros state none."""
+    is_lost = isinstance(stated, tuple) and all(stated) and plausible(stated) is None
+    return [Loss("metadata", "the resolution makes no sense and is left out")] if is_lost else []
 
 
 def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
