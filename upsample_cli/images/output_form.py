@@ -139,7 +139,7 @@ def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
 
 
 def _titles(layout: Layout) -> str:
-    return _listed([fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds])
+    return _listed([fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and "icc_profile" in fmt.holds])
 
 
 def _listed(titles: list[str]) -> str:

@@ -16,6 +16,7 @@ from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata import mpf
+from upsample_cli.images.metadata.comments import decoded
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
@@ -152,20 +153,13 @@ class _Found:
             self._extended(xmp[0]) if xmp else None,
             profile,
             resources.captions,
-            tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
+            tuple((COMMENT, decoded(comment)) for comment in self.comments if comment),
             dpi or resources.dpi,
             aspect or resources.aspect,
             images,
             len(self.listed) > 1,
             tuple(losses),
         )
-
-
-def _decoded(comment: bytes) -> str:
-    try:
-        return comment.decode()
-    except UnicodeDecodeError:
-        return comment.decode("latin-1")
 
 
 def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from PIL import Image
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import exif_density, ifd
@@ -83,7 +82,7 @@ def read_metadata(
         exif=exif,
         xmp=xmp,
         dpi=dpi,
-        text=_text(image) if chunks is None else chunks.text,
+        text=container.text if chunks is None else chunks.text,
         iptc=None if chunks is None else chunks.iptc,
         colour=container.colour,
         aspect=container.aspect or (exif_density.aspect(exif) if exif and not dpi else None),
@@ -211,13 +210,3 @@ def _lost_resolution(stated: Any) -> list[Loss]:
     """The loss of a resolution that makes no sense. Zeros state none."""
     is_lost = isinstance(stated, tuple) and all(stated) and plausible(stated) is None
     return [Loss("metadata", "the resolution makes no sense and is left out")] if is_lost else []
-
-
-def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    remark = image.info.get("comment")
-    if not isinstance(remark, bytes) or not remark:
-        return ()
-    try:
-        return ((COMMENT, remark.decode()),)
-    except UnicodeDecodeError:
-        return ((COMMENT, remark.decode("latin-1")),)
