@@ -135,7 +135,7 @@ def test_png_text_keeps_its_order_and_repetitions_and_may_follow_the_pixels():
     for late in (False, True):
         metadata, warnings = found_in(png_with(*chunks, late=late))
         assert metadata.text == wanted
-        assert warnings == ()
+        assert warnings == ("the language of the text Titel, or a translation of its keyword, is left out",)
 
 
 def test_exif_and_xmp_after_the_pixels_turn_the_image():
@@ -152,6 +152,57 @@ def test_exif_in_imagemagick_text_is_read_as_exif():
     metadata, _ = found_in(png_with((b"tEXt", b"Raw profile type exif\0not hexadecimal")))
     assert metadata.exif is None
     assert metadata.text == (("Raw profile type exif", "not hexadecimal"),)
+
+
+def hidden_text(kind, data):
+    """A text as ImageMagick and ExifTool hide metadata in it."""
+    lines = b"\n".join(hexlify(data[at : at + 36]) for at in range(0, len(data), 36))
+    text = b"\n%s\n%8d\n%s\n" % (kind, len(data), lines)
+    return b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text)
+
+
+PACKET = b"http://ns.adobe.com/xap/1.0/\0"
+CAPTION = b"\x1c\2\x50\0\3Ada"
+RESOURCE = b"8BIM\4\4\0\0" + struct.pack(">I", len(CAPTION)) + CAPTION
+
+
+@pytest.mark.parametrize(
+    ("chunk", "expected"),
+    [
+        (hidden_text(b"xmp", XMP), {"xmp": XMP}),
+        (hidden_text(b"APP1", PACKET + XMP), {"xmp": XMP}),
+        (hidden_text(b"APP1", b"Exif\0\0" + EXIF), {"exif": EXIF}),
+        (hidden_text(b"iptc", RESOURCE), {"iptc": CAPTION}),
+        (hidden_text(b"8bim", RESOURCE), {"iptc": CAPTION}),
+    ],
+)
+def test_metadata_hidden_in_png_text_are_read(chunk, expected):
+    metadata, warnings = found_in(png_with(chunk))
+    assert {name: getattr(metadata, name) for name in ("exif", "xmp", "iptc") if getattr(metadata, name)} == expected
+    assert (metadata.text, warnings) == ((), ())
+
+
+def test_the_orientation_in_hidden_xmp_is_applied():
+    info, _ = read_header(io.BytesIO(png_with(hidden_text(b"xmp", XMP))))
+    assert (info.height, info.width, info.orientation) == (37, 21, 6)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_second_block_or_packet_of_a_png_is_reported_unless_it_is_the_same(other):
+    exif, xmp = (EXIF + b"\0", XMP.replace(b"a=", b"b=")) if other else (EXIF, XMP)
+    native = (b"eXIf", EXIF), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+    hidden = hidden_text(b"exif", b"Exif\0\0" + exif), hidden_text(b"xmp", xmp)
+    metadata, warnings = found_in(png_with(*hidden, *native))
+    assert (metadata.exif, metadata.xmp, metadata.text) == (EXIF, XMP, ())
+    reported = ("of 2 EXIF blocks one is kept", "of 2 XMP packets one is kept")
+    assert warnings == (reported if other else ())
+
+
+def test_text_that_is_not_utf_8_is_not_changed_silently():
+    damaged = XMP.replace(b"\xc3\xa9", b"\xe9")
+    metadata, warnings = found_in(png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + damaged)))
+    assert (metadata.xmp, warnings) == (None, ("the XMP is damaged and is left out",))
+    assert found_in(png_with((b"iTXt", b"Author\0\0\0\0\0Ad\xe9")))[0].text == (("Author", "Ad\xe9"),)
 
 
 def test_a_chunk_with_a_wrong_checksum_after_the_pixels_is_ignored():
