@@ -198,6 +198,20 @@ def test_a_second_block_or_packet_of_a_png_is_reported_unless_it_is_the_same(oth
     assert warnings == (reported if other else ())
 
 
+def riff_chunk(kind, body):
+    return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def test_a_second_chunk_of_exif_or_xmp_in_a_webp_is_reported():
+    data = saved("WEBP", exif=b"Exif\0\0" + EXIF, xmp=XMP, lossless=True)
+    assert found_in(data)[1] == ()
+    data += riff_chunk(b"EXIF", EXIF) + riff_chunk(b"XMP ", XMP)
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    metadata, warnings = found_in(data)
+    assert (metadata.exif, metadata.xmp) == (EXIF, XMP)
+    assert warnings == ("chunks that we do not keep are left out (EXIF, XMP)",)
+
+
 def test_text_that_is_not_utf_8_is_not_changed_silently():
     damaged = XMP.replace(b"\xc3\xa9", b"\xe9")
     metadata, warnings = found_in(png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + damaged)))

@@ -98,6 +98,17 @@ def test_other_tags_are_counted_and_verbose_lists_them(order):
     assert upsample(source, "-o", "f.tif", "--strict", "--metadata", "strip").status == 0
 
 
+def test_the_version_of_dng_in_exif_does_not_make_the_output_a_raw_file():
+    """Photographs that were converted from DNG may keep its version. Readers take a TIFF that has it for a RAW file."""
+    exif = Image.Exif()
+    exif[271], exif[50706], exif[50707], exif[50708] = "Maker", b"\1\4\0\0", b"\1\1\0\0", "Model"
+    Image.new("RGB", (9, 6)).save("a.jpg", exif=exif)
+    upsample_file("a.jpg", "b.tif")
+    with tifffile.TiffFile("b.tif") as tiff:
+        assert {271, 50706, 50707, 50708} & {tag.code for tag in tiff.pages[0].tags} == {271, 50708}
+    upsample_file("b.tif", "c.tif")
+
+
 @pytest.mark.parametrize("tag", [269, 33550, 42113, 65000, 37724, 40000, 318])
 def test_any_single_tag_is_kept_or_reported(tag):
     """Any tag is either in the output or in a warning."""

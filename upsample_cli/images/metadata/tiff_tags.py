@@ -37,6 +37,7 @@ STORAGE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 292, 293, 317, 320}
     | {322, 323, 324, 325, 326, 327, 328, 330, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521}
     | {529, 530, 531, 532, 559, 32995, 32996, 32997, 32998, 34675, 50674, 52553, 52554, 52555}
+    | {50706, 50707}  # DNG's version: with it, the output would be taken for a RAW file
     # The orientation is applied, and the resolution is read. The minimum and maximum sample value are not carried over.
     | {274, 280, 281, 282, 283, 296}
 )
