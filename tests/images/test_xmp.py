@@ -383,7 +383,7 @@ def test_xmp_orientation_is_found_by_namespace_with_any_prefix_and_encoding(enco
 
 OTHERS = (
     "<xmpMM:Pantry xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'><rdf:Bag><rdf:li{}</rdf:li></rdf:Bag></xmpMM:Pantry>",
-    "<Iptc4xmpExt:Snapshot><rdf:Bag><rdf:li{}</rdf:li></rdf:Bag></Iptc4xmpExt:Snapshot>",
+    "<Iptc4xmpExt:SnapshotLink><rdf:Bag><rdf:li{}</rdf:li></rdf:Bag></Iptc4xmpExt:SnapshotLink>",
 )
 FOREIGN = (
     " rdf:parseType='Resource'><dc:format>image/png</dc:format><tiff:Orientation>6</tiff:Orientation>"

@@ -20,7 +20,7 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DESCRIPTION, _ITEM = (RDF, "Description"), (RDF, "li")
 _OF_OTHERS = {
     ("http://ns.adobe.com/xap/1.0/mm/", "Pantry"),
-    ("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "Snapshot"),
+    ("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "SnapshotLink"),
 }
 """Properties that hold the properties of other files: of ingredients and of linked images."""
 _USUAL = {"tiff": TIFF, "exif": EXIF}
