@@ -198,6 +198,17 @@ def test_a_second_block_or_packet_of_a_png_is_reported_unless_it_is_the_same(oth
     assert warnings == (reported if other else ())
 
 
+def test_the_same_captions_or_exif_twice_are_no_loss():
+    """ImageMagick hides captions in two texts, and libvips writes Exif before and after the pixels."""
+    twice = hidden_text(b"8bim", RESOURCE), hidden_text(b"iptc", CAPTION), (b"eXIf", EXIF), (b"eXIf", EXIF)
+    metadata, warnings = found_in(png_with(*twice))
+    assert (metadata.iptc, metadata.exif, metadata.text, warnings) == (CAPTION, EXIF, (), ())
+    others = hidden_text(b"iptc", CAPTION.replace(b"Ada", b"Bob")), (b"eXIf", EXIF), (b"eXIf", EXIF + b"\0")
+    metadata, warnings = found_in(png_with(hidden_text(b"8bim", RESOURCE), *others))
+    assert (metadata.iptc, [keyword for keyword, _ in metadata.text]) == (CAPTION, ["Raw profile type iptc"])
+    assert warnings == ("the eXIf chunk comes a second time and is left out",)
+
+
 def riff_chunk(kind, body):
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
 

@@ -170,7 +170,9 @@ def _chunks(file: BinaryIO, made: Structure) -> tuple[list[_Found], list[tuple[i
 def _take(made: Structure, chunk: _Found, file: BinaryIO) -> None:
     kind = chunk.kind
     if kind in made.data and kind not in _OFTEN:
-        made.lose(kind, "comes a second time")
+        file.seek(chunk.at)
+        if file.read(chunk.size) != made.data[kind]:  # libvips writes the same Exif twice
+            made.lose(kind, "comes a second time")
         return
     if why := _misplacement(made, chunk) or _wrong_size(made, chunk):
         made.lose(kind, why)

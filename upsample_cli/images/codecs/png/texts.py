@@ -20,7 +20,7 @@ from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata.comments import decoded
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.iptc import PNG_KEYWORD, profile_in_text, resources_in_text
-from upsample_cli.images.metadata.photoshop import lost_resources
+from upsample_cli.images.metadata.photoshop import Resources, lost_resources
 
 _PIECE_BYTES = 1 << 16
 _HIDDEN = {"Raw profile type exif", "Raw profile type APP1", "Raw profile type xmp"}
@@ -82,8 +82,8 @@ def read_texts(structure: Structure, budget: Budget) -> Texts:
                 hidden_xmp.append(hidden.removeprefix(XMP))
             else:
                 exif.append(hidden)
-        elif text.keyword in _CAPTIONS and not iptc and (held := resources_in_text(text.value)) and held.captions:
-            iptc, lost = held.captions, held.lost
+        elif (held := _captions(text)) is not None and held.captions == (iptc or held.captions):
+            iptc, lost = held.captions, lost | held.lost  # ImageMagick writes them twice
         else:
             others.append((text.keyword, text.value))
             translated |= {text.keyword: None} if text.is_translated else {}
@@ -96,6 +96,12 @@ def read_texts(structure: Structure, budget: Budget) -> Texts:
         text_of = f"the text {', '.join(translated)}"
         losses.append(Loss("metadata", f"the language of {text_of}, or a translation of its keyword, is left out"))
     return Texts(exif[0] if exif else None, xmp[0] if xmp else None, iptc, tuple(others), tuple(losses))
+
+
+def _captions(text: _Text) -> Resources | None:
+    """Photoshop's resources, if the text holds them and captions are among them."""
+    held = resources_in_text(text.value) if text.keyword in _CAPTIONS else None
+    return held if held is not None and held.captions else None
 
 
 def _texts(structure: Structure, budget: Budget) -> Iterator[_Text]:
