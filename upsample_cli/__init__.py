@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
-from upsample_cli.errors import UpsampleError
-from upsample_cli.forks import importing
 from upsample_cli.version import __version__
 
+TYPE_CHECKING = False  # as in `typing`, which would be imported before `cli.start` can handle Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from upsample_cli.batch.folder import FolderRun, upsample_folder
     from upsample_cli.engine.arrays import upsample
     from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer
     from upsample_cli.enlarge.job import Result
     from upsample_cli.enlarge.run import upsample_file
+    from upsample_cli.errors import UpsampleError
 
 __all__ = [
     "FolderRun",
@@ -34,6 +35,7 @@ __all__ = [
 _HOMES = {
     "FolderRun": "upsample_cli.batch.folder",
     "Result": "upsample_cli.enlarge.job",
+    "UpsampleError": "upsample_cli.errors",
     "bilinear_kernel": "upsample_cli.engine.layer",
     "bilinear_layer": "upsample_cli.engine.layer",
     "upsample": "upsample_cli.engine.arrays",
@@ -45,5 +47,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from upsample_cli.forks import importing
+
     with importing:
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -9,8 +9,9 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.text import shortened
 
-_LONGEST_SHOWN, _LARGEST = 80, 2**63 - 1
+_LARGEST = 2**63 - 1
 
 
 def whole(value: object, name: str) -> int:
@@ -138,5 +139,4 @@ def _parts(value: Iterable[object]) -> tuple[object, ...]:
 
 def _shown(value: object) -> str:
     """A value for a message, which is short."""
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+    return shortened(repr(value))

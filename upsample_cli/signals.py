@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -19,13 +20,21 @@ SIGNALS = [
 ]  # fmt: skip
 
 
+_IMPORT_SYSTEM = "<frozen importlib"
+"""Start of the file names of Python's import system."""
+
+
 class _Received:
-    """The first signal, and the number of signals. No lock: a handler may run while the same thread holds it."""
+    """The first signal, and the number of signals. No lock: a handler may run while the same thread holds it.
+
+    `imports` is the number of frames of Python's import system that were there when signals began to be handled.
+    """
 
     number: int | None = None
     count = 0
     deferrals = 0
     is_due = False
+    imports = 0
 
 
 def stop_status() -> int | None:
@@ -61,22 +70,21 @@ def interrupt_deferred() -> Iterator[None]:
 def stop_by_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first signal that would end the process; count the next ones.
 
-    The next signals do not interrupt the cleanup, which can check `is_hurried`. Ignored signals stay ignored: SIGHUP
-    under nohup, SIGINT in the background of a shell. Outside the main thread, and for signals that have another
-    handler, nothing changes.
+    During an import it is raised soon after: Python could discard it there, keep a lock for ever, or leave an
+    incomplete module to other threads. The next signals do not interrupt the cleanup, which can check `is_hurried`.
+    Ignored signals stay ignored: SIGHUP under nohup, SIGINT in the background of a shell. Outside the main thread, and
+    for signals that have another handler, nothing changes.
     """
 
-    def handle(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         _Received.count += 1
         if _Received.count == 1:
             _Received.number = number
-            if _Received.deferrals:
-                _Received.is_due = True
-            else:
-                raise KeyboardInterrupt
+            _interrupt(number, frame)
 
     before = {}
     _Received.number, _Received.count, _Received.is_due = None, 0, False
+    _Received.imports = _import_frames(sys._getframe())
     if threading.current_thread() is threading.main_thread():
         usual = (signal.SIG_DFL, signal.default_int_handler)
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}
@@ -88,3 +96,29 @@ def stop_by_signals() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
+        if _Received.count and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt now or, where that is not safe, later. A handler of signals.
+
+    Args:
+        frame: what the signal has interrupted.
+    """
+    if _Received.deferrals:
+        _Received.is_due = True
+    elif _import_frames(frame) > _Received.imports and hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, POLL_S)
+    else:
+        raise KeyboardInterrupt
+
+
+def _import_frames(frame: FrameType | None) -> int:
+    """How many of a frame and its callers belong to Python's import system."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)
+        frame = frame.f_back
+    return count

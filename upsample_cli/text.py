@@ -1,4 +1,4 @@
-"""Quantities as people write them, and text of others on one line."""
+"""Quantities as people write them, and texts of others in messages: on one line, and short."""
 
 from __future__ import annotations
 
@@ -50,3 +50,21 @@ def one_line(text: str) -> str:
     a\nb\x1b[31m é.jpg
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A text for a message: its first `most` characters, followed by "..." if there are more.
+
+    >>> shortened("a name that is long", 6)
+    'a name...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def short_cause(error: BaseException) -> str:
+    r"""What an exception of a library says, for a message: on one line and short, or its type if it says nothing.
+
+    >>> short_cause(ValueError("shapes\n  differ")), short_cause(KeyError())
+    ('shapes differ', 'KeyError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__

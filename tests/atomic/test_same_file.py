@@ -15,7 +15,7 @@ from support.running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save,
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import is_same_file
-from upsample_cli.batch.paths import OnePaths, RealPaths
+from upsample_cli.batch.paths import CanonicalPaths, RealPaths
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import UsageError
 from upsample_cli.images.streams import leads_to
@@ -150,7 +150,7 @@ def test_a_folder_is_recognized_by_any_path(monkeypatch):
     stat = os.stat
     monkeypatch.setattr(os, "stat", lambda path, **settings: stat(str(path).replace("SHOTS", "shots"), **settings))
     monkeypatch.setattr(os.path, "lexists", lambda path: Path(str(path).replace("SHOTS", "shots")).is_dir())
-    one, real = OnePaths(), RealPaths()
+    one, real = CanonicalPaths(), RealPaths()
     assert one("shots/a.png") == one("SHOTS/a.png") == str(Path.cwd() / "shots/a.png")
     assert one("SHOTS/new/er/a.png") == str(Path.cwd() / "shots/new/er/a.png")
     assert one("new/a.png") != one("shots/a.png")

@@ -19,7 +19,7 @@ from upsample_cli.atomic.temporaries import new_token
 from upsample_cli.batch.cluster import worker
 from upsample_cli.batch.cluster.scheduler import check_workers
 from upsample_cli.batch.cluster.wire import received, sent
-from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
+from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, version_and_fault
 from upsample_cli.batch.json_values import plain_failure
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -35,13 +35,14 @@ def test_the_storage_that_a_worker_sees_is_compared():
     here, size = Path.cwd(), Path("a.png").stat().st_size
     mark = here / "mark"
     mark.touch()
-    assert misfit([]) == misfit([StorageProbe(here / "a.png", size, here, mark)]) == (__version__, "")
-    assert misfit([StorageProbe(here / "a.png", size, here, None)])[1] == ""
-    assert misfit([StorageProbe(here / "a.png", size + 1, here, mark)])[1] == f"sees another file at {here}/a.png"
-    assert misfit([StorageProbe(here / "b.png", size, here, mark)])[1] == f"cannot see {here}/b.png"
-    assert misfit([StorageProbe(here / "a.png", size, here / "o", mark)])[1] == f"cannot write to {here}/o"
+    answer = version_and_fault
+    assert answer([]) == answer([StorageProbe(here / "a.png", size, here, mark)]) == (__version__, "")
+    assert answer([StorageProbe(here / "a.png", size, here, None)])[1] == ""
+    assert answer([StorageProbe(here / "a.png", size + 1, here, mark)])[1] == f"sees another file at {here}/a.png"
+    assert answer([StorageProbe(here / "b.png", size, here, mark)])[1] == f"cannot see {here}/b.png"
+    assert answer([StorageProbe(here / "a.png", size, here / "o", mark)])[1] == f"cannot write to {here}/o"
     mark.unlink()
-    assert misfit([StorageProbe(here / "a.png", size, here, mark)])[1] == f"sees another folder at {here}"
+    assert version_and_fault([StorageProbe(here / "a.png", size, here, mark)])[1] == f"sees another folder at {here}"
 
 
 @pytest.mark.parametrize("other", ["in/b/1.png", "out/b", None])

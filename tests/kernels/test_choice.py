@@ -264,7 +264,12 @@ def test_channels_are_checked_in_the_plan():
         ("L.png", "three.npy", {}, "kernel three.npy is for 3 channels, and the image has 1, alpha included"),
         ("RGBA.png", "three.npy", {"alpha": "straight"}, "is for 3 channels, and the image has 4, alpha included"),
         ("RGBA.png", "four.npy", {}, "treats channels differently, so colour cannot be premultiplied; add alpha="),
-        ("RGBA.png", "one.npy", {}, "does not keep flat flat, so colour cannot be premultiplied; add alpha=straight"),
+        (
+            "RGBA.png",
+            "one.npy",
+            {},
+            "does not keep flat images flat, so colour cannot be premultiplied; add alpha=straight",
+        ),
     ]
     for image, kernel, options, message in refused:
         with pytest.raises(ImageError, match=message) as raised:

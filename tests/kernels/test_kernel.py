@@ -176,7 +176,7 @@ def test_a_kernel_accepts_only_images_with_suitable_channels():
         assert mine.misfit(channels, has_alpha=False) is None
         assert (each.misfit(channels, has_alpha=False) is None) == (channels == 3)
     assert mine.misfit(4, has_alpha=True) == (
-        "kernel mine does not keep flat flat, so colour cannot be premultiplied",
+        "kernel mine does not keep flat images flat, so colour cannot be premultiplied",
         ("add ", Setting("alpha", "straight")),
     )
     assert each.misfit(3, has_alpha=True)[0].startswith("kernel each treats channels differently")

@@ -117,7 +117,11 @@ def test_a_setting_in_a_message_is_spelled_as_an_option(tconv, folder, monkeypat
         (["empty"], 2, "there is no image among the inputs"),
         ([""], 2, "an input has no name"),
         (["a.png", "--degrade", "blur"], 2, "there is no degradation 'blur'"),
-        (["a.png", "--support", "6"], 2, "a support of 6 input pixels; give --support 3, 5 or 7"),
+        (
+            ["a.png", "--support", "6"],
+            2,
+            "a kernel with a support of 6 input pixels cannot be fitted; give --support 3, 5 or 7",
+        ),
         (["a.png", "--factor", "1"], 2, "a kernel for factor 1 cannot be fitted"),
         (["a.png", "-o", "mine.pt"], 2, "mine.pt: kernels are written as .safetensors"),
         (["a.png", "-o", "taken.safetensors"], 1, "taken.safetensors: exists already; add --overwrite"),

@@ -17,6 +17,7 @@ from upsample_cli.tconv.graphs.sizes import PreparedGraph
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+Builder = pytest.importorskip("tconv.node_builder").Builder
 random_nodes = pytest.importorskip("tconv.random_nodes")
 node = onnx.helper.make_node
 
@@ -70,7 +71,7 @@ def compared(kind, seeds, path):
     """How many values of random nodes are compared; the nodes are one by one, unless one computes with another."""
     count = 0
     for seed in seeds:
-        builder = random_nodes.Builder(random.Random(seed), 7 + seed % 16)
+        builder = Builder(random.Random(seed), 7 + seed % 16)
         kind(builder)
         chained = any(name.startswith("v") for one in builder.nodes for name in one.input)
         for nodes in [builder.nodes] if chained else [[one] for one in builder.nodes]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import NamedTuple
 
-from upsample_cli.batch.entry import Entry, existing
+from upsample_cli.batch.entry import existing
 from upsample_cli.enlarge.job import Job, OnRows, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import (
@@ -36,7 +36,7 @@ class Carrier(NamedTuple):
     debug: bool = False
 
     def prepare(self, options: Options, index: int) -> tuple[Options, str]:
-        """Import torch and choose a device, before the first image.
+        """Choose a device before the first image, and import torch unless it is the CPU.
 
         Args:
             options: the options of the run.
@@ -84,7 +84,7 @@ class Carrier(NamedTuple):
         try:
             return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
         except OutputExistsError as error:
-            return existing(Entry(Result.planned(job), job, self.is_alone), error)
+            return existing(Result.planned(job), error.failure, is_alone=self.is_alone)
         except (Interrupted, BrokenPipeError):
             raise
         except UpsampleError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from upsample_cli.atomic.same_file import folded
-from upsample_cli.batch.paths import OnePaths
+from upsample_cli.batch.paths import CanonicalPaths
 from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.formats import format_of_path
@@ -58,7 +58,7 @@ def check_collisions(jobs: Sequence[Job], inputs: Iterable[str], *, may_write: b
     """
     if not jobs:
         return
-    real_path = OnePaths()
+    real_path = CanonicalPaths()
     readers = {_file_of(path, real_path): path for path in inputs}
     mounted = _Mounted(readers.values())
     writers: dict[str, Job] = {}
@@ -119,7 +119,7 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
     Raises:
         UsageError: if so, or if the extension of one of the three is that of an image format.
     """
-    real_path = OnePaths()
+    real_path = CanonicalPaths()
     settings: dict[str, Setting] = {}
     for name, path in own.items():
         setting = Setting(name)
@@ -136,12 +136,13 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
             raise UsageError(cause, "give it another extension")
 
 
-def _file_of(path: str | Path, real_path: OnePaths) -> str:
+def _file_of(path: str | Path, real_path: CanonicalPaths) -> str:
     real = real_path(path)
     return real_path(os.path.realpath(real)) if os.path.islink(real) else real  # noqa: PTH114
 
 
 def _same(path: str, seen: list[str], may_write: bool) -> list[str]:
+    """The paths of `seen` that are the same file as `path`, to the file system of its folder."""
     if path in seen:
         return [path]
     folded = name_equivalence(Path(path).parent, may_write=may_write).folded

@@ -11,7 +11,7 @@ from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output
-from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, joined
+from upsample_cli.errors import Failure, ImageError, Loss, OutputExistsError, Setting, joined
 from upsample_cli.images.space import free_bytes
 
 
@@ -86,11 +86,11 @@ def checked_entry(
     try:
         check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:
+        failure = error.failure
         if verdict.is_stale and verdict.reason is not None:
             again = (Setting("overwrite", True), " replaces it")
-            stale = OutputExistsError(job.output, verdict.reason, again)
-            return Entry(existing(Entry(result, job, is_alone), stale))
-        return Entry(existing(Entry(result, job, is_alone), error))
+            failure = OutputExistsError(job.output, verdict.reason, again).failure
+        return Entry(existing(result, failure, is_alone=is_alone))
     except ImageError as error:
         return Entry(result.ended("failed", error.failure))
     if verdict.reason is not None:
@@ -99,8 +99,8 @@ def checked_entry(
     return Entry(result, job, is_alone)
 
 
-def existing(entry: Entry, error: OutputExistsError) -> Result:
+def existing(result: Result, failure: Failure, *, is_alone: bool) -> Result:
     """The result for an output that exists already: skipped in a batch, failed for a single image."""
-    if entry.is_alone:
-        return entry.result.ended("failed", error.failure)
-    return replace(entry.result, losses=()).ended("skipped", error.failure)
+    if is_alone:
+        return result.ended("failed", failure)
+    return replace(result, losses=()).ended("skipped", failure)

@@ -34,7 +34,7 @@ class Executor(Protocol):
 class Journal(Protocol):
     """Records what happens. Called in the run's own thread, one call at a time.
 
-    Args:
+    Attributes:
         token: eight hexadecimal digits that identify the run; part of the names of its temporary files.
     """
 

@@ -42,7 +42,7 @@ class RealPaths:
         return os.path.realpath(path)
 
 
-class OnePaths(RealPaths):
+class CanonicalPaths(RealPaths):
     """Gives each folder, existing or not, one path, whichever mount or spelling ("a" for "A") is used to reach it.
 
     It is the first path to the folder that was passed.

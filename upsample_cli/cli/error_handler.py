@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from upsample_cli.cli.program import DEBUG
 from upsample_cli.cli.report.printable import one_line, only_printable, traceback_of
 from upsample_cli.cli.spelling import OFFERED, advised, sentence
-from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.errors import UpsampleError
 from upsample_cli.signals import stop_by_signals, stop_status
 
 if TYPE_CHECKING:
     import typer
+
+_INTERRUPTED_STATUS = 130
 
 _MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.library", "upsample_cli.batch.executors"}
 """If one of these modules is imported, torch or its library is loaded, or another thread may be loading it."""
@@ -48,7 +49,7 @@ def run(app: typer.Typer, name: str) -> None:
             stream.reconfigure(errors="backslashreplace")
     with distrust_current_folder(), only_printable(), stop_by_signals():
         status = _close_output(_status(app, name), name)
-        if status == INTERRUPTED_STATUS:
+        if status == _INTERRUPTED_STATUS:
             status = stop_status() or status
     if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
         # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
@@ -67,14 +68,14 @@ def _status(app: typer.Typer, name: str) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
-        return INTERRUPTED_STATUS
+        return _INTERRUPTED_STATUS
     except UpsampleError as error:
         return _report(name, error, sentence(advised(error.failure)), error.exit_status)
     except BaseException as error:  # a panic of a Rust library is not an Exception
         if stop_status() is not None:
             # The terminal was closed, so nobody can read a message; or Python turned the interrupt into another error,
             # as before 3.12 while a class is made.
-            return INTERRUPTED_STATUS
+            return _INTERRUPTED_STATUS
         is_typers = hasattr(error, "format_message")  # the name of the class differs between versions of typer
         return _misread(name, error) if is_typers else _unexpected(name, error)
     return status if isinstance(status, int) else 0

@@ -1,15 +1,16 @@
-"""Entry points of both programs: Ctrl-C ends them without a traceback, even during imports."""
+"""Entry points of both programs. Until a run handles signals (`signals.stop_by_signals`), Ctrl-C ends the process.
+
+Nothing is written before. An exception would be raised anywhere in an import, where Python may discard it, keep a lock
+for ever or leave an incomplete module to other threads.
+"""
 
 from __future__ import annotations
 
 import gc
 import importlib
 import os
+import signal
 import sys
-
-from upsample_cli.current_folder import distrust_current_folder
-
-INTERRUPTED_STATUS = 130
 
 _TAKE_FILES = {"-o", "--output", "--kernel", "--report", "--gallery", "--state"}
 _WITHOUT_ENGINE = {"-n", "--dry-run", "--cluster", "--version", "-h", "--help"}
@@ -40,24 +41,21 @@ def _images(arguments: list[str]) -> int:
 
 
 def _start(module: str, *, images: int = 0) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from upsample_cli.current_folder import distrust_current_folder
+
     _open_closed_streams()
-    try:
-        with distrust_current_folder():
-            if images == 1:
-                from upsample_cli.engine.library import begin_loading
+    with distrust_current_folder():
+        if images == 1:
+            from upsample_cli.engine.library import begin_loading
 
-                begin_loading(sys.argv[1:])
-            elif images:
-                from upsample_cli.batch.workers.fork_server import begin_fork_server
+            begin_loading(sys.argv[1:])
+        elif images:
+            from upsample_cli.batch.workers.fork_server import begin_fork_server
 
-                begin_fork_server()
-            importlib.import_module(module).main()
-    except KeyboardInterrupt:
-        os._exit(INTERRUPTED_STATUS)
-    except RuntimeError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # before Python 3.12, while a class is made
-            os._exit(INTERRUPTED_STATUS)
-        raise
+            begin_fork_server()
+        importlib.import_module(module).main()
 
 
 def _open_closed_streams() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from upsample_cli.engine.borders import WrappedRows
 from upsample_cli.engine.devices import work_of_caller
-from upsample_cli.engine.enlargement import Enlargement, Settings, Taken, raise_if_set
+from upsample_cli.engine.enlargement import BandTask, Enlargement, Settings, raise_if_set
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.pool import computed_ahead, computed_together
 from upsample_cli.geometry.tiles import Tile, whole_image
@@ -59,15 +59,15 @@ def enlarged_bands(
 
     read_band = WrappedRows(read, height, plan.halo, run.device.joined) if plan.wraps else read
 
-    def taken() -> Iterator[Taken]:
+    def tasks() -> Iterator[BandTask]:
         for band in plan.bands():
             raise_if_set(stop)
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = read_band(span.first, span.last)
-            yield Taken(band, rows, target, work_of_caller(run.device, rows, target))
+            yield BandTask(band, rows, target, work_of_caller(run.device, rows, target))
 
-    for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
+    for made in computed_ahead(run.compute_band, tasks(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
         yield run.device.array(made) if out is None else made
 

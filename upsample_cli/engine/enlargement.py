@@ -63,8 +63,15 @@ def raise_if_set(stop: Event | None) -> None:
         raise Interrupted
 
 
-class Taken(NamedTuple):
-    """A band to compute: its rows with the halo, the memory for the result, and the event that its device waits for."""
+class BandTask(NamedTuple):
+    """A band to compute.
+
+    Args:
+        band: its tiles, from left to right.
+        rows: its rows of the input, with the halo: (rows, width, channels).
+        out: the memory for the result; None for new memory of the device.
+        after: an event that its device waits for; see `devices.work_of_caller`.
+    """
 
     band: tuple[Tile, ...]
     rows: Pixels
@@ -124,9 +131,9 @@ class Enlargement:
         )
         return plan._replace(wraps=True) if settings.border == "wrap" and plan.halo else plan
 
-    def compute_band(self, taken: Taken) -> Pixels:
+    def compute_band(self, task: BandTask) -> Pixels:
         """Enlarge one band."""
-        band, rows, out, after = taken
+        band, rows, out, after = task
         factor = self._settings.kernel.factor
         span = band[0].rows
         if out is None:

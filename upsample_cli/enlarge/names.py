@@ -72,7 +72,7 @@ def check_template(template: str) -> None:
     for _, name, spec, conversion in parts:
         if name is not None:
             _check_field(setting, name, spec or "", conversion)
-    filled = _filled(template, _SAMPLE)
+    filled = template.format_map(_SAMPLE)
     if os.path.isabs(filled) or PurePath(filled).drive:  # noqa: PTH117
         next_step = ("give the folder to ", Setting("output"), ", and the name in it to ", Setting("name"))
         raise UsageError((setting, " is an absolute path"), next_step)
@@ -131,7 +131,7 @@ def named(template: str, fields: NameFields, image: str) -> str:
     'shots/a_007.png'
     """
     try:
-        name = _filled(template, fields)
+        name = template.format_map(fields)
     except ValueError as error:  # a fractional factor in the format of a whole number
         cause = (Setting("name", repr(template)), f" cannot be filled: {error}")
         raise ImageError(image, cause, "write {factor}", kind="usage") from error
@@ -154,15 +154,12 @@ def checked_name(name: str, image: str) -> str:
     return name
 
 
-def _filled(template: str, fields: NameFields) -> str:
-    return template.format_map(fields)
-
-
 def _parts(name: str) -> list[str]:
     return name.replace(os.sep, "/").split("/")
 
 
 def _fault(name: str) -> str | None:
+    """Why no file can have a name, as the rest of a sentence that starts with the name; None if one can."""
     parts = _parts(name)
     if "" in parts or "." in parts:
         return "has a part that is empty"

@@ -167,11 +167,11 @@ class Options:
         usual = {field.name: field.default for field in fields(self)}
         for name in _WITHOUT_MODEL:
             if getattr(self, name) != usual[name]:
-                raise UsageError(joined((Setting(name),), " cannot be combined with ", (setting,)), "leave one out")
+                raise UsageError((Setting(name), " cannot be combined with ", setting), "leave one out")
         factor = model_factor(model)
         if self.factor is not None and parsed_factor(self.factor) != factor:
             asked = Setting("factor", factor_text(parsed_factor(self.factor)))
-            raise UsageError(joined(f"model {model} enlarges {factor} times, not by ", (asked,)), "leave it out")
+            raise UsageError((f"model {model} enlarges {factor} times, not by ", asked), "leave it out")
         object.__setattr__(self, "factor", factor)
 
     def _check_extension(self, fmt: Format) -> None:

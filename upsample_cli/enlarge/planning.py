@@ -177,7 +177,8 @@ def check_run_space(jobs: Sequence[Job]) -> None:
             name = os.path.dirname(job.output)  # noqa: PTH120  a Path is slow
             folders[name] = folders.get(name, 0) + job.least_bytes
     disks: dict[int, tuple[int, Path]] = {}
-    for folder, needed_bytes in ((Path(name), needed_bytes) for name, needed_bytes in folders.items()):
+    for name, needed_bytes in folders.items():
+        folder = Path(name)
         if (disk := disk_of(folder)) is not None:
             disks[disk] = (disks.get(disk, (0, folder))[0] + needed_bytes, folder)
     for needed_bytes, folder in disks.values():

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileRun:
-    """Data for all frames of one file."""
+    """What all frames of one file share.
+
+    Args:
+        job, options: the image, and the options of the run.
+        settings: settings of the engine.
+        stop: set it to end with `Interrupted`.
+        routes: the name of the route of each frame is added to it.
+    """
 
     job: Job
     options: Options

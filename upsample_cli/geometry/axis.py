@@ -161,11 +161,9 @@ class LayerAxis:
         """
         if self.is_dense:
             return 0, max(0, -self.after)
-        return (
-            (self._to_tap(self.reach - self.before), self._to_tap(self.reach - self.after))
-            if self.transposed
-            else (0, 0)
-        )
+        if not self.transposed:
+            return 0, 0
+        return self._to_tap(self.reach - self.before), self._to_tap(self.reach - self.after)
 
     def _to_tap(self, place: int) -> int:
         """Samples from a place in the last input's window back to the nearest tap of this or an earlier input."""

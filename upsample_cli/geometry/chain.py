@@ -55,11 +55,11 @@ class Chain:
             return self
         joined = self.links[-1].followed_by(axis) if self.links else None
         links = (*self.links, axis) if joined is None else (*self.links[:-1], joined)
-        reduces, enlarges = (
-            (self.reduces, self.enlarges * axis.stride)
-            if axis.transposed
-            else (self.reduces * axis.stride, self.enlarges)
-        )
+        reduces, enlarges = self.reduces, self.enlarges
+        if axis.transposed:
+            enlarges *= axis.stride
+        else:
+            reduces *= axis.stride
         if max(reduces, enlarges).bit_length() > _MOST_BITS:
             raise GeometryError("the strides up to here multiply to more than can be shown", "give a part of the chain")
         phases = min(enlarges, MOST_PHASES)

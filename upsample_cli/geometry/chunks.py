@@ -73,7 +73,7 @@ class Overlap:
         return self.left + -self.left % self.step
 
     def cuts(self, chunk: int) -> Cuts:
-        """The chunks of an input whose size was given to `overlaps`.
+        """The chunks of an input, whose size must be known to `links`.
 
         Raises:
             GeometryError: the chunk is not a multiple of `step`, or the size is unknown.

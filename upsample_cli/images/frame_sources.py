@@ -12,6 +12,7 @@ from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.header import Header
 from upsample_cli.images.interfaces import Source
+from upsample_cli.images.limits import ANY_PIXELS
 from upsample_cli.images.model import Frames, Rows
 from upsample_cli.images.open_frames import animation_frames
 from upsample_cli.images.orientation import TURNS
@@ -72,15 +73,11 @@ def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, na
     if not bad:
         raise fault
     yield from ((index + 1, fault) for index in bad)
-    image = open_with_pillow(without_frames(opened.pixels, bad), name, max_pixels=_ANY_PIXELS).image
+    image = open_with_pillow(without_frames(opened.pixels, bad), name, max_pixels=ANY_PIXELS).image
     kept = [index for index in range(done, frames.count) if index not in set(bad)]
     with readable(name, opened.format):
         for index, duration_ms in zip(kept, animation_frames(image, done, frames.count - len(bad)), strict=True):
             yield index + 1, (source_of(header, pillow_box(image, header.reading)), duration_ms)
-
-
-_ANY_PIXELS = 1 << 62
-"""No limit: the pixels were checked when the file was opened the first time."""
 
 
 def _composed_sources(

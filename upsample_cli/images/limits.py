@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 DEFAULT_MAX_PIXELS = 500_000_000
 """The largest input that is decoded by default (`max_pixels`)."""
 
+ANY_PIXELS = 1 << 62
+"""No limit, for an image whose pixels are checked elsewhere."""
+
 MAX_METADATA_BYTES = 16 << 20
 """The most bytes of all metadata of one image together, decompressed: text, EXIF, XMP, captions and colour profile."""
 

@@ -175,7 +175,6 @@ class Frames:
             accompany the first one and are not read.
         layout: layout of each composed frame of an animation; None for pages, which may differ.
         plays: how often an animation is shown; 0 means forever.
-        first: index of the first frame of the animation: 1 if an animated PNG starts with a separate still image.
         pixels: pixels of all pages together, as stored; 0 for an animation.
         losses: the losses of reading all images, in addition to `ImageInfo.losses` of the first.
     """
@@ -184,7 +183,6 @@ class Frames:
     kind: FramesKind
     layout: Layout | None = None
     plays: int = 0
-    first: int = 0
     pixels: int = 0
     losses: tuple[Loss, ...] = ()
 

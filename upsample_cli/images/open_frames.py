@@ -71,7 +71,7 @@ def _frames_of_png(image: ImageFile.ImageFile, file: BinaryIO, layout: Layout, a
     still = "the still image for viewers that know no animated PNG is left out"
     composed = Layout(layout.colour, layout.alpha or has_holes(file, image.height, image.width), layout.depth)
     losses = (Loss("frames", still),) if animation.has_still else ()
-    return Frames(animation.frames, "animation", composed, animation.plays, int(animation.has_still), losses=losses)
+    return Frames(animation.frames, "animation", composed, animation.plays, losses=losses)
 
 
 def changed(name: str) -> ImageError:

@@ -11,6 +11,7 @@ from PIL import Image
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.input_file import Input, shown_name
 from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.limits import ANY_PIXELS
 from upsample_cli.images.model import Layout, Metadata, Rows
 from upsample_cli.images.open import open_image, read_header
 
@@ -19,7 +20,6 @@ DETAIL_OUTPUT_PIXELS = 384
 OVERVIEW_PIXELS = 224
 MAX_PIXELS = 120_000_000
 """Larger images are not read back: most formats would be decoded as a whole, in the main process of the run."""
-_ANY_PIXELS = 1 << 60
 _KEPT_PROFILE_BYTES = 4096
 _ROW_STEP = 4
 
@@ -82,7 +82,7 @@ def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
     Raises:
         ImageError: if the image cannot be read, or has more than `MAX_PIXELS`.
     """
-    info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
+    info, _ = read_header(path, max_pixels=ANY_PIXELS, frame=frame)
     if info.height * info.width > MAX_PIXELS:
         raise ImageError(shown_name(path), "is too large to be shown here", kind="too-large")
     return info.height, info.width

@@ -26,7 +26,7 @@ def box_of(pixels: Rows) -> ReadBox:
 
 
 class RegionSource:
-    """An image that is read in boxes: a `interfaces.Source`. Only one thread at a time may read bands.
+    """An image that is read in boxes: an `interfaces.Source`. Only one thread at a time may read bands.
 
     Args:
         info: header of the upright image.

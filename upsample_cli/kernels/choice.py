@@ -58,7 +58,7 @@ def network_of(text: str) -> Network | None:
     Raises:
         UsageError: if the file cannot be read, or its network is not valid.
     """
-    return _network_of_file(text, _stamp(Path(text))) if text.lower().endswith(".safetensors") else None
+    return _network_of_file(text, file_stamp(Path(text))) if text.lower().endswith(".safetensors") else None
 
 
 @functools.lru_cache(maxsize=4)
@@ -98,9 +98,9 @@ def _of_file(text: str, factor: int) -> tuple[AnyKernel, tuple[Loss, ...]]:
             f"there is no kernel named {text!r}",
             f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
         )
-    network = _network_of_file(text, _stamp(path))
+    network = _network_of_file(text, file_stamp(path))
     if network is None:
-        return _read_file(text, checked_factor(factor), _stamp(path))
+        return _read_file(text, checked_factor(factor), file_stamp(path))
     if network.factor != checked_factor(factor):
         raise GeometryError(
             f"kernel {text} is a network for factor {network.factor}", f"enlarge {network.factor} times"
@@ -108,7 +108,8 @@ def _of_file(text: str, factor: int) -> tuple[AnyKernel, tuple[Loss, ...]]:
     return network, ()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Modification time in nanoseconds and size of a file, which change when it is written; zeros if it has none."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -157,7 +157,7 @@ class Kernel:
                 "give weights for as many, or of shape (1, 1, k, k)",
             )
         if has_alpha and (self.channels > 1 or not self.is_flat):
-            reason = "treats channels differently" if self.channels > 1 else "does not keep flat flat"
+            reason = "treats channels differently" if self.channels > 1 else "does not keep flat images flat"
             return (
                 f"kernel {self.name} {reason}, so colour cannot be premultiplied",
                 ("add ", Setting("alpha", "straight")),

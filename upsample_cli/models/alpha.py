@@ -33,7 +33,7 @@ def visible_colour(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _box_sum(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sum of the square around each pixel, cut off at the edges."""
+    """The sum over the pixels at most `FILL_REACH` rows and columns away from each pixel."""
     for axis in (0, 1):
         length = values.shape[axis]
         sums = np.concatenate([np.zeros_like(values.take([0], axis)), values.cumsum(axis)], axis)

@@ -30,7 +30,7 @@ class NetworkRun:
         plan: the tiles of the image.
         colours: number of channels without alpha.
         has_alpha: whether alpha follows them.
-        fills: fully transparent pixels take the colour of visible neighbours, and stay without colour.
+        fills: fully transparent pixels take the colour of visible neighbours for the network. In the output they are 0.
         settings: the bilinear layer for alpha.
     """
 

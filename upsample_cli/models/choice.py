@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from upsample_cli.errors import ImageError, UsageError, joined
 from upsample_cli.forks import held_at_forks
+from upsample_cli.kernels.choice import file_stamp
+from upsample_cli.text import short_cause
 
 if TYPE_CHECKING:
     from upsample_cli.models.measuring import Measured
@@ -68,7 +70,7 @@ def model_factor(text: str) -> int:
         UsageError: if the file is not a network that can be used.
     """
     with _choosing:
-        return _built(text, "cpu", _stamp(text))[0].factor
+        return _built(text, "cpu", file_stamp(Path(text)))[0].factor
 
 
 def chosen_model(text: str, device: str = "cpu") -> tuple[Network, Model]:
@@ -78,7 +80,7 @@ def chosen_model(text: str, device: str = "cpu") -> tuple[Network, Model]:
         UsageError: if the file is not a network that can be used.
     """
     with _choosing:
-        return _chosen(text, device, _stamp(text))
+        return _chosen(text, device, file_stamp(Path(text)))
 
 
 def loaded_network(model: Model, device: str) -> Network:
@@ -88,18 +90,10 @@ def loaded_network(model: Model, device: str) -> Network:
         UsageError: if the file is not the one that was measured.
     """
     with _choosing:
-        network, file = _built(model.path, device, _stamp(model.path))
+        network, file = _built(model.path, device, file_stamp(Path(model.path)))
     if file.sha256 != model.sha256:
         raise UsageError(f"model {model.path} changed after the run was planned", "start the run again")
     return network
-
-
-def _stamp(text: str) -> tuple[int, int]:
-    try:
-        status = Path(text).stat()
-    except (OSError, ValueError):
-        return 0, 0  # reading it raises the error
-    return status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=2)
@@ -123,9 +117,15 @@ def _chosen(text: str, device: str, stamp: tuple[int, int]) -> tuple[Network, Mo
     try:
         found = measured(network)
     except Exception as error:  # weights that fit together may still fail when they run
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UsageError(f"model {text}: {network.architecture} cannot run: {cause}", "give another network") from error
-    about = file.licence, found
+        cause = f"model {text}: {network.architecture} cannot run: {short_cause(error)}"
+        raise UsageError(cause, "give another network") from error
     return network, Model(
-        text, file.sha256, network.architecture, network.factor, network.channels, network.parameters, *about
+        path=text,
+        sha256=file.sha256,
+        architecture=network.architecture,
+        factor=network.factor,
+        channels=network.channels,
+        parameters=network.parameters,
+        licence=file.licence,
+        measured=found,
     )

@@ -15,6 +15,7 @@ from upsample_cli.errors import STOPS, ImageError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.models.meter import Meter
 from upsample_cli.models.state import ModelFile
+from upsample_cli.text import short_cause
 
 _MOST_TIMES, _SPARE_BYTES = 4, 2**28
 """The memory in which a network is built: so many times that of its weights, and so much for tables and masks."""
@@ -140,8 +141,7 @@ def built_network(file: ModelFile, device: str = "cpu") -> Network:
             if isinstance(error, STOPS):
                 raise
             what = "its architecture" if found is None else f"{found.architecture.name} of these weights"
-            cause = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ImageError(path, f"spandrel cannot build {what}: {cause}", kind="no-model") from error
+            raise ImageError(path, f"spandrel cannot build {what}: {short_cause(error)}", kind="no-model") from error
         _check(file, descriptor)
         return Network(descriptor, device)
     known = "give a super-resolution network of an architecture in docs/models.md"

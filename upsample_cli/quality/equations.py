@@ -13,7 +13,7 @@ subtracting the sums of some images leaves exactly the sums of the others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -73,12 +73,12 @@ def equations(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, supp
     >>> found.count, float(found.gram[0, 0]), found.cross.shape
     (2, 2.0, (9, 4))
     """
-    found = no_equations(factor, support)
+    found, count = no_equations(factor, support), 0
     for around, phases in _samples(high, low, factor, support):
         found.gram[:] += around.T @ around
         found.cross[:] += around.T @ phases
-        found = Equations(factor, support, found.gram, found.cross, found.count + len(around))
-    return found
+        count += len(around)
+    return replace(found, count=count)
 
 
 def _samples(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, support: int) -> Iterator[tuple[Sums, Sums]]:

@@ -169,7 +169,7 @@ def errors_by(
     for piece in pieces(part, factor=factor, degradation=degradation):
         for name, enlarge in enlargers.items():
             sums[name] += errors(enlarge(piece.low), piece)
-        advanced((len(piece.low) - piece.above - piece.below) / part.height)
+        advanced(piece.own_rows / part.height)
     return sums
 
 

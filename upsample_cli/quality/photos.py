@@ -46,7 +46,8 @@ class Recipe:
             cause = f"a kernel for factor {self.factor} cannot be fitted"
             raise UsageError(cause, ("give ", Setting("factor", "2 to 16")))
         if self.support not in SUPPORTS:
-            raise UsageError(f"a support of {self.support} input pixels", ("give ", Setting("support", "3, 5 or 7")))
+            cause = f"a kernel with a support of {self.support} input pixels cannot be fitted"
+            raise UsageError(cause, ("give ", Setting("support", "3, 5 or 7")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +98,10 @@ def read_photos(paths: Sequence[Path], recipe: Recipe, advanced: Callable[[float
         except ImageError as error:
             skipped.append(error)
             continue
-        fold = len(parts) % MOST_FOLDS
-        folds[fold:] = [folds[fold] + found, *folds[fold + 1 :]] if fold < len(folds) else [found]
+        if len(folds) < MOST_FOLDS:
+            folds.append(found)
+        else:
+            folds[len(parts) % MOST_FOLDS] += found
         parts.append(part)
         seen[content] = path
     if not parts:
@@ -123,5 +126,5 @@ def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] =
     for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
         near = piece.trimmed(recipe.support // 2)
         found += equations(near.high, near.low, recipe.factor, recipe.support)
-        advanced((len(piece.low) - piece.above - piece.below) / part.height)
+        advanced(piece.own_rows / part.height)
     return found

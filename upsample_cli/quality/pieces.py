@@ -49,6 +49,11 @@ class Piece:
         """The factor of the reduction."""
         return len(self.high) // len(self.low)
 
+    @property
+    def own_rows(self) -> int:
+        """Number of rows of `low` without margins."""
+        return len(self.low) - self.above - self.below
+
     def trimmed(self, margin: int) -> Piece:
         """The same rows with a smaller margin."""
         top, bottom = max(0, self.above - margin), len(self.low) - max(0, self.below - margin)

@@ -75,7 +75,7 @@ class Verdict:
         return FLAT_LEVEL * float(spread([phase_gains(axis) for axis in self.axes]))
 
     @property
-    def gaps(self) -> bool:
+    def has_gaps(self) -> bool:
         """Whether there are output samples to which no tap contributes."""
         return any(0 in axis.taps_per_phase for axis in self.axes)
 
@@ -117,7 +117,7 @@ def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
     settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
     if max(settings) > _LARGEST_SETTING:
         raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is too large", "use a smaller one")
-    layer.output_sizes((2**20,) * layer.axes)  # raises for settings that torch refuses at any size
+    layer.check_settings()
     return layer.each_axis
 
 
@@ -180,7 +180,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "layer": str(verdict.layer),
         "even": verdict.is_even,
-        "gaps": verdict.gaps,
+        "gaps": verdict.has_gaps,
         "unreached": [list(axis.unreached) for axis in verdict.axes],
         "amplitude_levels": verdict.amplitude_levels,
         "flat_level": FLAT_LEVEL,

@@ -58,6 +58,17 @@ def dotted_name(node: ast.expr) -> str:
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
+def split_sign(node: ast.expr) -> tuple[ast.expr, int]:
+    """An expression without its minus, and -1; other expressions as they are, and 1.
+
+    >>> [(ast.unparse(number), sign) for number, sign in map(split_sign, map(expression, ("-3", "x")))]
+    [('3', -1), ('x', 1)]
+    """
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return node.operand, -1
+    return node, 1
+
+
 def _no_warnings() -> warnings.catch_warnings:
     """Suppress Python's warnings about the style of parsed text."""
     return warnings.catch_warnings(action="ignore")

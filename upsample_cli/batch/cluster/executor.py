@@ -114,7 +114,7 @@ class ClusterExecutor:
             self._client.close(timeout=_CLOSING_S)
 
     def _watch_workers(self, warn: Callable[[str], None]) -> None:
-        """Say that the run waits: without workers, Dask waits for one without limit. A nanny restarts one sooner."""
+        """Warn if there is no worker for `_WITHOUT_S`, longer than a nanny takes to restart one. Dask only waits."""
         missing = 0
         while not self._closed.wait(_WITHOUT_S / 2):
             with suppress(Exception):  # a lost connection ends the run

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from upsample_cli.atomic.temporaries import new_token, temporary_path
-from upsample_cli.batch.cluster.worker import StorageProbe, misfit
+from upsample_cli.batch.cluster.worker import StorageProbe, version_and_fault
 from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import Setting, UpsampleError, UsageError
 from upsample_cli.version import __version__
@@ -161,9 +161,10 @@ def check_workers(client: Any, address: str, jobs: Sequence[Job]) -> None:
 
 
 def _answers(client: Any, address: str, probes: Sequence[StorageProbe]) -> Mapping[str, object]:
-    """What `misfit` returns or raises on each worker."""
+    """What `version_and_fault` returns or raises on each worker."""
     try:
-        answers: Mapping[str, object] = _within(ANSWER_S, partial(client.run, misfit, probes, on_error="return"))
+        ask = partial(client.run, version_and_fault, probes, on_error="return")
+        answers: Mapping[str, object] = _within(ANSWER_S, ask)
     except TimeoutError as error:
         cause = f"the scheduler or a Dask worker of the cluster at {address} does not answer"
         raise UsageError(cause, "look at their logs, and end those that hang") from error

@@ -37,8 +37,8 @@ class RunSpec:
 
     Args:
         options, token: options and token of the run.
-        carrier: see `worker.Assignment`.
-        timeout_s: see `workers.ProcessExecutor`.
+        carrier: see `workers.worker.Assignment`.
+        timeout_s: see `workers.processes.ProcessExecutor`.
     """
 
     options: Options
@@ -68,7 +68,7 @@ class StorageProbe:
     mark: Path | None
 
 
-def misfit(probes: Sequence[StorageProbe]) -> tuple[str, str]:
+def version_and_fault(probes: Sequence[StorageProbe]) -> tuple[str, str]:
     """The version of this package, and what is missing here for a run, or "". Called on every Dask worker."""
     return __version__, next(filter(None, map(_missing, probes)), "")
 

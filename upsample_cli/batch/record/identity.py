@@ -101,10 +101,8 @@ def settings_differences(before: str, now: str) -> Text:
     usual = {field.name: field.default for field in fields(Options)}
     old, new = usual | json.loads(before), usual | json.loads(now)
     changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
-    if "kernel" in changed:
-        changed = [name for name in changed if name != "kernel_sha256"]
-    if "model" in changed:
-        changed = [name for name in changed if name != "model_sha256"]
+    contents = {f"{name}_sha256" for name in changed}  # that another file has another content goes without saying
+    changed = [name for name in changed if name not in contents]
     return listed([_setting_text(name, old.get(name)) for name in changed], " and ")
 
 

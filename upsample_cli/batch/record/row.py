@@ -131,10 +131,6 @@ def _is_number(value: object, least: int = -(1 << 63), most: int = 1 << 63) -> b
     return type(value) is int and least <= value <= most
 
 
-def _is_side(value: object) -> bool:
-    return are_sides(value)
-
-
 @functools.lru_cache(maxsize=64, typed=True)  # there are few sizes, each in many rows; 1.0 is not a size
 def are_sides(*values: Any) -> bool:
     """Whether values from a record can be heights and widths of images.
@@ -171,10 +167,10 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "input_sha256": lambda value: value is None or (isinstance(value, str) and bool(_SHA256.fullmatch(value))),
     "settings": is_settings,
     "format": lambda value: isinstance(value, str),
-    "height": _is_side,
-    "width": _is_side,
-    "output_height": _is_side,
-    "output_width": _is_side,
+    "height": are_sides,
+    "width": are_sides,
+    "output_height": are_sides,
+    "output_width": are_sides,
     "status": lambda value: value in {"started", "written", "failed"},
     "failure": _is_failure,
     "may_pass": lambda value: _is_number(value, 0, 1),

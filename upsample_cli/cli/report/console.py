@@ -12,7 +12,14 @@ from typing import Any
 from upsample_cli.batch.exclude import Exclusion
 from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary, counted_formats
+from upsample_cli.cli.report.summary import (
+    DONE_ALREADY,
+    KEPT_FAILURES,
+    LABEL_CHARACTERS,
+    STATUSES,
+    Summary,
+    counted_formats,
+)
 from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -117,7 +124,7 @@ class Report:
                 self.messages.print(one_line(what))
         elif not self.quiet:
             for line in self._summary_lines(elapsed_s, left):
-                self.out.print(line[8:], start=line[:8], style="bold")
+                self.out.print(line[LABEL_CHARACTERS:], start=line[:LABEL_CHARACTERS], style="bold")
             lines_since = 0 if self._first_failure is None else self._printed_lines - self._first_failure
             if lines_since > _SCROLLED_LINES and self.summary.first_failures:
                 self._repeat_failures()

@@ -23,6 +23,8 @@ _SHOWN_CAUSES = 4
 _OTHERS = "other causes"
 _SLOW_ENOUGH_S = 0.1
 DONE_ALREADY = "done already"
+LABEL_CHARACTERS = 8
+"""Each line of a summary begins with a label of so many characters: a status, or spaces."""
 _INDENT = " " * 17
 
 
@@ -93,7 +95,7 @@ class Summary:
         for status in STATUSES:
             if self.counts[status] or (status == "written" and not self.counts["planned"]):
                 details = list(self._details(status, elapsed_s))
-                yield f"{status:<8}{self.counts[status]:>7,}  {details[0]}"
+                yield f"{status:<{LABEL_CHARACTERS}}{self.counts[status]:>7,}  {details[0]}"
                 yield from (f"{_INDENT}{detail}" for detail in details[1:])
                 if status == "failed" and retry:
                     yield f"{_INDENT}{retry}"

@@ -53,7 +53,7 @@ def print_finding(
     print_notes(console, dict.fromkeys(text for axis in verdict.axes for text in reach_remarks(axis)))
     if cured is not None:
         console.print(f"cured: a flat {FLAT_LEVEL} becomes uneven by {cured.amplitude_levels:.4g} levels")
-    elif measured is not None and not measured.is_even and not verdict.gaps:  # weights cannot fill gaps
+    elif measured is not None and not measured.is_even and not verdict.has_gaps:  # weights cannot fill gaps
         named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
         console.print(f"{named}, with -o FILE, writes weights that leave a flat input flat")
 
@@ -90,7 +90,7 @@ def _verdict_text(verdict: Verdict, measured: Gains | None) -> str:
     if verdict.is_even:
         overlap = "the overlap is even"
     else:
-        gaps = ", and some samples meet no tap at all" if verdict.gaps else ""
+        gaps = ", and some samples meet no tap at all" if verdict.has_gaps else ""
         uneven = f"with equal taps a flat {FLAT_LEVEL} becomes uneven by {verdict.amplitude_levels:.4g} levels"
         overlap = f"the overlap is uneven{gaps}: {uneven}"
     if measured is None:

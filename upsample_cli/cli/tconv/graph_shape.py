@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.onnx_argument import is_onnx
 from upsample_cli.cli.tconv.printing import print_document, print_notes, print_rows, result_console
+from upsample_cli.cli.tconv.shape_tables import both_ends
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.graphs.graph import shortened
 from upsample_cli.tconv.graphs.input_shapes import Shapes
 from upsample_cli.tconv.graphs.node_layers import node_text
 from upsample_cli.tconv.graphs.report import GraphReport, as_json, graph_report, notes
-from upsample_cli.tconv.graphs.sizes import GraphStep, shape_text
+from upsample_cli.tconv.graphs.sizes import shape_text
 from upsample_cli.tconv.layers.symbolic import parse_size
-
-_ROWS_AT_AN_END = 250
-"""The most rows at each end of a table. The middle of a larger graph is left out."""
+from upsample_cli.text import shortened
 
 
 def print_graph(path: str, size: str | None, *, as_document: bool, terse: bool = False) -> None:
@@ -47,7 +43,7 @@ def _numbers(size: str) -> tuple[int, ...]:
 def _print_report(report: GraphReport) -> None:
     console = result_console()
     answer = f"{_shapes(report.inputs)} -> {_shapes(report.outputs)}"
-    shown = _shown(report.steps)
+    shown, left_out = both_ends(report.steps, "nodes")
     rows = [("node", "layer", "output")]
     for step in shown:
         label, layer = one_line(step.node.label), one_line(node_text(step, report.opset))
@@ -55,13 +51,9 @@ def _print_report(report: GraphReport) -> None:
     console.print(answer, style="bold")
     console.print()
     print_rows(console, rows)
-    if len(shown) < len(report.steps):
-        console.print(f"{len(report.steps) - len(shown)} nodes in the middle are left out here; --json has them")
+    for line in left_out:
+        console.print(line)
     print_notes(console, map(one_line, notes(report)))
-
-
-def _shown(steps: Sequence[GraphStep]) -> Sequence[GraphStep]:
-    return steps if len(steps) <= 2 * _ROWS_AT_AN_END else (*steps[:_ROWS_AT_AN_END], *steps[-_ROWS_AT_AN_END:])
 
 
 def _shapes(shapes: Shapes) -> str:

@@ -11,7 +11,7 @@ import typer
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_facts, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import FORMATS, read_format
@@ -114,12 +114,7 @@ def _print(about: About, factor: int) -> None:
     from rich.table import Table
 
     console = result_console()
-    facts = list(_facts(about))
-    longest = max(len(name) for name, _ in facts)
-    console.print(one_line(about.path), style="bold")
-    for name, value in facts:
-        console.print(f"{one_line(name):<{longest}}  ", style="bold", end="")
-        console.print(one_line(value), soft_wrap=True)
+    print_facts(console, about.path, list(_facts(about)))
     info = about.info
     console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:")
     offers = Table("written as", "what is lost")

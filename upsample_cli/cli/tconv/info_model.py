@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from upsample_cli.batch.record.identity import sha256_of
-from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_facts, result_console
 from upsample_cli.kernels.choice import network_of
 from upsample_cli.kernels.network import Network
 from upsample_cli.models.choice import Model, chosen_model
@@ -24,16 +22,7 @@ def print_model(path: str, *, as_document: bool) -> None:
     if as_document:
         print_document(shown)
     else:
-        _print(path, facts)
-
-
-def _print(path: str, facts: Mapping[str, str]) -> None:
-    console = result_console()
-    console.print(one_line(path), style="bold")
-    longest = max(map(len, facts))
-    for name, value in facts.items():
-        console.print(f"{name:<{longest}}  ", style="bold", end="")
-        console.print(one_line(value), soft_wrap=True)
+        print_facts(result_console(), path, list(facts.items()))
 
 
 def _network_facts(network: Network) -> dict[str, str]:

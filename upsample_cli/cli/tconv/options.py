@@ -14,6 +14,7 @@ from upsample_cli.cli.spelling import called, option
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
 from upsample_cli.tconv.layers.convolution import SETTINGS
+from upsample_cli.tconv.layers.symbolic import parse_size
 
 number_option = partial(typer.Option, metavar="N")
 setting_option = partial(number_option, rich_help_panel="Settings of the layer")
@@ -72,6 +73,23 @@ def whole_numbers(name: str, text: str, *, several: str = _PER_AXIS) -> int | tu
         raise UsageError(f"{flag} {text} is not a whole number", f"write {flag} 3, or {several}: {flag} 3,2")
     numbers = tuple(int(part) for part in parts)
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def size_given(name: str, text: str, examples: str) -> tuple[int, ...]:
+    """Parse a size such as `50x100`.
+
+    Args:
+        name: the option, for the message.
+        text: its text.
+        examples: sizes that may be given, for the message.
+
+    Raises:
+        UsageError: if the text is not a size.
+    """
+    sizes = parse_size(text)
+    if sizes is None:
+        raise UsageError(f"{name} {text} is not a size", f"write {examples}")
+    return sizes
 
 
 def settings_given(options: Mapping[str, Any], *, words: bool = False, **several: str) -> dict[str, Any]:

@@ -9,14 +9,13 @@ import typer
 
 from upsample_cli.cli.tconv import layer_options, options
 from upsample_cli.cli.tconv.layer_options import required_layers
-from upsample_cli.cli.tconv.options import whole_numbers
+from upsample_cli.cli.tconv.options import size_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, print_notes, progress_shown, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.chunks import Cuts, Overlap
 from upsample_cli.tconv.chain_input import split_size
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.overlap import as_json, check_runs, overlaps
 from upsample_cli.tconv.shape import size_text
 
@@ -91,9 +90,7 @@ def overlap_command(
 def _size(text: str | None, chain: Sequence[Layer]) -> Sequence[int] | None:
     if text is None:
         return None
-    sizes = parse_size(text)
-    if sizes is None:
-        raise UsageError(f"--size {text} is not a size", "write 44100, or 50x100 with height before width")
+    sizes = size_given("--size", text, "44100, or 50x100 with height before width")
     _, _, along = split_size(sizes, chain)
     return [size for size in along if isinstance(size, int)]
 

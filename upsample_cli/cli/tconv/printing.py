@@ -63,6 +63,15 @@ def print_document(document: dict[str, Any]) -> None:
     print(json.dumps(document))
 
 
+def print_facts(console: Console, subject: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Print names and values in two columns, below what they are about."""
+    longest = max(len(name) for name, _ in facts)
+    console.print(one_line(subject), style="bold")
+    for name, value in facts:
+        console.print(f"{one_line(name):<{longest}}  ", style="bold", end="")
+        console.print(one_line(value), soft_wrap=True)
+
+
 def print_notes(console: Console, notes: Iterable[str]) -> None:
     """Print a line for each note."""
     for note in notes:

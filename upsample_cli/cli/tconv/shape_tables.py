@@ -187,11 +187,15 @@ def _arithmetic(steps: Sequence[Step]) -> list[str]:
     return ["", *lines]
 
 
-def both_ends(layers: Sequence[Shown]) -> tuple[list[Shown], list[str]]:
-    """The layers to show in a table, and a line about those that are left out."""
+def both_ends(layers: Sequence[Shown], what: str = "layers") -> tuple[list[Shown], list[str]]:
+    """The layers, or other steps, to show in a table, and a line about those that are left out.
+
+    Args:
+        what: what they are called in this line.
+    """
     if len(layers) <= 2 * _ROWS_AT_AN_END:
         return list(layers), []
-    left_out = f"{len(layers) - 2 * _ROWS_AT_AN_END} layers in the middle are left out here; --json has them"
+    left_out = f"{len(layers) - 2 * _ROWS_AT_AN_END} {what} in the middle are left out here; --json has them"
     return [*layers[:_ROWS_AT_AN_END], *layers[-_ROWS_AT_AN_END:]], [left_out]
 
 

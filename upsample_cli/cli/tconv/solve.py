@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
+from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given, size_given
 from upsample_cli.cli.tconv.printing import fitted_table, print_document, print_notes, result_console
-from upsample_cli.errors import UsageError
-from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.solutions import Solution, Solutions, as_json, smooth_alternative, why_best
 from upsample_cli.tconv.solve import solve
 
@@ -60,18 +58,13 @@ def solve_command(
     settings = settings_given(locals(), several="several values to try")
     refuse_output_padding(settings, conv=conv)
     allowed = {name: (values,) if isinstance(values, int) else values for name, values in settings.items()}
-    solutions = solve(_size("--from", before), _size("--to", after), conv=conv, any_size=any_size, **allowed)
+    examples = "112, 112x112 or 8x112x112"
+    sizes, wanted = size_given("--from", before, examples), size_given("--to", after, examples)
+    solutions = solve(sizes, wanted, conv=conv, any_size=any_size, **allowed)
     if as_document:
         print_document(as_json(solutions))
     else:
         _print_solutions(solutions, limit)
-
-
-def _size(option: str, text: str) -> tuple[int, ...]:
-    sizes = parse_size(text)
-    if sizes is None:
-        raise UsageError(f"{option} {text} is not a size", "write 112, 112x112 or 8x112x112")
-    return sizes
 
 
 def _table(found: Sequence[Solution], text: Callable[[object], str]) -> Table:

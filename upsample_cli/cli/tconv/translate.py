@@ -14,7 +14,6 @@ from upsample_cli.cli.tconv.printing import print_document, print_notes, print_w
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.translate.restored import Restored
 from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back, translate_between
@@ -125,7 +124,7 @@ def _converted(
 def _translated(text: str, framework: str) -> dict[str, Any]:
     layer = parse_layer(text)
     if isinstance(layer, TransposedConvolution | Convolution):
-        layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
+        layer.check_settings()
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
@@ -167,10 +166,7 @@ def _weight_notes(restored: Restored, done: Translation, source: str, order: tup
 
 
 def _sizes(size: str | None) -> tuple[int, ...] | None:
-    sizes = None if size is None else parse_size(size)
-    if size is not None and sizes is None:
-        raise UsageError(f"--size {size} is not a size", "write 28, 28x28 or 8x28x28")
-    return sizes
+    return None if size is None else options.size_given("--size", size, "28, 28x28 or 8x28x28")
 
 
 def _validity(restored: Restored) -> list[str]:

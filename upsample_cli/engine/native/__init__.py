@@ -1,1 +1,1 @@
-"""The compiled route: its C++ source, and the modules built from it, one for each kind of processor."""
+"""The compiled route: its C++ source, and the module `_kernels` built from it, for several instruction sets."""

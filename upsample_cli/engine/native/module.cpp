@@ -62,11 +62,11 @@ template <int count> const Kind *kind_of(const Kind (&kinds)[count], int sum, Co
 }
 
 // Runs a kernel without the GIL.
-PyObject *run(const Kind &kind, const Work &work)
+template <class Kernel, class Settings> PyObject *run(Kernel kernel, const Settings &settings)
 {
     bool is_done;
     Py_BEGIN_ALLOW_THREADS
-    is_done = kind.enlarge(work);
+    is_done = kernel(settings);
     Py_END_ALLOW_THREADS
     if (!is_done)
         return PyErr_NoMemory();
@@ -104,7 +104,7 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         || (sum == 'H' && (work.has_alpha || work.is_direct || by.overshoots))
         || !take_tables(work, firsts, weights, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
-    return run(*kind, work);
+    return run(kind->enlarge, work);
 }
 
 PyObject *enlarge_sums(PyObject *, PyObject *arguments)
@@ -134,7 +134,7 @@ PyObject *enlarge_sums(PyObject *, PyObject *arguments)
     if ((work.has_alpha && ((work.channels != 2 && work.channels != 4) || kind->sum_bytes != 8))
         || !take_tables(work, firsts, weights, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
-    return run(*kind, work);
+    return run(kind->enlarge, work);
 }
 
 PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
@@ -158,7 +158,7 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
         return wrong(fault);
     if (work.channels > 4 || (work.has_alpha && work.channels % 2))
         return wrong("settings that fit nothing");
-    return run(*kind, work);
+    return run(kind->enlarge, work);
 }
 
 #include "resample_arguments.h"

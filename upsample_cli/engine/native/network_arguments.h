@@ -101,18 +101,6 @@ struct LayerArrays {
     }
 };
 
-// Runs a kernel without the GIL.
-template <class Kernel, class Settings> PyObject *run_network(Kernel kernel, const Settings &settings)
-{
-    bool is_done;
-    Py_BEGIN_ALLOW_THREADS
-    is_done = kernel(settings);
-    Py_END_ALLOW_THREADS
-    if (!is_done)
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
-}
-
 // A reference to a Python object, released at the end of the scope.
 struct Owned {
     PyObject *object;
@@ -166,7 +154,7 @@ PyObject *net_detail(PyObject *, PyObject *arguments)
     work.luma = luma.numbers<uint8_t>();
     work.luma_row_bytes = luma.row_bytes;
     work.out = out.numbers<int32_t>();
-    return run_network(kernels->net_detail, work);
+    return run(kernels->net_detail, work);
 }
 
 PyObject *net_combine(PyObject *, PyObject *arguments)
@@ -206,5 +194,5 @@ PyObject *net_combine(PyObject *, PyObject *arguments)
     work.detail = detail.numbers<int32_t>();
     work.out = out.numbers<char>();
     work.out_row_bytes = out.row_bytes;
-    return run_network(kernels->net_combine[pixel_bytes - 1], work);
+    return run(kernels->net_combine[pixel_bytes - 1], work);
 }

@@ -69,11 +69,5 @@ PyObject *resample(PyObject *, PyObject *arguments)
     work.column_firsts = columns;
     work.row_weights = static_cast<const double *>(row_weights.view.buf);
     work.column_weights = static_cast<const double *>(column_weights.view.buf);
-    bool is_done;
-    Py_BEGIN_ALLOW_THREADS
-    is_done = found->resample(work);
-    Py_END_ALLOW_THREADS
-    if (!is_done)
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
+    return run(found->resample, work);
 }

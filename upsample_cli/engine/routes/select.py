@@ -72,9 +72,7 @@ def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engin
     if engine == "compiled":
         return _compiled(kernel, arithmetic, channels)
     for candidate in () if engine == "layer" else _fast_routes(arithmetic):
-        with contextlib.suppress(
-            Exception
-        ):  # builds of torch and processors without the operators raise various errors
+        with contextlib.suppress(Exception):  # builds of torch without an operator raise various errors
             route = _built(candidate, kernel, arithmetic, channels)
             if _passes(route, kernel, arithmetic, channels):
                 return route

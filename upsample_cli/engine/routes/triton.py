@@ -128,9 +128,8 @@ class FusedRoute:
         if most > _MOST:
             raise ValueError("sums too large for 64 bits")
         if device.type == "cuda" and not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
-            raise ValueError(
-                "no headers of Python, without which Triton's launchers do not compile"
-            )  # and gcc prints errors
+            # Triton's launchers would not compile, and gcc would print errors.
+            raise ValueError("no headers of Python, without which Triton's launchers do not compile")
         phases, size = phase_taps(kernel.factor, kernel.padding), kernel.kernel_size
         taps = [
             0 if down is None or across is None else kernel.weights[down * size + across]

@@ -108,6 +108,7 @@ def _head(file: BinaryIO) -> _Head | None:
 
 
 def _together(masks: tuple[int, ...]) -> int:
+    """The bits of all masks. Their sum is larger if masks overlap."""
     return masks[0] | masks[1] | masks[2] | masks[3]
 
 

@@ -114,10 +114,19 @@ def _filtered_blocks(raw: Bytes2d, pixel_bytes: int, filter_type: int) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    module: str  # imported at its first use, so only runs that write a PNG load it
+    """How a level compresses.
+
+    Args:
+        module: what deflates; imported at its first use, so that only runs that write a PNG load it.
+        effort: the level of that module.
+        filters: types of filters; of several, each chunk gets the one with which it becomes smaller.
+        share: filters are compared on one of so many rows of a chunk.
+    """
+
+    module: str
     effort: int
     filters: tuple[int, ...]
-    share: int = 1  # of the rows of a chunk, one in so many, that filters are compared on
+    share: int = 1
 
 
 _ISAL, _ZLIB = "isal.isal_zlib", "zlib"

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
+from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.model import Frames, Metadata
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
@@ -24,7 +25,6 @@ _PIECE_BYTES = 1 << 16
 _PLAIN_TEXT = 0x01
 _KNOWN_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0"}
 _ASPECT_UNIT = 64
-_MOST_NAMES = 9
 
 
 def frame_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes, int, int]]:
@@ -65,10 +65,7 @@ def read_extensions(file: BinaryIO) -> tuple[list[bytes], list[Loss]]:
             lost.add(block[:8].decode("latin-1").strip("\0 ") or "unnamed")
         elif label == _PLAIN_TEXT:
             lost.add("plain text")
-    names = sorted(lost)
-    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES)
-    losses = [Loss("metadata", f"extensions that we do not keep are left out ({shown})")] if names else []
-    return comments, losses
+    return comments, not_kept("extensions", sorted(lost))
 
 
 def pixel_aspect(file: BinaryIO) -> tuple[int, int] | None:

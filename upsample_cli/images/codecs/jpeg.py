@@ -46,7 +46,7 @@ _UNIT_AT = 13  # offset of the resolution's unit in the JFIF segment
 
 
 class JpegSink(StripWriter[bytes]):
-    """Writes a JPEG to `file`, a strip at a time; a `interfaces.Sink`.
+    """Writes a JPEG to `file`, a strip at a time; an `interfaces.Sink`.
 
     Args:
         file: the output file. It is written in order, never seeks, and is not closed.

@@ -152,7 +152,7 @@ def _kind(layout: Layout, suffix: str) -> str:
 
 
 class PnmSink:
-    r"""Writes a PGM, a PPM, or a PAM (for alpha, or if the extension is .pam) as rows come; a `interfaces.Sink`.
+    r"""Writes a PGM, a PPM, or a PAM (for alpha, or if the extension is .pam) as rows come; an `interfaces.Sink`.
 
     Args:
         file: the output file; it is written in order.

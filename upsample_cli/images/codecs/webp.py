@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
+from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.model import Frames, Metadata
 
 _CODED = (b"VP8 ", b"VP8L")
 _FRAME_HEAD_BYTES = 16
 _DO_NOT_BLEND = 2
-_MOST_NAMES = 9
 _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
@@ -94,9 +94,7 @@ def left_out(file: BinaryIO, read_by_pillow: Container[Any]) -> list[Loss]:
     for kind, name in _READ_BY_PILLOW.items():
         if kind in found and name in read_by_pillow:
             found.remove(kind)  # a second one is not read
-    lost = sorted({kind.decode("latin-1").strip() for kind in found})
-    shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
-    return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
+    return not_kept("chunks", sorted({kind.decode("latin-1").strip() for kind in found}))
 
 
 class WebpFrames:

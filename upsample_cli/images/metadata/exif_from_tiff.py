@@ -11,11 +11,13 @@ from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.descriptions import is_data
 from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
 
-_FIRST = -1  # not 0, which is a tag: the version of GPS
-_DIRECTORIES_IN = {
-    _FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()
+FIRST = -1  # not 0, which is a tag: the version of GPS
+DIRECTORIES_IN = {
+    FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()
 }  # fmt: skip
-_LAST_CLASSIC_KIND = 13
+"""The tags of the directories that a directory points to, by its own tag; `FIRST` stands for the first directory."""
+LAST_CLASSIC_KIND = 13
+"""Types with larger numbers exist only in BigTIFF."""
 _MAX_DIRECTORY_BYTES = 4 << 20
 
 _DESCRIPTION = 0x010E
@@ -43,7 +45,7 @@ def descriptive_fields(
     Raises:
         ValueError: the first directory is damaged.
     """
-    return _copied(tiff, ifd.read_directory(tiff, tiff.first), _FIRST, follow, wanted)
+    return _copied(tiff, ifd.read_directory(tiff, tiff.first), FIRST, follow, wanted)
 
 
 def _copied(
@@ -52,15 +54,15 @@ def _copied(
     fields: list[ifd_write.Field] = []
     free_bytes = _MAX_DIRECTORY_BYTES
     for entry in directory.entries:
-        if entry.tag in _DIRECTORIES_IN[kind]:
+        if entry.tag in DIRECTORIES_IN[kind]:
             with suppress(ValueError):
                 below = ifd.read_directory(tiff, ifd.first_integer(tiff, entry) or 0)
                 at = struct.pack(tiff.order + "I", below.at)
                 inner = _copied(tiff, below, entry.tag, follow, wanted) if follow else at
                 fields.append(ifd_write.Field(entry.tag, ifd.LONG, 1, inner))
-        elif entry.tag in _DIRECTORIES_IN or (kind == _FIRST and not wanted(entry.tag)):
+        elif entry.tag in DIRECTORIES_IN or (kind == FIRST and not wanted(entry.tag)):
             continue
-        elif entry.kind <= _LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes:
+        elif entry.kind <= LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes:
             value = ifd.value_bytes(tiff, entry)
             if value is not None:
                 free_bytes -= len(value)

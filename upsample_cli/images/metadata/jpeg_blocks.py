@@ -150,16 +150,16 @@ class _Found:
             losses.append(unknown_loss(self.unknown))
         dpi, aspect = _resolution(self.density)
         return JpegBlocks(
-            exif[0] if exif else None,
-            self._extended(xmp[0]) if xmp else None,
-            profile,
-            resources.captions,
-            tuple((COMMENT, decoded(comment)) for comment in self.comments if comment),
-            dpi or resources.dpi,
-            aspect or resources.aspect,
-            images,
-            len(self.listed) > 1,
-            tuple(losses),
+            exif=exif[0] if exif else None,
+            xmp=self._extended(xmp[0]) if xmp else None,
+            icc_profile=profile,
+            iptc=resources.captions,
+            text=tuple((COMMENT, decoded(comment)) for comment in self.comments if comment),
+            dpi=dpi or resources.dpi,
+            aspect=aspect or resources.aspect,
+            images=images,
+            lists_others=len(self.listed) > 1,
+            losses=tuple(losses),
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.left_out import counted_names
 
 CAPTIONS = 0x0404
 _EXIF, _XMP, _RESOLUTION, _ASPECT = 0x0422, 0x0424, 0x03ED, 0x0428
@@ -34,7 +35,7 @@ _NAMES = {
     0x041A: "slices", 0x041E: "URLs", 0x0BB7: "clipping paths", 0x0410: "a watermark",
     **dict.fromkeys(range(0x07D0, 0x0BB7), "clipping paths"),
 }  # fmt: skip
-_SLICES, _MOST_NAMED = 0x041A, 6
+_SLICES = 0x041A
 
 
 class Resources(NamedTuple):
@@ -59,10 +60,9 @@ class Resources(NamedTuple):
 
 def lost_resources(lost: Counter[str]) -> tuple[Loss, ...]:
     """The loss of resources, with their names; empty without resources."""
-    named = [name if count == 1 else f"{name} ({count})" for name, count in lost.items()]
-    more = [f"{len(named) - _MOST_NAMED} others"] if len(named) > _MOST_NAMED else []
-    listed = ", ".join([*named[:_MOST_NAMED], *more])
-    return (Loss("metadata", f"resources of Photoshop are left out: {listed}"),) if named else ()
+    if not lost:
+        return ()
+    return (Loss("metadata", f"resources of Photoshop are left out: {counted_names([*lost.items()])}"),)
 
 
 def read_resources(block: bytes) -> Resources:

@@ -7,9 +7,9 @@ from collections import Counter
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER
+from upsample_cli.images.codecs.left_out import counted_names
 
 _NAME = re.compile(rb"[ -~]{2,24}")
-_MOST_NAMED = 6
 
 
 def segment_name(marker: int, signature: bytes) -> str:
@@ -26,7 +26,4 @@ def segment_name(marker: int, signature: bytes) -> str:
 
 def unknown_loss(names: Counter[str]) -> Loss:
     """The loss of unknown segments, with their names."""
-    listed = [name if count == 1 else f"{name} ({count})" for name, count in names.most_common(_MOST_NAMED)]
-    more = len(names) - len(listed)
-    listed += [f"{more} others"] if more else []
-    return Loss("metadata", f"segments of other programs are left out: {', '.join(listed)}")
+    return Loss("metadata", f"segments of other programs are left out: {counted_names(names.most_common())}")

@@ -18,6 +18,7 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.metadata import georeference, ifd
 from upsample_cli.images.metadata.descriptions import Description, Stored, description_of
 from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
+from upsample_cli.images.metadata.exif_from_tiff import DIRECTORIES_IN, FIRST, LAST_CLASSIC_KIND
 from upsample_cli.images.metadata.ifd_write import Field
 from upsample_cli.images.metadata.own_tags import (
     DESCRIPTION,
@@ -47,10 +48,8 @@ _SUB_IFDS, _XMP, _NEW_SUBFILE_TYPE = 330, 700, 254
 _KEPT = {269, 285, PAGE_NUMBER, 318, 319, 42112, NO_DATA} | georeference.GEO_TAGS
 """Names of document and page, white point and primaries, GDAL's metadata and value for "no data", GeoTIFF."""
 _MOST_BYTES = 4 << 20
-_LAST_CLASSIC_KIND, _INCH = 13, 2
+_INCH = 2
 _MOST_SUB_IFDS = 16
-_FIRST = -1
-_BELOW = {_FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()}
 _LAYERS = 37724
 
 
@@ -102,7 +101,7 @@ def _kept(tiff: ifd.Tiff, directory: ifd.Directory, tags: Collection[int]) -> It
     """The entries of these tags that can be copied, up to 4 MiB together."""
     free_bytes = _MOST_BYTES
     for entry in directory.entries:
-        if entry.kind <= _LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes and entry.tag in tags:
+        if entry.kind <= LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes and entry.tag in tags:
             value = ifd.value_bytes(tiff, entry)
             if value is not None:
                 free_bytes -= len(value)
@@ -167,25 +166,25 @@ def _sub_images(tiff: ifd.Tiff, directory: ifd.Directory) -> list[Loss]:
 def _others(tiff: ifd.Tiff, exif: bytes | None, accounted: set[int]) -> Iterator[Loss]:
     """The loss of every tag that is neither storage nor carried over."""
     carried = _tags(ifd.tiff_in_bytes(exif)) if exif else set()
-    lost = _tags(tiff) - carried - {(_FIRST, tag) for tag in accounted | STORAGE}
-    if (_FIRST, _LAYERS) in lost:
-        lost.remove((_FIRST, _LAYERS))
+    lost = _tags(tiff) - carried - {(FIRST, tag) for tag in accounted | STORAGE}
+    if (FIRST, _LAYERS) in lost:
+        lost.remove((FIRST, _LAYERS))
         yield Loss("metadata", "Photoshop's layers are left out")
     if lost:
         words = "other tag is" if len(lost) == 1 else "other tags are"
         below = {EXIF_IFD: "Exif", GPS_IFD: "GPS", INTEROPERABILITY_IFD: "interoperability"}
-        first = names_of({tag for parent, tag in lost if parent == _FIRST})
-        names = [first] * bool(first) + [f"{below[parent]} {tag}" for parent, tag in sorted(lost) if parent != _FIRST]
+        first = names_of({tag for parent, tag in lost if parent == FIRST})
+        names = [first] * bool(first) + [f"{below[parent]} {tag}" for parent, tag in sorted(lost) if parent != FIRST]
         yield Loss("metadata", f"{len(lost)} {words} left out", ", ".join(names))
 
 
 def _tags(tiff: ifd.Tiff) -> set[tuple[int, int]]:
     """The tags with values in the first directory and in Exif and GPS below it, as (tag of the directory, tag)."""
-    found, todo = set[tuple[int, int]](), [(_FIRST, tiff.first)]
+    found, todo = set[tuple[int, int]](), [(FIRST, tiff.first)]
     for parent, at in todo:
         with suppress(ValueError):
             directory = ifd.read_directory(tiff, at)
             found |= {(parent, entry.tag) for entry in directory.entries if entry.count}
-            below = ((tag, ifd.first_integer(tiff, directory.find(tag))) for tag in _BELOW[parent])
+            below = ((tag, ifd.first_integer(tiff, directory.find(tag))) for tag in DIRECTORIES_IN[parent])
             todo += [(tag, place) for tag, place in below if place is not None]
     return found

@@ -23,6 +23,7 @@ from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import STOPS, ImageError, UsageError
 from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 from upsample_cli.special_files import refuse_special
+from upsample_cli.text import short_cause, shortened
 
 METADATA_KEY = "upsample-cli"
 """The only metadata key of files that `tconv fit` writes. Its value is a JSON object, because safetensors does not keep
@@ -141,10 +142,8 @@ def faults_named(path: Path) -> Iterator[None]:
     except BaseException as error:  # a library may raise any exception on a damaged file, including a panic of Rust
         if isinstance(error, STOPS):
             raise
-        cause = " ".join(str(error).split())[:200]
-        raise ImageError(
-            path, f"is damaged, or not what its name says: {cause or type(error).__name__}", "save it again"
-        ) from error
+        cause = f"is damaged, or not what its name says: {short_cause(error)}"
+        raise ImageError(path, cause, "save it again") from error
 
 
 def fitted_factor(path: Path) -> int | None:
@@ -193,7 +192,7 @@ def _keys_text(path: Path, keys: list[str]) -> str:
 
 
 def _shown(key: str) -> str:
-    return key if len(key) <= _SHOWN_CHARACTERS else f"{key[:_SHOWN_CHARACTERS]}..."
+    return shortened(key, _SHOWN_CHARACTERS)
 
 
 def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:

@@ -69,6 +69,9 @@ class _Value:
         parts: parts of a container.
         known: the value of a text or a whole number.
         final: whether the parts of a container can no longer change, as in a tuple.
+
+    Attributes:
+        elements: number of elements of a tensor; 0 for any other object.
     """
 
     __slots__ = ("elements", "is_final", "known", "parts", "size")
@@ -204,6 +207,7 @@ def _copied(value: _Value, levels: int) -> int:
 
 
 def _looked_at(value: _Value) -> int:
+    """The number of elements that a call visits which splits the tensors in its argument."""
     return value.elements + sum(part.elements for part in value.parts or [])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.kernels.weights.files import METADATA_KEY
+from upsample_cli.kernels.weights.network_file import FORMAT, VERSION
 from upsample_cli.quality.file import scores_as_json
 from upsample_cli.quality.fit import Score
 from upsample_cli.quality.network.fit import Plan, Split
@@ -56,7 +57,7 @@ def write_network(network: Network, path: Path, about: dict[str, Any], *, overwr
     from safetensors.numpy import save
 
     assert network.grid is not None
-    head = {"format": "upsample-net", "version": 1, "factor": network.shape.factor, "bits": network.grid.bits}
+    head = {"format": FORMAT, "version": VERSION, "factor": network.shape.factor, "bits": network.grid.bits}
     content = save(whole_tensors(network), metadata={METADATA_KEY: json.dumps(head | about, sort_keys=True)})
     with new_file(path, overwrite=overwrite) as file:
         file.write(content)

@@ -114,7 +114,7 @@ def _pairs(parts: Sequence[Part], plan: Plan, network: Network, advanced: Callab
     pixels = copies * factor**2 * sum(part.pixels for part in parts)
     for part in parts:
         for piece in pieces(part, factor=factor, degradation=plan.degradations[0]):
-            advanced((len(piece.low) - piece.above - piece.below) / part.height)
+            advanced(piece.own_rows / part.height)
             if chosen.random() * pixels >= _MOST_PIXELS:
                 continue
             for high in _versions(piece.high, plan.shape):

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LINEAR_REACH = 3
-"""The linear kernel reads 7x7 input pixels."""
+from upsample_cli.kernels.network import LINEAR_TAPS
+
+LINEAR_REACH = LINEAR_TAPS // 2
+"""Input pixels that the linear kernel reads on each side of one."""
 
 LARGEST_WEIGHT = 127
 LARGEST_ACTIVATION = 255

@@ -19,8 +19,11 @@ SIDE = 48
 """Side of a training patch, in input pixels."""
 
 _COUNT = 8
+"""Patches in a batch."""
 _AVERAGE = 0.999
+"""The share of the averaged weights that a step keeps."""
 _CALIBRATION_BATCHES = 24
+"""Batches of typical inputs for `grid_for`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,14 @@ class Training:
         self._random = np.random.default_rng(seed)
         self.patches = Patches(pairs, network.shape, side=SIDE, count=_COUNT, noise=noise, random=self._random)
         self._optimizer = torch.optim.Adam(network.parameters(), schedule.rate)
-        self._average = {name: value.detach().clone() for name, value in network.named_parameters()}
+        self._average = self._copied_parameters()
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from the weights of another training. Weights of another shape keep their own start."""
         own = self.network.state_dict()
         taken = {name: weights[name] if weights[name].shape == value.shape else value for name, value in own.items()}
         self.network.load_state_dict(taken)
-        self._average = {name: value.detach().clone() for name, value in self.network.named_parameters()}
+        self._average = self._copied_parameters()
 
     def advance(self) -> float:
         """Train with one batch. Returns the loss, in squared levels."""
@@ -96,6 +99,9 @@ class Training:
         copy.load_state_dict(self._average)
         copy.grid = self.network.grid
         return copy
+
+    def _copied_parameters(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.named_parameters()}
 
     def _begin_whole(self) -> None:
         """Continue from the averaged weights with a grid for them."""
@@ -128,7 +134,7 @@ class Training:
         if type(self.step) is not int or not earliest <= self.step <= latest:
             raise ValueError(f"step {self.step} is not one of this training")
         self.network.load_state_dict(state["average"])
-        self._average = {name: value.detach().clone() for name, value in self.network.named_parameters()}
+        self._average = self._copied_parameters()
         self.network.load_state_dict(state["network"])
         if not all(value.isfinite().all() for value in (*self._average.values(), *self.network.parameters())):
             raise ValueError("its weights are not finite")

@@ -22,6 +22,8 @@ _COLOURS = ((37, 99, 180), (196, 78, 40))
 """The colours of positive and of negative numbers at full strength; 0 has the colour of the background."""
 
 Colour: TypeAlias = tuple[int, int, int]
+Cells: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Rows and columns of an array, each (start, stop)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Panel:
 
     Args:
         array: (rows, columns).
-        kept: the rows and columns (start, stop) to frame.
+        kept: the cells to frame, those that padding leaves.
         scale: the magnitude shown at full strength; None for the largest in the array.
         marked: the row and the column of a cell to frame.
         widest: numbers for which the cells must be wide enough; None for those of the array.
@@ -38,7 +40,7 @@ class Panel:
 
     title: str
     array: Grid
-    kept: tuple[tuple[int, int], tuple[int, int]] | None = None
+    kept: Cells | None = None
     scale: float | None = None
     marked: tuple[int, int] | None = None
     widest: Grid | None = None

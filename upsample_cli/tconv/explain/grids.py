@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.parsing import expression
+from upsample_cli.tconv.parsing import expression, split_sign
+from upsample_cli.text import shortened
 
 Grid = NDArray[np.float64]
 _LONGEST_TEXT = 5000
@@ -38,19 +39,19 @@ def parse_grid(text: str, option: str) -> Grid:
         else:
             if grid.ndim and grid.size:
                 return grid
-    shown = text if len(text) <= 80 else f"{text[:80]}..."
-    raise UsageError(f"{option} {shown} is not an array of numbers", f'write for example {option} "[[0, 1], [2, 3]]"')
+    raise UsageError(
+        f"{option} {shortened(text)} is not an array of numbers", f'write for example {option} "[[0, 1], [2, 3]]"'
+    )
 
 
 def _values(node: ast.expr) -> Any:
     if isinstance(node, ast.List | ast.Tuple):
         return [_values(entry) for entry in node.elts]
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    number, sign = split_sign(node)
     if isinstance(number, ast.Constant) and type(number.value) in (int, float):
         value = float(number.value)  # type: ignore[arg-type]  # the type was just checked
         if math.isfinite(value) and abs(value) <= 1e100:
-            return -value if negative else value
+            return sign * value
     raise ValueError
 
 

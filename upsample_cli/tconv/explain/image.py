@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.explain.drawing import Panel, Row, write_panels
+from upsample_cli.tconv.explain.drawing import Cells, Panel, Row, write_panels
 from upsample_cli.tconv.explain.explain import WAYS, Explanation
 from upsample_cli.tconv.explain.grids import Grid, as_planes
 
@@ -27,10 +27,6 @@ def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False
     if cells > _MOST_CELLS:
         raise UsageError(f"{cells} cells are too many to look at", "use a smaller example")
     write_panels(rows, path, overwrite=overwrite)
-
-
-Cells = tuple[tuple[int, int], tuple[int, int]]
-"""Rows and columns, each (start, stop)."""
 
 
 def kept_cells(explanation: Explanation) -> list[Cells | None]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-_LONGEST_LABEL = 80
+from upsample_cli.text import shortened
+
+_MOST_SHOWN = 80
 
 Number: TypeAlias = int | float
 
@@ -129,11 +131,6 @@ class Graph:
     opset: int
 
 
-def shortened(name: str) -> str:
-    """A name of a file for messages."""
-    return name if len(name) <= _LONGEST_LABEL else f"{name[:_LONGEST_LABEL]}..."
-
-
 def list_text(numbers: Sequence[Number]) -> str:
     """Numbers of a file for messages."""
-    return shortened(str(list(numbers[:_LONGEST_LABEL])))
+    return shortened(str(list(numbers[:_MOST_SHOWN])))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.graphs.graph import Graph, Input, shortened
+from upsample_cli.tconv.graphs.graph import Graph, Input
 from upsample_cli.tconv.graphs.values import dimension_name
+from upsample_cli.text import shortened
 
 Shapes = dict[str, tuple[int, ...]]
 """The shape of each input by name."""

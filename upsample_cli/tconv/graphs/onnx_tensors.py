@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from math import prod
 
 from upsample_cli.tconv.graphs.field_values import bytes_of, floats_of, int_of, ints_of, message_of, text_of
-from upsample_cli.tconv.graphs.graph import Content, Number, Tensor, shortened
+from upsample_cli.tconv.graphs.graph import Content, Number, Tensor
 from upsample_cli.tconv.graphs.protobuf import DamagedError, FieldValue, Message
+from upsample_cli.text import shortened
 
 MOST_NUMBERS = 4096
 """The most numbers of a tensor that are read with the graph."""
@@ -21,22 +22,22 @@ _FLOATS, _DOUBLES, _WHOLE = 4, 10, (5, 7, 11)
 
 
 def read_tensor(message: Message) -> tuple[str, Tensor]:
-    """The name and the shape of a tensor, and its numbers if they are few."""
+    """The name and the shape of a TensorProto, and its numbers if they are few."""
     name, kind, outside, raw = "", 0, False, False
     shape, found = list[int](), list[tuple[int, FieldValue]]()
     for number, value in message.fields():
-        if number == 1:
+        if number == 1:  # dims
             shape += ints_of(value)
-        elif number == 2:
+        elif number == 2:  # data_type
             kind = int_of(value)
-        elif number == 8:
+        elif number == 8:  # name
             name = text_of(value)
-        elif number == 9:
+        elif number == 9:  # raw_data
             raw = True
             found = [(number, message_of(value))]
         elif number in (_FLOATS, _DOUBLES, *_WHOLE):
             found.append((number, value))
-        elif number == 14:
+        elif number == 14:  # data_location, 1 for another file
             outside = int_of(value) == 1
         if len(shape) > MOST_DIMENSIONS:
             raise DamagedError(f"a constant has more than {MOST_DIMENSIONS} dimensions")

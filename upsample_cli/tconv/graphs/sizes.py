@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from upsample_cli.errors import GeometryError, UsageError, joined
-from upsample_cli.tconv.graphs.graph import Graph, Node, shortened
+from upsample_cli.tconv.graphs.graph import Graph, Node
 from upsample_cli.tconv.graphs.onnx_tensors import MOST_DIMENSIONS
 from upsample_cli.tconv.graphs.operators import OPERATORS
 from upsample_cli.tconv.graphs.operators.arithmetic import value_of
 from upsample_cli.tconv.graphs.values import MismatchError, Value, dimension_name
+from upsample_cli.text import shortened
 
-MOST_WORK, _PER_NODE, _NUMBERS_PER_NODE = 150_000, 16, 4
-"""The most nodes to compute: a few seconds; and how many inputs or outputs, or numbers, take as long as a node. So do
-two settings."""
+MOST_WORK = 150_000
+"""The most nodes to compute: a few seconds."""
+_SETTINGS_PER_NODE, _VALUES_PER_NODE, _NUMBERS_PER_NODE = 2, 16, 4
+"""How many settings, how many inputs or outputs, and how many numbers of an output take as long as one more node."""
 _OF_DAMAGED_NODES = (ArithmeticError, LookupError, TypeError, ValueError)
 """What an operator raises for settings and numbers that no exporter writes, such as an empty list or an infinity."""
 
@@ -126,8 +128,8 @@ class PreparedGraph:
             raise TooMuchWorkError(
                 f"{self.graph.path}: its sizes take too long to compute", "give a part of the network"
             )
-        many = 1 + len(node.attributes) // 2 + len(node.inputs) // _PER_NODE
-        self.work_left -= many + len(node.outputs) // _PER_NODE
+        many = 1 + len(node.attributes) // _SETTINGS_PER_NODE + len(node.inputs) // _VALUES_PER_NODE
+        self.work_left -= many + len(node.outputs) // _VALUES_PER_NODE
         inputs = tuple(values.get(name) for name in node.inputs)
         try:
             outputs = tuple(OPERATORS[node.operator](node, inputs, self.graph.opset))

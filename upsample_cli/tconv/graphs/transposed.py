@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from upsample_cli.errors import GeometryError, ImageError, UsageError
 from upsample_cli.geometry.axes import located
-from upsample_cli.tconv.graphs.graph import Graph, Node, Tensor, shortened
+from upsample_cli.tconv.graphs.graph import Graph, Node, Tensor
 from upsample_cli.tconv.graphs.node_layers import convolution_of
 from upsample_cli.tconv.graphs.onnx_file import read_onnx
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.plain import Padding, split_ends
 from upsample_cli.tconv.translate.restored import Restored
+from upsample_cli.text import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,15 +80,10 @@ def _found(graph: Graph, kinds: tuple[str, ...]) -> Iterator[NodeLayer]:
             if node.ints("output_shape"):
                 raise GeometryError("its output_shape fits one size only", "export it with pads")
             made = convolution_of(node, sizes, weight.shape, bias=len(node.inputs) > 2 and node.inputs[2] != "")
-            layer = _checked(made)
+            layer = next(one for one in made if isinstance(one, Convolution | TransposedConvolution))
+            layer.check_settings()
         crop = next((one for one in made if isinstance(one, Padding)), None)
         yield NodeLayer(node, layer, crop, weight)
-
-
-def _checked(made: tuple[Layer, ...]) -> Convolution | TransposedConvolution:
-    layer = next(one for one in made if isinstance(one, Convolution | TransposedConvolution))
-    layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
-    return layer
 
 
 def read_weight(graph: Graph, one: NodeLayer) -> NDArray[np.float64] | None:

@@ -18,7 +18,8 @@ from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.values import NO_VALUES, with_values
 from upsample_cli.tconv.layers.values_only import check_values, constant
-from upsample_cli.tconv.parsing import dotted_name, expression
+from upsample_cli.tconv.parsing import dotted_name, expression, split_sign
+from upsample_cli.text import shortened
 
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
@@ -42,7 +43,7 @@ def parse_layer(text: str, values: Mapping[str, int] = NO_VALUES) -> Layer:
     >>> print(parse_layer("nn.ConvTranspose2d(16, 33, (3, 5), stride=2, padding=(1, 2))"))
     ConvTranspose2d(16, 33, kernel_size=(3, 5), stride=2, padding=(1, 2))
     """
-    with located(_shortened(text)):
+    with located(shortened(text)):
         return layer_of_call(_parsed_call(text), values)
 
 
@@ -93,7 +94,7 @@ def layer_of_call(call: ast.Call, values: Mapping[str, int] = NO_VALUES) -> Laye
     name = dotted_name(call.func)
     kind = KINDS.get(class_name(call))
     if kind is None:
-        raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
+        raise GeometryError(f"the layer {shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
     given = _given(call, kind)
     read = {name: _READERS.get(name, constant)(name, with_values(node, values)) for name, node in given.items()}
     check_values(class_name(call), read)
@@ -153,12 +154,11 @@ def _signature(kind: Kind) -> str:
 
 
 def _whole(name: str, node: ast.expr) -> int:
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    number, sign = split_sign(node)
     if isinstance(number, ast.Constant) and type(number.value) is int:
         if number.value > MAX_SIZE:
             raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
-        return -number.value if negative else number.value
+        return sign * number.value
     if isinstance(node, ast.Name):
         step = ("write it in digits", ", or give ", Setting("let", f"{node.id[:20]}=NUMBER"))
         raise GeometryError(f"{name} is not a whole number", step)
@@ -241,7 +241,3 @@ _READERS: dict[str, Reader] = {
     "scale_factor": _or_none(_one_or_more(_number)),
 }
 """The readers of parameters. Others are constants that affect neither sizes nor channels nor costs."""
-
-
-def _shortened(text: str, most: int = 80) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -28,6 +28,8 @@ SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 """The settings of a transposed convolution along an axis."""
 CONV_SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
 """The settings of an ordinary convolution along an axis."""
+_ANY_SIZE = 2**20
+"""A size that every usual kernel fits."""
 
 
 class _Weighted(Sliding):
@@ -70,6 +72,14 @@ class _Weighted(Sliding):
                     f"{name} {channels} is not divisible by groups {self.groups}",
                     "groups must divide in_channels and out_channels",
                 )
+
+    def check_settings(self) -> None:
+        """Refuse settings that torch refuses for every size.
+
+        Raises:
+            GeometryError: if there are such settings; the message names them.
+        """
+        self.output_sizes((_ANY_SIZE,) * self.axes)
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer. The channels before it must equal its in_channels, if both are known."""

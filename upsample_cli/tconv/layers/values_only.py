@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.parsing import split_sign
 
 Rule = tuple[Callable[[Any], bool], str]
 """Whether torch accepts a value, and the advice for a value that it refuses."""
@@ -53,13 +54,12 @@ def constant(name: str, node: ast.expr) -> Any:
     Raises:
         GeometryError: the expression is not a constant.
     """
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    number, sign = split_sign(node)
     if isinstance(number, ast.Name) and number.id in ("inf", "nan"):  # as torch prints them
         number = ast.Constant(float(number.id))
-    if not isinstance(number, ast.Constant) or (negative and not _is_number(number.value)):
+    if not isinstance(number, ast.Constant) or (sign < 0 and not _is_number(number.value)):
         raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
-    return -number.value if negative else number.value  # type: ignore[operator]
+    return -number.value if sign < 0 else number.value  # type: ignore[operator]
 
 
 def check_values(layer: str, values: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from upsample_cli.errors import ImageError, Loss, UsageError
 from upsample_cli.kernels.weights.files import readable
 from upsample_cli.kernels.weights.npy import read_array
 from upsample_cli.tconv.run.wav import Sound, read_sound, sound_bytes
+from upsample_cli.text import short_cause
 
 MOST_SAMPLES = 2**29
 """The most samples of an input or an output: all of them are in memory at the same time."""
@@ -91,8 +92,7 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         except OSError:
             raise
         except Exception as error:  # numpy raises many exceptions for a damaged header
-            cause = f"is not an array: {' '.join(str(error).split())[:200]}"
-            raise ImageError(path, cause, "save numbers with numpy.save") from error
+            raise ImageError(path, f"is not an array: {short_cause(error)}", "save numbers with numpy.save") from error
     return _signal(source, array, axes)
 
 

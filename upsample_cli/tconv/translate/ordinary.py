@@ -105,5 +105,5 @@ def restored_convolution(
         name: collapsed([axis[name] for axis in each_axis]) for name in settings if name != "padding_after"
     }
     layer = Convolution(axes, **given, bias=bias, padding_mode=padding_mode, **channels)
-    layer.output_sizes((2**20,) * axes)  # raises an error for illegal settings
+    layer.check_settings()
     return Restored(layer, (0,) * axes, (0,) * axes, activation, tuple(notes))

@@ -130,7 +130,7 @@ def _cropped(layer: TransposedConvolution, crop: Sequence[int]) -> Restored:
     made = TransposedConvolution.along(
         axes, in_channels=layer.in_channels, out_channels=layer.out_channels, groups=layer.groups, bias=layer.bias
     )
-    made.output_sizes((2**20,) * 2)  # raises an error for illegal settings
+    made.check_settings()
     note = weight_note(layer.each_axis[0].stride)
     return Restored(made, tuple(after for _, after in rest), tuple(before for before, _ in rest), weight_note=note)
 

@@ -151,7 +151,7 @@ def restored(
         raise GeometryError("it pads the output at the beginning, which no PyTorch layer does", "pad by hand")
     along, before, after = zip(*map(_in_torch, each_axis, crops), strict=True)
     layer = TransposedConvolution.along(along, bias=bias, **channels)
-    layer.output_sizes((2**20,) * axes)  # raises an error for illegal settings
+    layer.check_settings()
     return Restored(layer, after, before, activation, tuple(notes), sizes, order, flipped)
 
 

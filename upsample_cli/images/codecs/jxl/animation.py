@@ -20,7 +20,7 @@ _MOST_TICKS = _MOST_PLAYS = 2**32 - 1
 
 
 class JxlFrames:
-    """Writes images into one animation: a `model.FrameWriter`. One coded frame is in memory at a time.
+    """Writes images into one animation: an `interfaces.FrameWriter`. One coded frame is in memory at a time.
 
     Args:
         file: the output file.
@@ -35,7 +35,7 @@ class JxlFrames:
         self._write: Callable[..., bytes] | None = None
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """See `model.FrameWriter`."""
+        """See `interfaces.FrameWriter`."""
         first = self._metadata or metadata
         sink = _FrameSink(self._file, height=height, width=width, layout=layout, metadata=first, **self._settings)
         sink.on_coded = partial(self._add, first, duration_ms)

@@ -61,6 +61,11 @@ class BitReader:
         base, count = choices[self.take(2)]
         return base + self.take(count)
 
+    def signed(self, choices: tuple[Choice, ...]) -> int:
+        """A number with a sign: 0, -1, 1, -2, 2 and so on are stored as 0, 1, 2, 3, 4 and so on."""
+        stored = self.number(choices)
+        return stored >> 1 ^ -(stored & 1)
+
     def sized(self, size_bits: int) -> int:
         """A number whose length comes first, in `size_bits` bits."""
         if not self.flag():

@@ -128,14 +128,15 @@ def read_header(data: bytes) -> Header:
     if data[: len(MAGIC)] != MAGIC:
         raise ValueError("no codestream")
     bits = BitReader(data, 8 * len(MAGIC))
-    height, width = _size(bits)
+    height, width = coded_size(bits)
     found: dict[str, Any] = {"height": height, "width": width, "metadata_at": bits.at}
     found |= _metadata(bits)
     _transform(bits, is_xyb=found.get("is_xyb", True))
     return Header(**found, end=bits.at)
 
 
-def _size(bits: BitReader, *, is_preview: bool = False) -> tuple[int, int]:
+def coded_size(bits: BitReader, *, is_preview: bool = False) -> tuple[int, int]:
+    """Height and width, at the position of `bits`."""
     is_small = bits.flag()
 
     def side() -> int:
@@ -155,8 +156,8 @@ def _metadata(bits: BitReader) -> dict[str, Any]:
     if has_more:
         found["orientation"] = bits.take(3) + 1
         if bits.flag():
-            _size(bits)  # the size at which it should be shown
-        found["preview"] = _size(bits, is_preview=True) if bits.flag() else None
+            coded_size(bits)  # the size at which it should be shown
+        found["preview"] = coded_size(bits, is_preview=True) if bits.flag() else None
         found["animation"] = _animation(bits) if bits.flag() else None
     start = bits.at
     found["bits"], found["exponent_bits"] = _depth(bits)
@@ -224,9 +225,7 @@ def _encoding(bits: BitReader) -> Encoding:
 
 
 def _chromaticity(bits: BitReader) -> tuple[int, int]:
-    packed = bits.number(CHROMATICITY), bits.number(CHROMATICITY)
-    across, down = (number >> 1 ^ -(number & 1) for number in packed)
-    return across, down
+    return bits.signed(CHROMATICITY), bits.signed(CHROMATICITY)
 
 
 def skip_extensions(bits: BitReader) -> None:

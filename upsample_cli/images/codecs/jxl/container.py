@@ -10,6 +10,7 @@ from typing import BinaryIO
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.codecs.jxl.codestream import MAGIC
+from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.model import Metadata
 
@@ -23,7 +24,6 @@ _NOT_KEPT = {b"JXL ", b"ftyp", b"jxll", b"jxli", b"jbrd", b"free", b"skip"}
 
 _METADATA = {b"Exif": "the EXIF block", b"xml ": "the XMP"}
 _GAIN_MAP, _COMPRESSED = b"jhgm", b"brob"
-_MOST_NAMES = 9
 _Span = tuple[int, int]
 
 
@@ -111,10 +111,7 @@ def _content(file: BinaryIO, kind: bytes, at: int, stop: int) -> bytes:
 def _left_out(names: list[bytes]) -> Iterator[Loss]:
     if _GAIN_MAP in names:
         yield Loss("metadata", "the gain map, which makes it HDR, is left out")
-    others = sorted({name.decode("latin-1").strip() for name in names if name != _GAIN_MAP})
-    if others:
-        shown = ", ".join(others[:_MOST_NAMES]) + f" and {len(others) - _MOST_NAMES} more" * (len(others) > _MOST_NAMES)
-        yield Loss("metadata", f"boxes that we do not keep are left out ({shown})")
+    yield from not_kept("boxes", sorted({name.decode("latin-1").strip() for name in names if name != _GAIN_MAP}))
 
 
 def write_boxes(file: BinaryIO, metadata: Metadata, *, level: int, size_bytes: int = 0) -> None:

@@ -1,7 +1,4 @@
-"""The header of a frame of a JPEG XL.
-
-Source: ISO/IEC 18181-1, annex F.
-"""
+"""The header of a frame of a JPEG XL. Source: ISO/IEC 18181-1, annex F."""
 
 from __future__ import annotations
 
@@ -29,9 +26,22 @@ _PERMUTATION_CONTEXTS, _MOST_PARTS = 8, 65536
 
 @dataclass
 class FrameHeader:
-    """A frame as far as its header has been read. The values are those of a header that is all default.
+    """The header of a frame, as far as it has been read. The defaults are those of a header that is all default.
 
-    `last_at` is the bit that says whether the frame is the last one.
+    Args:
+        height, width: size of the frame, in pixels.
+        kind: REGULAR, or one of the next three.
+        is_modular: pixels are coded by prediction, and not by a transform.
+        passes: number of passes, each of which refines the pixels.
+        upsampling: how many times smaller the sides of the coded frame are.
+        group: side of the groups that pixels are coded in.
+        level: for a frame of DC values, by which power of 8 its sides are smaller.
+        duration: in ticks of the animation; 0 for a layer that is not shown alone.
+        is_last: it is the last frame.
+        is_partial: it does not cover the whole image.
+        replaces: its colours replace those below it; they are not blended.
+        is_default: the header is all default, so only its first bit is stored.
+        last_at: the bit that says whether the frame is the last one.
     """
 
     height: int
@@ -112,7 +122,7 @@ def _crop(bits: BitReader, frame: FrameHeader, header: Header) -> None:
         return
     left = top = 0
     if frame.kind != _REFERENCE:
-        left, top = (number >> 1 ^ -(number & 1) for number in (bits.number(_CROP), bits.number(_CROP)))
+        left, top = bits.signed(_CROP), bits.signed(_CROP)
     frame.width, frame.height = bits.number(_CROP), bits.number(_CROP)
     if not frame.width or not frame.height:
         raise ValueError("a frame without pixels")

@@ -11,6 +11,7 @@ from upsample_cli.images.codecs.jxl.colour import colour_of
 from upsample_cli.images.codecs.jxl.frames import shown_durations
 from upsample_cli.images.codecs.jxl.light import can_convert
 from upsample_cli.images.codecs.jxl.profile import MAX_BYTES, ProfileSizeError, read_profile
+from upsample_cli.images.codecs.left_out import channels_left_out
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.model import ColourSpace, Depth, Frames, Layout
@@ -130,9 +131,7 @@ def _losses(header: Header) -> list[Loss]:
         losses.append(Loss("depth", f"{header.bits} bits per channel are read as floating point"))
     spots = sum(extra.kind == SPOT for extra in header.extra)
     unread = len(header.extra) - spots - any(extra.kind == ALPHA for extra in header.extra)
-    if unread:
-        text = f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"
-        losses.append(Loss("channels", text))
+    losses += channels_left_out(unread)
     if spots:
         losses.append(Loss("channels", f"spot colours become part of the other colours ({spots})"))
     return losses
@@ -140,21 +139,20 @@ def _losses(header: Header) -> list[Loss]:
 
 def with_frames(look: Look, data: bytes) -> Look:
     """What is known about an animation after its frames in the whole codestream are counted."""
-    header, clock, lost = look.header, look.header.animation, "its end is damaged"
+    header, clock = look.header, look.header.animation
     if clock is None or look.frames_at is None or header.preview is not None:
-        durations = None
-        lost = "they cannot be counted"
-    else:
-        try:
-            durations = shown_durations(data, header, look.frames_at)
-        except ValueError:
-            durations = None
-        else:
-            frame_bytes = header.height * header.width * look.layout.channels * (look.layout.depth // 8)
-            if durations is None or len(durations) * frame_bytes > _MOST_FRAMES_BYTES:
-                durations, lost = None, f"all of them take more than {_MOST_FRAMES_BYTES >> 20} MiB"
-    if durations is None or clock is None:
-        text = f"only the first frame of the animation is read, because {lost}"
-        return replace(look, losses=(*look.losses, Loss("frames", text)))
+        return _with_first_frame(look, "they cannot be counted")
+    try:
+        durations = shown_durations(data, header, look.frames_at)
+    except ValueError:
+        return _with_first_frame(look, "its end is damaged")
+    frame_bytes = header.height * header.width * look.layout.channels * (look.layout.depth // 8)
+    if durations is None or len(durations) * frame_bytes > _MOST_FRAMES_BYTES:
+        return _with_first_frame(look, f"all of them take more than {_MOST_FRAMES_BYTES >> 20} MiB")
     frames = Frames(len(durations), "animation", look.layout, clock.plays) if len(durations) > 1 else None
     return replace(look, frames=frames, durations=tuple(durations))
+
+
+def _with_first_frame(look: Look, why: str) -> Look:
+    text = f"only the first frame of the animation is read, because {why}"
+    return replace(look, losses=(*look.losses, Loss("frames", text)))

@@ -10,9 +10,10 @@ Read = Callable[[], int]
 """Reads the next symbol."""
 
 PREFIX_BITS = 15
-_LENGTH_ORDER = (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+LENGTH_ORDER = (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+"""The order in which the lengths of codes of lengths are stored."""
 _LENGTH_CODE = {(2, 0b00): 0, (2, 0b01): 4, (2, 0b10): 3, (3, 0b011): 2, (4, 0b0111): 1, (4, 0b1111): 5}
-_REPEAT, _REPEAT_ZERO, _SPACE = 16, 17, 1 << 15
+_REPEAT, _SPACE = 16, 1 << 15  # 17 repeats zero
 
 
 def prefix_reader(bits: BitReader, size: int) -> Read:
@@ -23,7 +24,7 @@ def prefix_reader(bits: BitReader, size: int) -> Read:
     if skipped == 1:
         return _symbol_reader(bits, _simple_lengths(bits, size))
     of_lengths, space = dict[int, int](), 32
-    for symbol in _LENGTH_ORDER[skipped:]:
+    for symbol in LENGTH_ORDER[skipped:]:
         if space <= 0:
             break
         if length := bits.symbol(_LENGTH_CODE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from upsample_cli.images.codecs.jxl.bits import BitWriter
+from upsample_cli.images.codecs.jxl.prefix import LENGTH_ORDER
 from upsample_cli.images.codecs.jxl.profile import HEAD_BYTES, INSERT, predicted_head
 
 
@@ -18,7 +19,7 @@ def put_profile(out: BitWriter, profile: bytes) -> None:
     out.put(7, 4)
     out.put(127, 7)
     out.put(0, 2)  # the lengths of all codes of lengths: only the length 8 occurs
-    for length in (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15):
+    for length in LENGTH_ORDER:
         out.put(length == 8, 2)
     for byte in coded:
         out.put(int(f"{byte:08b}"[::-1], 2), 8)

@@ -20,8 +20,8 @@ from upsample_cli.images.codecs.jxl.container import Container, read_container
 from upsample_cli.images.codecs.jxl.light import from_linear
 from upsample_cli.images.codecs.jxl.look import HEAD_BYTES, MOST_PIXELS, Look, check_supported, look_at, with_frames
 from upsample_cli.images.codecs.jxl.stated import Stated, with_header
+from upsample_cli.images.codecs.levels import make_straight, scaled
 from upsample_cli.images.codecs.readable import readable, readable_box
-from upsample_cli.images.codecs.tiff.kinds import TiffKind
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.header import no_frame
 from upsample_cli.images.limits import check_coded_bytes, check_pixels
@@ -146,12 +146,11 @@ def _rows(file: BinaryIO, container: Container, look: Look, losses: set[Loss], i
         pixels = from_linear(_decoded(data, look, index), look.layout, look.profile)
     else:
         pixels = _decoded(data, look, index)
+    rows = scaled(pixels, 0 if look.layout.depth == 32 else bits).astype(look.layout.dtype, copy=False)
     alpha = next((extra for extra in header.extra if extra.kind == ALPHA), None)
-    kind = TiffKind(
-        look.layout, (), lossless=True, bits=0 if look.layout.depth == 32 else bits,
-        samples=tuple(range(look.layout.channels)), associated=alpha is not None and alpha.is_associated,
-    )  # fmt: skip
-    return kind.rows(pixels, losses)
+    if alpha is not None and alpha.is_associated:
+        make_straight(rows, losses)
+    return rows
 
 
 def _decoded(data: bytes, look: Look, index: int | None) -> Rows:

@@ -47,7 +47,7 @@ class Coded(NamedTuple):
 
 
 class JxlSink:
-    """Collects an image, and encodes it at the end: a `interfaces.Sink`.
+    """Collects an image, and encodes it at the end: an `interfaces.Sink`.
 
     Args:
         file: a binary file, at its start.

@@ -1,7 +1,7 @@
-"""Metadata of a PNG, read from its chunks without decoding.
+"""Read the metadata of a PNG from its chunks, without decoding.
 
-Many tools write chunks after the pixels, keywords may occur twice, and old ImageMagick hides Exif in text. Pillow finds
-the first only after decoding, keeps the last of the second, and leaves the third to its caller.
+Pillow finds chunks after the pixels only when it has decoded them, keeps only the last text of each keyword, and does
+not read the Exif that old versions of ImageMagick store as text.
 Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.codecs.png.colour import colour_space
 from upsample_cli.images.codecs.png.structure import Structure, plain_png, structure_of, unused_kinds
 from upsample_cli.images.codecs.png.texts import Budget, inflated, read_texts
@@ -24,13 +25,13 @@ _USED = {
 }  # fmt: skip
 _IGNORED = {
     b"tIME",  # when the image was last changed: that is now
-    b"hIST", b"sPLT",  # of a palette that the output does not have
+    b"hIST", b"sPLT",  # about a palette, which the output does not have
     b"iDOT",  # where Apple's decoder may start a second thread
 }  # fmt: skip
 
 
 class Animation(NamedTuple):
-    """What an animated PNG says of itself: its frames, how often they are played, and whether they follow a still."""
+    """The number of frames of an animated PNG, how often they are played, and whether a still image precedes them."""
 
     frames: int
     plays: int
@@ -38,21 +39,21 @@ class Animation(NamedTuple):
 
 
 class Ancillary(NamedTuple):
-    """What the ancillary chunks hold.
+    """The contents of the ancillary chunks.
 
     Args:
-        pixels: a PNG without them, for a decoder; it reads the file.
+        pixels: a PNG without these chunks, for a decoder; it reads the file.
         exif: a TIFF structure.
         xmp: an XMP packet.
         text: keyword and value pairs in file order, without XMP, Exif and IPTC captions.
         iptc: captions, as IPTC-NAA records.
         icc_profile: an ICC profile.
-        colour: what the samples mean, as chunks other than an ICC profile say.
+        colour: the colour space that chunks other than an ICC profile state.
         dpi: dots per inch, (x, y).
-        aspect: (x, y) pixels per unit, where the unit is not known.
-        background: see `Metadata`; None where nothing of it shows.
-        animation: of an animated PNG.
-        losses: what is left out, and why.
+        aspect: pixels per unit, (x, y), where the unit is not known.
+        background: see `Metadata`; None if the image is opaque.
+        animation: None for a still image.
+        losses: the losses of damaged chunks, and of chunks that are not carried over.
         is_cut: whether the end of the file is missing, perhaps with pixels.
     """
 
@@ -75,7 +76,7 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
     """Read the ancillary chunks; damaged ones become losses. The file's position is moved.
 
     Raises:
-        ImageError: it is a PNG only by its first bytes.
+        ImageError: see `structure_of`.
         MetadataError: decompressed, they exceed `limits.MAX_METADATA_BYTES`.
     """
     structure = structure_of(file, name)
@@ -94,17 +95,12 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
 
 
 def _left_out(structure: Structure) -> Iterator[Loss]:
-    """A loss for whatever is not handed over and not known to be worthless."""
+    """A loss for chunks that are neither carried over nor known to be useless."""
     bits, depth = structure.data.get(b"sBIT"), structure.head[8:9]
     if bits is not None and depth and any(bit != (8 if structure.colour_type == 3 else depth[0]) for bit in bits):
         text = "the number of significant bits (sBIT) is left out, because enlarging makes levels between them"
         yield Loss("metadata", text)
-    if kinds := list(unused_kinds(structure, {*_USED, *_IGNORED})):
-        shown = ", ".join(kinds[:_MOST_NAMES]) + f" and {len(kinds) - _MOST_NAMES} more" * (len(kinds) > _MOST_NAMES)
-        yield Loss("metadata", f"chunks that we do not keep are left out ({shown})")
-
-
-_MOST_NAMES = 9
+    yield from not_kept("chunks", unused_kinds(structure, {*_USED, *_IGNORED}))
 
 
 def _background(structure: Structure) -> tuple[float, ...] | None:

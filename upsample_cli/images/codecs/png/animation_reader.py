@@ -1,7 +1,8 @@
-"""Animated PNG in: each frame becomes a PNG of its own, is read like a still image, and is composed here.
+"""Read animated PNG: each frame is made into a separate PNG, read like a still image, and composed here.
 
-A frame may cover a part of the image, be blended over it, and be removed before the next. Pillow does not restore what
-a frame has covered, clears to black where there is no alpha, and cuts 16 bits to 8. Two frames are in memory at a time.
+A frame may cover only a part of the image, be blended over it, and be removed before the next frame. Pillow does not
+restore what a frame has covered, clears to black where there is no alpha, and cuts 16 bits to 8. Two frames are in
+memory at a time.
 Source: the PNG specification (W3C, third edition), 11.3.6 and 13.
 """
 
@@ -32,7 +33,7 @@ _CONTROL_LAYOUT, _CONTROL_BYTES = ">5I2H2B", 26
 
 
 class _Control(NamedTuple):
-    """A frame's fcTL."""
+    """The fcTL chunk of a frame."""
 
     sequence: int
     width: int
@@ -65,7 +66,7 @@ def composed_frames(
     A frame that cannot be read is an error in its place; what it would have changed stays as it is.
 
     Args:
-        file: seekable; must stay open, its position untouched, until the last frame.
+        file: a seekable file; it must stay open, and its position must not be moved, until the last frame.
         frames: with alpha if `has_holes`.
         height, width: of the image.
         name: for messages.
@@ -98,7 +99,7 @@ def _box(control: _Control, height: int, width: int) -> tuple[slice, slice]:
 
 
 def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
-    """A frame's own pixels; an opaque alpha is added if the composed frames have one and it does not."""
+    """The pixels of a frame, not composed. Opaque alpha is added if only the composed frames have alpha."""
     image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     reading = how_to_read(image, io.BytesIO(data), "png", "frame", has_profile=has_profile)
     own, pixels = reading.layout, png_pixels(image, io.BytesIO(data), reading)
@@ -111,7 +112,7 @@ def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
 
 
 def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
-    """A frame blended over the pixels below it; every mixed number is rounded once, half up."""
+    """A frame over the pixels below it. Blended numbers are rounded once, half up."""
     if not is_over or frame.shape[2] in {1, 3}:
         return frame
     full = np.iinfo(frame.dtype).max
@@ -126,12 +127,12 @@ def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
 
 
 def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
-    """Each frame's fcTL, and the frame as a PNG of its own; one that is damaged has no bytes."""
+    """The control of each frame, and the frame as a separate PNG; empty if the frame is damaged."""
     structure = structure_of(file, "")
     control, pieces, is_whole = None, list[bytes](), True
     for kind, size in read_chunks(file):
         if kind not in {b"fcTL", b"IDAT", b"fdAT"} or (control is None and kind != b"fcTL"):
-            continue  # before the first fcTL: the still image, not part of the animation
+            continue  # pixels before the first fcTL are a still image that is not part of the animation
         try:
             data, is_intact = read_data(file, kind, size), True
         except ValueError:

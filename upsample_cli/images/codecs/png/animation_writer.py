@@ -1,4 +1,4 @@
-"""Animated PNG, written a frame at a time: each frame is written as a PNG whose chunks are passed on.
+"""Write animated PNG, a frame at a time: each frame is written as a separate PNG, whose chunks are changed here.
 
 Every frame covers the whole image and replaces the one before it, so viewers need not compose it.
 Source: the PNG specification (W3C, third edition), 11.3.6.
@@ -22,18 +22,19 @@ _COUNT_AT = len(SIGNATURE) + 12 + 13
 
 
 class ApngWriter:
-    """An animated PNG; a `model.FrameWriter`. Memory is that of one `PngSink`.
+    """Writes an animated PNG; an `interfaces.FrameWriter`. It takes as much memory as one `PngSink`.
 
     Args:
-        file: where the PNG goes, front to back.
-        frames: how many will come, and how often they are played.
+        file: the output file. It is written in order, and seeks only if frames are left out.
+        frames: gives the number of frames and of plays.
         settings: further arguments of `PngSink`: level, executor.
     """
 
     def __init__(self, file: BinaryIO, frames: Frames, **settings: Any) -> None:
         self._file, self._frames, self._settings = file, frames, settings
         self._written, self._sequence = 0, 0
-        self._held: list[bytes] = []
+        self._held: list[bytes] = []  # the last data of IDAT, which are not written yet
+        self._control = b""  # of a frame whose fcTL is not written yet
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
         """The sink of the next frame; call its `finish` before the next frame."""
@@ -44,11 +45,11 @@ class ApngWriter:
         return PngSink(passed, height=height, width=width, layout=layout, metadata=kept, **self._settings)  # type: ignore[arg-type]
 
     def finish(self) -> None:
-        """End the file.
+        """Write the end of the file, and correct the number of frames if damaged frames were left out.
 
         Raises:
-            ValueError: no frame came, or more than announced.
-            OSError: fewer came, and the file cannot be sought in.
+            ValueError: no frame was written, or more than announced.
+            OSError: fewer were written, and the file is not seekable.
         """
         if not 0 < self._written <= self._frames.count:
             raise ValueError(f"{self._written} frames came where {self._frames.count} were announced")
@@ -65,7 +66,7 @@ class ApngWriter:
         return png_chunk(b"acTL", struct.pack(">II", frames, min(self._frames.plays, _MOST_PLAYS)))
 
     def pass_on(self, data: bytes, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
-        """Write one frame's chunks in the form that the animation needs."""
+        """Write whole chunks of the PNG of a frame in the form that an animation needs."""
         written = io.BytesIO(data)
         for kind, size in read_chunks(written, len(SIGNATURE) if data.startswith(SIGNATURE) else 0):
             body = written.read(size)
@@ -78,7 +79,8 @@ class ApngWriter:
                 if len(self._held) > 2:
                     self._pass_pixels(self._held.pop(0), is_first=is_first)
             elif kind == b"IEND":
-                # The last IDAT only ends the stream; readers that stop at the last row stumble over one without pixels.
+                # The last IDAT only ends the stream. It is joined with the one before, because some readers fail at a
+                # chunk without pixels.
                 self._pass_pixels(b"".join(self._held), is_first=is_first)
                 self._held = []
             elif is_first:
@@ -96,7 +98,7 @@ class ApngWriter:
 
 
 class _Passed(io.RawIOBase):
-    """The file that one frame's sink writes to: whole chunks at a time."""
+    """The file that the sink of one frame writes to. Each call writes whole chunks."""
 
     def __init__(self, writer: ApngWriter, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
         self._writer, self._is_first, self._control = writer, is_first, control
@@ -107,7 +109,7 @@ class _Passed(io.RawIOBase):
 
 
 def _delay(duration_ms: Fraction) -> tuple[int, int]:
-    """Seconds as a fraction of two 16-bit numbers.
+    """A duration in seconds, as a fraction of two 16-bit numbers.
 
     >>> _delay(Fraction(40)), _delay(Fraction(100, 3)), _delay(Fraction(10**9))
     ((1, 25), (1, 30), (65535, 1))

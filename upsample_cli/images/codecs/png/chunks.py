@@ -1,4 +1,4 @@
-"""Chunks of a PNG: reading them one after the other, and writing one.
+"""Read the chunks of a PNG, and make one.
 
 Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 """
@@ -15,7 +15,7 @@ XMP_KEYWORD = "XML:com.adobe.xmp"
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """One PNG chunk: length, kind, data, CRC.
+    """A PNG chunk: length, kind, data, CRC.
 
     >>> png_chunk(b"IEND", b"").hex(" ")
     '00 00 00 00 49 45 4e 44 ae 42 60 82'
@@ -24,12 +24,12 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def read_chunks(file: BinaryIO, at: int = len(SIGNATURE)) -> Iterator[tuple[bytes, int]]:
-    """Kind of each chunk and size of its data in bytes; the file stands at the data when the pair is yielded.
+    """Yield the kind of each chunk and the size of its data in bytes, with the file's position at the data.
 
-    The last one is IEND. A file that is cut short, or a size that PNG forbids, ends the walk earlier.
+    The last chunk is IEND. The end of the file, or a size that PNG forbids, ends the iteration earlier.
 
     Args:
-        file: seekable; it may be moved between two chunks.
+        file: a seekable file; its position may be moved between two chunks.
         at: offset of the first chunk.
 
     >>> import io
@@ -49,7 +49,7 @@ def read_chunks(file: BinaryIO, at: int = len(SIGNATURE)) -> Iterator[tuple[byte
 
 
 def head_of(png: bytes) -> bytes | None:
-    """The chunks before the pixels, as a PNG without pixels. Everything but the pixels follows from it.
+    """The chunks before the pixels, as a PNG without pixels. Files with the same head differ only in their pixels.
 
     Args:
         png: a whole file.
@@ -79,7 +79,7 @@ _NO_PIXELS, _END = png_chunk(b"IDAT", b""), png_chunk(b"IEND", b"")
 
 
 def read_data(file: BinaryIO, kind: bytes, size: int) -> bytes:
-    """The data of the chunk that the file stands at.
+    """The data of a chunk. The file's position is at the data, and moves to the next chunk.
 
     Raises:
         ValueError: the chunk's checksum is wrong.

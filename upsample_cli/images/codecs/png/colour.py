@@ -1,4 +1,4 @@
-"""PNG's chunks that say what colours mean, other than an ICC profile: read and written.
+"""Read and write the chunks of a PNG that state its colour space, except an ICC profile.
 
 Source: the PNG specification (W3C, third edition), 11.3.2.
 """
@@ -15,7 +15,7 @@ _MASTERING = (b"mDCV", b"cLLI")
 
 
 def colour_space(data: Mapping[bytes, bytes]) -> ColourSpace | None:
-    """What intact chunks say, by their data; None if none says anything.
+    """The colour space that intact chunks state, from their data by kind; None if there are no such chunks.
 
     >>> colour_space({b"gAMA": (45455).to_bytes(4, "big")}).gamma
     45455
@@ -33,7 +33,7 @@ def colour_space(data: Mapping[bytes, bytes]) -> ColourSpace | None:
 
 
 def colour_chunks(colour: ColourSpace) -> Iterator[bytes]:
-    """The chunks that say it.
+    """The chunks that state a colour space.
 
     >>> [chunk[4:8] for chunk in colour_chunks(ColourSpace(codes=(12, 13), gamma=45455))]
     [b'cICP', b'gAMA']

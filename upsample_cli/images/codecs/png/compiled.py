@@ -1,4 +1,4 @@
-"""The module of `unfilter.cpp`, where it was built."""
+"""The compiled module of `unfilter.cpp`, which is optional."""
 
 from __future__ import annotations
 

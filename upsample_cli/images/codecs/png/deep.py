@@ -1,4 +1,4 @@
-"""16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits: decoded whole by imagecodecs."""
+"""Decode interlaced 16-bit PNG in colour or with alpha with imagecodecs, because Pillow cuts it to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _IHDR_METHODS_AT = 26
 
 
 def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
-    """Decode a PNG whose size is known to be acceptable.
+    """Decode a PNG whose size has been checked.
 
     Args:
-        file: seekable; not needed afterwards.
-        layout: from its header; a transparent colour counts as an alpha channel.
+        file: a seekable file; it is not needed afterwards.
+        layout: the layout from the header; a transparent colour counts as an alpha channel.
 
     Raises:
-        ValueError: the pixels are not of that layout.
+        ValueError: the pixels have another layout.
         RuntimeError: the PNG is damaged.
     """
     from imagecodecs import png_decode

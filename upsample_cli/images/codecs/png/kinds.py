@@ -1,4 +1,4 @@
-"""Which PNGs are read by rows, and what decoding each kind holds in memory. No numpy: headers are read without it."""
+"""Which PNGs are read by rows, and how much memory decoding takes. No numpy: headers are read without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BITS = {
     "LA": 16, "LA;16B": 32, "RGBA": 32, "RGBA;16B": 64,
 }  # fmt: skip
 _COLOUR_BYTES = 4
-"""Of a pixel of several channels, in Pillow's memory."""
+"""Bytes that Pillow takes for a pixel of several channels."""
 
 
 def pixel_bits(image: ImageFile.ImageFile) -> int:
@@ -37,8 +37,8 @@ def decoding_bytes(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading,
 
     Args:
         image: a PNG that Pillow has opened and not decoded.
-        file: its chunks.
-        is_in_order: whether its rows are taken from top to bottom, once.
+        file: the PNG without its metadata; its position is moved.
+        is_in_order: whether rows are read once, from top to bottom.
     """
     if is_read_by_rows(image):
         return 0 if is_in_order else image.height * -(-image.width * pixel_bits(image) // 8)

@@ -1,4 +1,4 @@
-"""The chunks of a PNG that carry metadata, written.
+"""Write the chunks of a PNG that carry metadata.
 
 Source: the PNG specification (W3C, third edition), chapter 11.
 """
@@ -19,7 +19,7 @@ _RGB = Layout("rgb")
 
 
 def _keyword(text: str) -> bytes:
-    """A keyword as near to `text` as PNG allows: 1 to 79 bytes of printable Latin-1, single spaces inside only."""
+    """The text as a keyword that PNG allows: 1 to 79 bytes of printable Latin-1, without leading or double spaces."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split()).encode("latin-1", "replace")[:79].strip() or b"Comment"
 

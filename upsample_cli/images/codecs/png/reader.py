@@ -1,6 +1,6 @@
-"""PNG read by rows: inflated and unfiltered as they are asked for, so the image is never in memory.
+"""Read PNG by rows: they are inflated and unfiltered on request, so the whole image is never in memory.
 
-Interlaced images, and all of them where the compiled module is missing, are left to libraries that decode them whole.
+Interlaced images are decoded as a whole by libraries, and so are all images without the compiled module.
 Source: the PNG specification (W3C, third edition), chapters 7, 9 and 11.
 """
 
@@ -25,7 +25,7 @@ from upsample_cli.images.regions import ReadBox
 _Stored = NDArray[np.uint8]
 
 _BLOCK_BYTES = 96 << 10
-"""Of rows inflated at a time: they stay in the cache until they are unfiltered, and malloc keeps the memory."""
+"""Bytes of rows to inflate at a time: they stay in the cache until they are unfiltered, and malloc keeps the memory."""
 
 
 def png_pixels(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> Rows:
@@ -41,12 +41,15 @@ def png_pixels(image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> 
 
 
 class PngRows:
-    """The stored rows of a PNG, decoded as they are asked for.
+    """Decodes the rows of a PNG on request.
 
     Args:
-        image: of `kinds.is_read_by_rows`, as Pillow opened it, not decoded.
-        file: the PNG; seekable, and stays open; its position is moved.
+        image: an image for which `kinds.is_read_by_rows` is true, as Pillow opened it, not decoded.
+        file: the PNG, a seekable file, which must stay open; its position is moved.
         reading: how the pixels become rows.
+
+    Raises:
+        EOFError: the file is too short for the size in its header.
     """
 
     def __init__(self, image: ImageFile.ImageFile, file: BinaryIO, reading: Reading) -> None:
@@ -65,7 +68,7 @@ class PngRows:
         self._held, self._held_at = np.empty((0, self._row_bytes), np.uint8), 0
 
     def read_box(self, top: int, bottom: int, left: int, right: int) -> Rows:
-        """A `regions.ReadBox`. A band above the last one is found by reading from the start.
+        """A `regions.ReadBox`. For a band above the last one, the file is read again from the start.
 
         Raises:
             EOFError, ValueError, igzip_lib.error: the file is damaged.
@@ -81,7 +84,7 @@ class PngRows:
         return self._box(stored[: bottom - top], left, right)
 
     def whole(self) -> ReadBox:
-        """Reads boxes in any order: the stored rows are in memory."""
+        """A `ReadBox` for boxes in any order. All stored rows are decoded now, and stay in memory."""
         self._start()
         stored = np.empty((self._height, self._row_bytes), np.uint8)
         self._decode(stored)
@@ -103,7 +106,7 @@ class PngRows:
         return max(1, _BLOCK_BYTES // (1 + self._row_bytes))
 
     def _decode(self, out: _Stored) -> None:
-        """The next rows."""
+        """Decode the next rows into `out`."""
         unfilter, step = compiled().unfilter, self._block_rows()
         for top in range(0, len(out), step):
             rows = out[top : top + step]
@@ -117,7 +120,7 @@ class PngRows:
 
 
 def _samples_of(image: ImageFile.ImageFile, reading: Reading) -> Callable[[_Stored], Rows]:
-    """What makes rows of the reading's layout of whole stored bytes."""
+    """The function that converts whole stored bytes, (rows, bytes), to rows in the layout of the reading."""
     raw_mode, key = raw_mode_of(image), image.info.get("transparency")
     if image.mode in {"1", "L", "P"} and (raw_mode != "L" or key is not None):
         return partial(_expanded, table=_table(image, reading))
@@ -145,7 +148,7 @@ def _with_alpha(pixels: Rows, key: Any) -> Rows:
 
 
 def _table(image: ImageFile.ImageFile, reading: Reading) -> Rows:
-    """The pixels that each byte stands for: Pillow reads an image of one row for each."""
+    """The pixels that each byte stands for, (256, pixels in a byte, channels). Pillow reads them as 256 rows."""
     across = 8 // pixel_bits(image)
     every = Image.frombytes(image.mode, (across, 256), bytes(range(256)), "raw", raw_mode_of(image))
     every.info = dict(image.info)

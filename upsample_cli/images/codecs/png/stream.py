@@ -1,7 +1,7 @@
-"""The filtered rows of a PNG: the data of its IDAT chunks, inflated as they are asked for.
+"""Inflate the IDAT chunks of a PNG to filtered rows, on request.
 
-No more is inflated than is asked for, so a bomb costs what its header announces. The deflate stream is read without the
-envelope of zlib, because a library that checks the sum at its end keeps the last rows back if it is wrong.
+No more bytes are inflated than the size in the header needs, so a decompression bomb is harmless. The deflate stream is
+read without the zlib format around it: if the Adler-32 at the end is wrong, zlib does not return the last rows.
 Sources: the PNG specification (W3C, third edition), chapters 5 and 10; RFC 1950.
 """
 
@@ -20,14 +20,14 @@ _PIECE_BYTES = 1 << 16
 _HEAD_BYTES, _SUM_BYTES = 2, 4
 _METHOD, _DEFLATE, _LARGEST_WINDOW, _HAS_DICTIONARY, _CHECK = 0x0F, 8, 7, 0x20, 31
 _MOST_TIMES = 1032
-"""Deflate makes no more bytes than this of one: two bits stand for 258 bytes."""
+"""The most bytes that deflate can make of one: two bits stand for 258 bytes."""
 
 
 class FilteredRows:
-    """The bytes behind the IDAT chunks of a PNG, front to back.
+    """The inflated bytes of the IDAT chunks of a PNG, in order.
 
     Args:
-        file: seekable, and stays open; its position is moved.
+        file: a seekable file, which must stay open; its position is moved.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -40,8 +40,8 @@ class FilteredRows:
         """The next `size` bytes.
 
         Raises:
-            EOFError: they are not there.
-            ValueError, igzip_lib.error: they are damaged.
+            EOFError: the stream ends before.
+            ValueError, igzip_lib.error: the stream is damaged.
         """
         pieces, left = list[bytes](), size
         while left:
@@ -55,12 +55,14 @@ class FilteredRows:
         return taken
 
     def checked(self) -> list[Loss]:
-        """Call it when all is taken. A wrong sum behind intact chunks is a fault of the program that wrote the file.
+        """Check the checksums, after the last byte was taken, and return the loss if one of them is wrong.
 
-        The sum alone shows little: different rows of a small image often have the same.
+        Each chunk has a CRC, and the pixels have an Adler-32 at the end of their stream. Pixels are read if either is
+        right. Chunks with right CRCs and a wrong Adler-32 are a fault of the program that wrote the file: the Adler-32
+        of a small image proves little, because different rows often have the same one.
 
         Raises:
-            ValueError: nothing shows that the bytes taken are those that were written.
+            ValueError: a CRC is wrong or missing, and so is the Adler-32.
         """
         is_right = self._is_sum_right()
         if not self._chunks.are_intact:
@@ -73,9 +75,9 @@ class FilteredRows:
         return [Loss("damage", "the checksum of its pixels is wrong, and those of its chunks are right; they are read")]
 
     def _is_sum_right(self) -> bool | None:
-        """Whether the sum behind the stream is right. None if it is of other bytes than those taken, or not there.
+        """Whether the Adler-32 after the stream is right; None if it is missing, or if the stream has more bytes.
 
-        The rest of the chunks is read, for their own checksums. A damaged stream often goes on after the image.
+        The remaining chunks are read, so that their CRCs are checked. A damaged stream often continues after the image.
         """
         more: bytes | None = b""
         while more == b"" and not self._inflate.eof:
@@ -88,7 +90,7 @@ class FilteredRows:
         return int.from_bytes(stored, "big") == self._adler32
 
     def _inflated(self, most: int) -> bytes | None:
-        """Up to `most` bytes, or none where only input was taken; None at the end."""
+        """Up to `most` bytes; perhaps none, if only input was read; None at the end."""
         data: bytes | None = b""
         if self._inflate.eof or (self._inflate.needs_input and (data := next(self._data, None)) is None):
             return None
@@ -97,12 +99,12 @@ class FilteredRows:
 
 
 def may_hold(file: BinaryIO, size: int) -> bool:
-    """Whether so many bytes can be in the IDAT chunks of a file at all."""
+    """Whether a file is large enough to contain `size` bytes, deflated."""
     return _MOST_TIMES * file.seek(0, os.SEEK_END) >= size
 
 
 def _deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The deflate stream in a stream of zlib's, a piece at a time, and what comes behind it."""
+    """The deflate stream in a zlib stream, a piece at a time, and the bytes after it."""
     head = b""
     while len(head) < _HEAD_BYTES:
         piece = next(pieces, None)
@@ -118,15 +120,15 @@ def _deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _PixelChunks:
-    """The data of the IDAT chunks, of many small ones together."""
+    """Reads the data of the IDAT chunks in large pieces, each of one chunk or of many small ones."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.are_intact = True
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it; `are_intact` says whether the checksums so far are right."""
-        at, left, crc32 = len(SIGNATURE), -1, 0  # `left` of the data of a chunk; below zero between two chunks
+        """The data, in order. `are_intact` says whether the checksums so far are right."""
+        at, left, crc32 = len(SIGNATURE), -1, 0  # `left`: bytes left in this chunk; negative between two chunks
         while True:
             self._file.seek(at)
             block, done, pieces = self._file.read(_PIECE_BYTES), 0, list[bytes]()

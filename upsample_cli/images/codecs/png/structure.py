@@ -1,6 +1,7 @@
-"""The chunks of a PNG: which are there, which are damaged, and a view of those that pixels need.
+"""Find the chunks of a PNG, check them, and make a view of the file with only the chunks that pixels need.
 
-A decoder gets that view alone, so damage in any other chunk cannot cost the image, nor make a library print.
+A decoder reads only this view. So a damaged chunk of metadata does not make the image unreadable, and libraries do not
+print warnings about it.
 Source: the PNG specification (W3C, third edition), chapters 5, 11 and 13.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
@@ -19,7 +19,7 @@ from upsample_cli.images.codecs.spliced import spliced
 from upsample_cli.images.limits import check_metadata_bytes
 
 _CHUNK_COST_BYTES = 256
-"""Of a chunk besides its data, in our memory."""
+"""Memory that this module takes for a chunk, without its data."""
 
 _BEFORE_PALETTE = {b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT"}
 _AFTER_PALETTE = {b"tRNS", b"bKGD", b"hIST"}
@@ -36,7 +36,7 @@ _LOSS_KINDS = dict.fromkeys(_BEFORE_PALETTE - {b"sBIT"}, "profile") | {b"tRNS": 
 
 
 class _Found(NamedTuple):
-    """A chunk: its kind, where its data are, and what came before it."""
+    """A chunk: its kind, the offset and size of its data, and whether PLTE and IDAT come before it."""
 
     kind: bytes
     at: int
@@ -47,19 +47,20 @@ class _Found(NamedTuple):
 
 @dataclass
 class Structure:
-    """What chunks a PNG has.
+    """The chunks of a PNG.
 
     Args:
         head: the data of IHDR.
-        palette: the data of PLTE, if it has one.
-        data: of each intact ancillary chunk that we read, by kind; of text in file order.
-        others: kinds of chunks that we do not know, and of intact ones without a use here.
-        losses: a line for each kind of damage.
-        controls: how many fcTL chunks there are.
-        has_still: whether the pixels of the still image come before the first of them.
-        size_bytes: of the ancillary chunks that we read.
-        is_cut: whether the file ends before its last chunk does.
-        pieces: of `plain_png`.
+        palette: the data of PLTE; None without one.
+        data: the data of intact ancillary chunks, without text, by kind.
+        text: kind and data of intact text chunks, in file order.
+        others: kinds of chunks that are not read here.
+        losses: a loss for each kind of damage.
+        controls: number of fcTL chunks (frames).
+        has_still: whether the pixels of a still image come before the first fcTL.
+        size_bytes: size of the ancillary chunks that are read.
+        is_cut: whether the end of the file is missing.
+        pieces: the pieces of `plain_png`.
     """
 
     head: bytes = b""
@@ -76,33 +77,33 @@ class Structure:
 
     @property
     def colour_type(self) -> int:
-        """Of the pixels, as IHDR numbers it."""
+        """The number in IHDR for the kind of pixels."""
         return self.head[9] if len(self.head) == 13 else 0
 
     def shared_chunks(self) -> bytes:
-        """PLTE and tRNS, as chunks."""
+        """PLTE and tRNS as chunks, which all frames of an animation share."""
         transparency = self.data.get(b"tRNS")
         palette = b"" if self.palette is None else png_chunk(b"PLTE", self.palette)
         return palette + (b"" if transparency is None else png_chunk(b"tRNS", transparency))
 
     def lose(self, kind: bytes, why: str) -> None:
-        """Add a line about a chunk."""
+        """Add the loss of a damaged chunk, once."""
         loss = Loss(_LOSS_KINDS.get(kind, "metadata"), f"the {kind.decode('latin-1')} chunk {why} and is left out")
         if loss not in self.losses:
             self.losses.append(loss)
 
 
 def plain_png(file: BinaryIO, structure: Structure) -> BinaryIO:
-    """The still image of a PNG with nothing besides its pixels. It reads `file`, and moves its position."""
+    """The still image of a PNG without metadata. It reads `file`, and moves its position."""
     return spliced(file, structure.pieces)
 
 
 def structure_of(file: BinaryIO, name: str) -> Structure:
-    """The structure of a PNG, read from its chunks without decoding; the file's position is moved.
+    """Read the structure of a PNG from its chunks, without decoding. The file's position is moved.
 
     Raises:
-        ImageError: it is a PNG only by its first bytes, or needs a palette that it does not have.
-        MetadataError: it has more chunks than `limits.MAX_METADATA_BYTES` hold.
+        ImageError: it is a PNG of Apple's own kind (CgBI), or its palette is missing or incomplete.
+        MetadataError: its chunks exceed `limits.MAX_METADATA_BYTES`.
     """
     made = Structure()
     found, spans, is_whole = _chunks(file, made)
@@ -130,7 +131,7 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
     if made.colour_type == 3 and (not made.palette or len(made.palette) % 3):
         raise ImageError(name, "is damaged: its palette is missing or incomplete", COPY, kind="damaged")
     if (transparency := made.data.get(b"tRNS")) is not None:
-        if made.colour_type != 3:  # of its 16 bits, those above the depth of the image do not count
+        if made.colour_type != 3:  # the highest of its 16 bits have no meaning if the image has fewer
             mask = (1 << made.head[8]) - 1
             levels = struct.unpack(f">{len(transparency) // 2}H", transparency)
             transparency = struct.pack(f">{len(levels)}H", *(level & mask for level in levels))
@@ -141,7 +142,7 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
 
 
 def _chunks(file: BinaryIO, made: Structure) -> tuple[list[_Found], list[tuple[int, int]], bool]:
-    """All chunks but those of pixels and frames, where the pixels' are, and whether the last chunk is whole."""
+    """All chunks except those of pixels and frames; the spans of IDAT chunks; whether the last chunk is whole."""
     size_bytes = file.seek(0, os.SEEK_END)
     found, spans, end = list[_Found](), list[tuple[int, int]](), 0
     after_palette = False
@@ -232,7 +233,7 @@ def _makes_sense(kind: bytes, data: bytes) -> bool:
     }.get(kind, lambda: True)()
 
 
-def unused_kinds(structure: Structure, used: set[bytes]) -> Iterator[str]:
-    """Names of the chunks that are there and not in `used`, sorted."""
-    for kind in sorted({*structure.data, *structure.others} - used):
-        yield kind.decode("latin-1") if kind.isalpha() else repr(kind)[2:-1]
+def unused_kinds(structure: Structure, used: set[bytes]) -> list[str]:
+    """Names of the kinds of chunks in a PNG that are not in `used`, sorted."""
+    kinds = sorted({*structure.data, *structure.others} - used)
+    return [kind.decode("latin-1") if kind.isalpha() else repr(kind)[2:-1] for kind in kinds]

@@ -1,8 +1,9 @@
-"""PNG written as its rows arrive: the whole enlarged image is never in memory.
+"""Write PNG as rows arrive: the whole enlarged image is never in memory.
 
-Rows are gathered into chunks whose height depends on the width alone, so the bytes of the file depend neither on how
-the rows were cut nor on which thread deflates the chunks. One chunk becomes one IDAT. ISA-L does not promise the same
-stream for the same rows: on a busy machine, about one file of 6,000 differed by a byte, with equal pixels.
+Rows are regrouped into strips whose height depends only on the width, and each strip becomes one IDAT chunk. So the
+bytes of the file depend neither on how rows are grouped into calls nor on which thread deflates them. But ISA-L does
+not promise the same stream for the same rows: on a busy machine, about one file of 6,000 differed by a byte, with equal
+pixels.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class _Idat(NamedTuple):
 
 
 def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
-    """Make one IDAT of a chunk of rows and the row above them: `strips.Work`. The first one starts the stream."""
+    """Make an IDAT chunk of a strip of rows; a `strips.Work`. The first chunk begins the zlib stream."""
     width, channels = pieces[0].shape[1:]
     sample = pieces[0].dtype.newbyteorder(">")
     raw = np.empty((1 + sum(map(len, pieces)), width, channels), sample)
@@ -51,20 +52,20 @@ def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
 
 
 class PngSink(StripWriter[_Idat]):
-    """A PNG that takes rows and writes them to `file`, a chunk at a time; a `interfaces.Sink`.
+    """Writes a PNG to `file`, a strip at a time; an `interfaces.Sink`.
 
     Args:
-        file: where the PNG goes, front to back; never seeks, not closed.
-        height: rows that will come.
+        file: the output file. It is written in order, never seeks, and is not closed.
+        height: number of rows.
         width: pixels of a row.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
-        metadata: to be written.
-        level: 0 (stored) and 1 (fast) to 9 (smallest, slowest); see `deflate.deflate_rows`.
-        executor: deflates chunks; without one the calling thread does.
+        metadata: the metadata to write.
+        level: 0 (not compressed), or 1 (fastest) to 9 (smallest); see `deflate.deflate_rows`.
+        executor: deflates strips together with the calling thread; None for the calling thread only.
 
     Raises:
         UsageError: the level does not exist.
-        ValueError: PNG cannot hold this size or layout; here and later, if rows do not fit what was announced.
+        ValueError: PNG cannot hold this size or layout; here and later, if rows have another shape or type.
 
     >>> import io
     >>> file = io.BytesIO()
@@ -110,10 +111,10 @@ class PngSink(StripWriter[_Idat]):
         file.write(b"".join(metadata_chunks(metadata, layout)))
 
     def finish(self) -> None:
-        """Write what is still in flight and the end of the file.
+        """Write the pending strips and the end of the file.
 
         Raises:
-            ValueError: rows are missing, or the sink is closed.
+            ValueError: rows are missing, or the sink has already ended.
         """
         super().finish()
         self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))

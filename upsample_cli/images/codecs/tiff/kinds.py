@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.left_out import channels_left_out
 from upsample_cli.images.codecs.levels import as_numbers, make_straight, scaled
 from upsample_cli.images.model import FIRST_IS_PREVIEW, LAB_COLOURS, Colour, Depth, Layout, Rows
 
@@ -207,7 +208,5 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
     meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many writers leave out the tag
     meanings = [int(meaning) for meaning in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
     found = next((index for index, kind in enumerate(meanings) if kind in {_ASSOCIATED, _STRAIGHT}), None)
-    unread = extra - (found is not None)
-    text = f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"
-    losses = [Loss("channels", text)] if unread else []
+    losses = channels_left_out(extra - (found is not None))
     return (None, False, losses) if found is None else (count + found, meanings[found] == _ASSOCIATED, losses)

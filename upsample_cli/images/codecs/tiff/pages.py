@@ -34,12 +34,11 @@ _FAR, _SPARE_BYTES = 8, 64 << 20
 _IMAGEJ = re.compile(rb"ImageJ=[^\0]*?^images=(\d{1,9})$", re.MULTILINE)
 _MOST_DESCRIPTION_BYTES = 1 << 16
 
-_BESIDE = {
+_OF_A_PAGE = {
     _MASK: Loss("alpha", "its transparency mask, which is an image of its own, is left out"),
     _DEPTH_MAP: Loss("channels", "its depth map, which is an image of its own, is left out"),
 }
-
-
+"""The loss of an image that belongs to the page before it, by its bit in NewSubfileType."""
 _CUT = Loss("frames", "the file ends, or is damaged, before the pages that follow; they are left out")
 
 
@@ -81,7 +80,7 @@ def pages(file: BinaryIO, name: str) -> Iterator[Page]:
         if kind & _REDUCED:
             copies.append(directory)
         elif last is not None and kind & (_MASK | _DEPTH_MAP):
-            last = replace(last, losses=(*last.losses, *(_BESIDE[bit] for bit in _BESIDE if kind & bit)))
+            last = replace(last, losses=(*last.losses, *(_OF_A_PAGE[bit] for bit in _OF_A_PAGE if kind & bit)))
         else:
             if last is not None:
                 yield last

@@ -10,7 +10,7 @@ from upsample_cli.images.model import Frames, Layout, Metadata
 
 
 class TiffPages:
-    """Writes a TIFF with several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
+    """Writes a TIFF with several pages; an `interfaces.FrameWriter`. Each page has its own size, layout and metadata.
 
     Args:
         file: the output file; it must be seekable.

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START
+from upsample_cli.images.codecs.jpeg_markers import FRAMES, START_OF_SCAN
+from upsample_cli.images.codecs.jxl.bits import BitReader
+from upsample_cli.images.codecs.jxl.codestream import MAGIC, coded_size
 from upsample_cli.images.codecs.webp import webp_size
 
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 """TIFF's numbers of this compression."""
 JPEG_XL, WEBP = frozenset({50002, 52546}), frozenset({34927, 50001})
 LERC, PNG = 34887, 34933
+_MOST_SIZE_BYTES = 10
+"""The most bytes that the size in a JPEG XL takes."""
 
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
-_START_OF_SCAN = 0xDA
 
 
 class JpegFrame(NamedTuple):
@@ -40,13 +43,13 @@ def jpeg_frame(data: bytes) -> JpegFrame | None:
     at = 0
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         marker = data[at + 1]
-        if marker in _START_OF_FRAME:
+        if marker in FRAMES:
             found = data[at + 4 : at + 10]
             if len(found) < 6:
                 return None
             bits, height, width, samples = struct.unpack(">BHHB", found)
             return JpegFrame(height, width, bits, samples)
-        if marker == _START_OF_SCAN:
+        if marker == START_OF_SCAN:
             return None
         if marker == 0xFF:
             at += 1
@@ -76,26 +79,13 @@ def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Source: ISO/IEC 18181-1, D.2. The size is in bits of the codestream, lowest first, which may be in a box."""
+    """The codestream may be in a box."""
     if data[4:8] == b"JXL ":
         at = data.find(b"jxlc") + 4 if b"jxlc" in data[:4096] else data.find(b"jxlp") + 8
         data = data[at:]
-    if data[:2] != b"\xff\x0a" or len(data) < 12:
+    if not data.startswith(MAGIC) or len(data) < len(MAGIC) + _MOST_SIZE_BYTES:
         return None
-    bits = int.from_bytes(data[2:12], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        taken, bits = bits & (1 << count) - 1, bits >> count
-        return taken
-
-    def side(small: int) -> int:
-        return 8 * (take(5) + 1) if small else take(_XL_BITS[take(2)]) + 1
-
-    small = take(1)
-    height = side(small)
-    ratio = _XL_RATIOS[take(3)]
-    return height, height * ratio[0] // ratio[1] if ratio else side(small)
+    return coded_size(BitReader(data, 8 * len(MAGIC)))
 
 
 def _lerc_size(data: bytes) -> tuple[int, int] | None:
@@ -113,10 +103,6 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
         height, width, samples = struct.unpack_from("<iii", data, 14 if version >= 3 else 10)
         return height * data.count(b"Lerc2 ") * (samples if version >= 4 else 1), width
     return None
-
-
-_XL_BITS = (9, 13, 18, 30)
-_XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:

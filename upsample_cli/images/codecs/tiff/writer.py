@@ -42,7 +42,7 @@ _LEVELS: dict[int, tuple[str, int] | None] = {
 
 
 class TiffSink(StripWriter[bytes]):
-    """Writes a TIFF to `file`, a strip at a time; a `interfaces.Sink`.
+    """Writes a TIFF to `file`, a strip at a time; an `interfaces.Sink`.
 
     Args:
         file: the output file, at its start. If it is not seekable, the TIFF is kept in memory until `finish`.

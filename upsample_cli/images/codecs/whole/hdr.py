@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.left_out import counted_names
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
 from upsample_cli.images.limits import check_coded_bytes
@@ -28,7 +29,7 @@ _NOT_APPLIED = {
     b"GAMMA": "gamma",
 }  # fmt: skip
 _READ = {b"FORMAT", b"PRIMARIES", *_NOT_APPLIED}
-_MOST_NAMED, _NAME = 6, re.compile(rb"([A-Z_0-9]{1,20})[ \t]*=")
+_NAME = re.compile(rb"([A-Z_0-9]{1,20})[ \t]*=")
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
@@ -76,10 +77,9 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
 def _other_lines(lines: list[bytes]) -> Iterator[str]:
     """The loss of lines that are not read, with their names."""
     named = dict.fromkeys(match[1] if (match := _NAME.match(line)) else b"remarks" for line in lines)
-    names = [name.decode() for name in named if name not in _READ]
+    names = [(name.decode(), 1) for name in named if name not in _READ]
     if names:
-        more = [f"{len(names) - _MOST_NAMED} others"] if len(names) > _MOST_NAMED else []
-        yield f"lines of its header are left out ({', '.join([*names[:_MOST_NAMED], *more])})"
+        yield f"lines of its header are left out ({counted_names(names)})"
 
 
 def _chromaticities(text: bytes) -> tuple[int, ...] | None:

@@ -9,14 +9,13 @@ from typing import BinaryIO, NamedTuple
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
-from upsample_cli.images.limits import check_coded_bytes
+from upsample_cli.images.limits import ANY_PIXELS, check_coded_bytes
 from upsample_cli.images.model import Layout, Metadata, Rows
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD_BYTES, _ENTRY_BYTES, _DIB_BYTES = 6, 16, 40
 _CURSOR = 2
 _BITS = {1, 4, 8, 16, 24, 32}
-_ANY_PIXELS = 1 << 62
 
 
 class _Dib(NamedTuple):
@@ -63,7 +62,7 @@ def _png(data: bytes, name: str, check_size: CheckSize, losses: list[Loss]) -> W
     from upsample_cli.images.header import header_of
 
     file = BytesIO(data)
-    opened = open_with_pillow(file, name, max_pixels=_ANY_PIXELS)
+    opened = open_with_pillow(file, name, max_pixels=ANY_PIXELS)
     check_size(opened.image.height, opened.image.width)
     header = header_of(opened, file, name)
     if header.info.layout.depth != 8:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.avif import boxes_in
 from upsample_cli.images.codecs.jpeg2000_tiles import CODESTREAM_START, check_tiles, tile_count
+from upsample_cli.images.codecs.left_out import channels_left_out
 from upsample_cli.images.codecs.readable import CONVERT, REDUCE
 from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_coded_bytes, check_metadata_bytes
@@ -198,7 +199,7 @@ def _channels(boxes: _Boxes, count: int, name: str) -> tuple[list[int], bool, bo
     if not boxes.channels:
         has_alpha = count == colours + 1
         used = list(range(colours + has_alpha))
-        return used, has_alpha, False, _left_out(count - len(used))
+        return used, has_alpha, False, channels_left_out(count - len(used))
     placed = {place: channel for channel, kind, place in boxes.channels if kind == _COLOUR and channel < count}
     opacities = [
         (channel, kind) for channel, kind, place in boxes.channels
@@ -209,13 +210,7 @@ def _channels(boxes: _Boxes, count: int, name: str) -> tuple[list[int], bool, bo
     used = [placed[place] for place in sorted(placed)]
     alpha, kind = opacities[0] if opacities else (None, 0)
     order = used if alpha is None else [*used, alpha]
-    return order, alpha is not None, kind == _PREMULTIPLIED, _left_out(count - len(order))
-
-
-def _left_out(count: int) -> list[Loss]:
-    return (
-        [Loss("channels", f"{count} more {'channel is' if count == 1 else 'channels are'} left out")] if count else []
-    )
+    return order, alpha is not None, kind == _PREMULTIPLIED, channels_left_out(count - len(order))
 
 
 def _decoded(codestream: bytes, size: _Size) -> Rows:

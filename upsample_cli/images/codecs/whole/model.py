@@ -29,7 +29,7 @@ class Whole:
         decode: returns the pixels, (height, width, channels) in `layout`.
         mode: Pillow's name of the kind of pixels.
         info: the ICC profile, Exif, XMP and resolution, named as in Pillow's `info`.
-        iptc, colour, aspect: see `model.Metadata`.
+        iptc, colour, aspect: see `images.model.Metadata`.
         losses: the losses that the header announces.
         lossless: whether the file stores its pixels without loss.
         frames: all images in the file; None for one.

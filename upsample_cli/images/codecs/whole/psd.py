@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.left_out import channels_left_out
 from upsample_cli.images.codecs.whole.model import BAND_ROWS, CheckSize, Whole
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources, resource
@@ -174,10 +175,7 @@ def _losses(head: _Head, layers: int, more_channels: int) -> list[Loss]:
         found.append(Loss("frames", f"its {layers} layers are left out; the flattened image is read"))
     if head.mode == _DUOTONE:
         found.append(Loss("colour", "the inks of its duotone are left out; it is read as grey"))
-    if more_channels:
-        are = "channel is" if more_channels == 1 else "channels are"
-        found.append(Loss("channels", f"{more_channels} more {are} left out"))
-    return found
+    return [*found, *channels_left_out(more_channels)]
 
 
 def _decoded(file: BinaryIO, at: int, head: _Head, layout: Layout) -> Rows:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.graphs.graph import Node, list_text, shortened
+from upsample_cli.tconv.graphs.graph import Node, list_text
 from upsample_cli.tconv.graphs.values import (
     Inputs,
     Operator,
@@ -18,6 +18,7 @@ from upsample_cli.tconv.graphs.values import (
     required,
     setting,
 )
+from upsample_cli.text import shortened
 
 
 def _reshaped(node: Node, inputs: Inputs, opset: int) -> Sequence[Value]:
