@@ -7,10 +7,12 @@ from binascii import hexlify
 
 import numpy as np
 import pytest
+from imagecodecs import jpegxl_decode
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from support.facts import lines
 
+from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.images.metadata.exif import orientation, without_prefix
 from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Metadata
@@ -207,6 +209,30 @@ def test_the_same_captions_or_exif_twice_are_no_loss():
     metadata, warnings = found_in(png_with(hidden_text(b"8bim", RESOURCE), *others))
     assert (metadata.iptc, [keyword for keyword, _ in metadata.text]) == (CAPTION, ["Raw profile type iptc"])
     assert warnings == ("the eXIf chunk comes a second time and is left out",)
+
+
+POINTS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+PROPHOTO = (34567, 35850, 73470, 26530, 15960, 84040, 3660, 10)
+
+
+@pytest.mark.parametrize(
+    ("points", "is_sound"),
+    [
+        (PROPHOTO, True),
+        ((*POINTS[:2], 64000, 33000, 21000, 71000, 15000, 6000), True),
+        ((*POINTS[:2], *POINTS[2:4] * 3), False),  # red, green and blue are the same
+        ((1, 1, *POINTS[2:]), False),
+        ((31270, 5865604, *POINTS[2:]), False),
+        ((*POINTS[:6], 2**31 - 1, 6000), False),
+    ],
+)
+def test_chromaticities_of_no_colour_space_leave_an_image_that_decoders_read(tmp_path, points, is_sound):
+    source, target = tmp_path / "a.png", tmp_path / "b.jxl"
+    source.write_bytes(png_with((b"gAMA", struct.pack(">I", 55000)), (b"cHRM", struct.pack(">8I", *points))))
+    assert bool(upsample_file(source, target).warnings) == (not is_sound)
+    assert jpegxl_decode(target.read_bytes()).shape == (42, 74, 3)
+    colour = read_header(target)[1].colour
+    assert (colour is not None and colour.chromaticities == points) == is_sound
 
 
 def riff_chunk(kind, body):
