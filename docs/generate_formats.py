@@ -231,6 +231,8 @@ def _text(fmt: Format) -> str:
     data, _, lost = _written(fmt, metadata=Metadata(text=(_TITLE, _REMARK)))
     if fmt.name == "jxl":
         has_title = has_remark = _TITLE[1].encode() in data or _REMARK[1].encode() in data
+    elif fmt.name == "pnm":
+        has_title, has_remark = _TITLE[1].encode() in data, b"\n# " + _REMARK[1].encode() + b"\n" in data
     else:
         image = Image.open(io.BytesIO(data))
         has_title = getattr(image, "text", {}).get("Title") == _TITLE[1]
@@ -294,8 +296,16 @@ own file.
 
 A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM; the encoding
 of a JPEG XL) is kept by PNG, AVIF and JPEG XL, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG),
-which no profile can say. PNG keeps the proportion of pixels that are not square. A profile that does not suit the
-pixels (RGB for a grey image) is left out with a warning. The HDR chunks mDCV and cLLI are kept from PNG to PNG.
+which no profile can say. JPEG, PNG and TIFF keep the proportion of pixels that are not square. A profile that does
+not suit the pixels (RGB for a grey image) is left out with a warning. The HDR chunks mDCV and cLLI are kept from PNG to
+PNG.
+
+What does not apply to the enlarged image is left out without a warning: thumbnails in EXIF, JFIF, XMP and Photoshop's
+resources; settings of encoders, of printing and of Photoshop's views; of a PNG the time of its last change (tIME),
+suggested palettes, the name of the profile and a background behind opaque pixels; and values that say how the pixels of
+the input were stored. XMP about other files, such as the ingredients of a montage, is kept as it is. If two parts of a
+file state different resolutions, that of JFIF, PNG's pHYs or TIFF's own tags counts, and EXIF's stays in EXIF where the
+output has one.
 
 Of a photograph with an HDR gain map (UltraHDR, Apple, Adobe) the base image is enlarged, and one warning says that the
 gain map is left out. `--linear-light` follows the stated curve, linear included; it refuses PQ and HLG.

@@ -22,6 +22,8 @@ from upsample_cli.images.open import open_image
 HEIGHT, WIDTH = 12, 16
 _PAGE = Path(__file__).parent / "formats.md"
 _ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+_EXIF = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 0x010F, 2, 8, 26) + bytes(4) + b"A maker\0"
+_CAPTIONS = b"\x1c\2\5\0\3Sea"
 _SLOPE = np.add.outer(np.arange(HEIGHT) * 9, np.arange(WIDTH) * 7)[..., np.newaxis] + np.array([10, 20, 30, 40])
 _RGBA = _SLOPE.astype(np.uint8)
 _RGBA16 = (_SLOPE * 257).astype(np.uint16)
@@ -38,6 +40,10 @@ class _Case(NamedTuple):
     pixels: np.ndarray[Any, Any]
     tolerance: float = 0
     holds: Callable[[ImageInfo, Metadata], bool] = lambda _info, _metadata: True
+
+
+def _has(name: str, value: object) -> Callable[[ImageInfo, Metadata], bool]:
+    return lambda _, metadata: bool(getattr(metadata, name) == value)
 
 
 class _Targa(io.BytesIO):
@@ -127,12 +133,15 @@ def _jpeg2000() -> Iterator[_Case]:
     header_at = plain.index(b"jp2h") - 4
     grown = struct.pack(">I", int.from_bytes(plain[header_at : header_at + 4], "big") + len(profile) - 15)
     with_profile = plain[:header_at] + grown + plain[header_at + 4 : at] + profile + plain[at + 15 :]
-    xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<x/>"
-    with_xmp = plain + struct.pack(">I4s", 8 + len(xmp), b"uuid") + xmp
+    found = {"exif": (b"JpgTiffExif->JP2", _EXIF), "xmp": (bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), b"<x/>"),
+             "iptc": (bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"), _CAPTIONS)}  # fmt: skip
+    boxes = (struct.pack(">I4s", 24 + len(body), b"uuid") + kind + body for kind, body in found.values())
+    with_boxes = plain + b"".join(boxes)
     yield _Case(
         "carried over", "ICC", with_profile, _RGBA[..., :3], holds=lambda _, metadata: metadata.icc_profile == _ICC
     )
-    yield _Case("carried over", "XMP", with_xmp, _RGBA[..., :3], holds=lambda _, metadata: metadata.xmp == b"<x/>")
+    for name, (_, body) in found.items():
+        yield _Case("carried over", name.upper(), with_boxes, _RGBA[..., :3], holds=_has(name, body))
 
 
 def _psd() -> Iterator[_Case]:
@@ -144,8 +153,12 @@ def _psd() -> Iterator[_Case]:
         return head + sections + b"\0\0" + planes.astype(planes.dtype.newbyteorder(">")).tobytes()
 
     rgb, opaque = _RGBA[..., :3], np.dstack((_RGBA[..., :3], np.full((HEIGHT, WIDTH), 255, np.uint8)))
-    profile = b"8BIM" + struct.pack(">HHI", 0x040F, 0, len(_ICC)) + _ICC + bytes(len(_ICC) % 2)
-    captions = b"8BIM" + struct.pack(">HHI", 0x0404, 0, 8) + b"\x1c\2\5\0\3Sea"
+    found = {"ICC": (0x040F, "icc_profile", _ICC), "EXIF": (0x0422, "exif", _EXIF), "XMP": (0x0424, "xmp", b"<x/>"),
+             "IPTC": (0x0404, "iptc", _CAPTIONS)}  # fmt: skip
+    blocks = [(code, body) for code, _, body in found.values()]
+    blocks.append((0x03ED, struct.pack(">4I", 300 << 16, 1 << 16, 300 << 16, 1 << 16)))
+    padded = (struct.pack(">HHI", code, 0, len(body)) + body + bytes(len(body) % 2) for code, body in blocks)
+    resources = b"".join(b"8BIM" + block for block in padded)
     yield _Case("bits per channel", "8", psd(rgb, 3), rgb)
     yield _Case("bits per channel", "16", psd(_RGBA16[..., :3], 3), _RGBA16[..., :3])
     yield _Case("bits per channel", "32 float (linear)", psd(_LIGHT, 3), _LIGHT)
@@ -153,9 +166,10 @@ def _psd() -> Iterator[_Case]:
     yield _Case("colour", "RGB", psd(rgb, 3), rgb)
     yield _Case("colour", "CMYK", psd(255 - _RGBA, 4), _RGBA, holds=lambda info, _: info.layout.colour == "cmyk")
     yield _Case("alpha", "yes", psd(opaque, 3, layers=-2), opaque)
-    carried = psd(rgb, 3, resources=profile + captions)
-    yield _Case("carried over", "ICC", carried, rgb, holds=lambda _, metadata: metadata.icc_profile == _ICC)
-    yield _Case("carried over", "IPTC", carried, rgb, holds=lambda _, metadata: metadata.iptc is not None)
+    carried = psd(rgb, 3, resources=resources)
+    for title, (_, name, body) in found.items():
+        yield _Case("carried over", title, carried, rgb, holds=_has(name, body))
+    yield _Case("carried over", "dpi", carried, rgb, holds=_has("dpi", (300, 300)))
 
 
 def _plain(kind: str, **settings: Any) -> Callable[[], Iterator[_Case]]:
@@ -204,5 +218,5 @@ _NOT_READ = {
     "ico": "all images but the largest; the hot spot of a cursor",
     "qoi": "nothing",
     "dds": "faces of a cube and images after the first. BC1 to BC4 and BC7; BC5, BC6H and volumes: refused",
-    "hdr": "EXPOSURE and COLORCORR are not applied. XYZ, and images stored turned: refused",
+    "hdr": "EXPOSURE, COLORCORR and GAMMA are not applied. Other lines of its header. XYZ, and turned images: refused",
 }

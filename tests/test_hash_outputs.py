@@ -103,6 +103,12 @@ def test_every_kind_of_image_is_decoded(name):
     assert decoded(b"text") is None
 
 
+def test_comments_of_a_pnm_are_not_pixels():
+    bare = b"P5\n2 1\n255\n#\n"
+    assert decoded(b"P5\n# remark\n" + bare[3:]) == decoded(bare) == bare
+    assert decoded(b"P5\n# remark\n" + bare[3:-1] + b"!") != decoded(bare)
+
+
 def test_the_low_byte_of_a_later_frame_is_included():
     pixels = np.full((9, 20, 3), 0x1234, np.uint16)
     changed = pixels.copy()

@@ -19,7 +19,8 @@ from upsample_cli.errors import UsageError
 from upsample_cli.geometry.print_size import MAX_DPI, PrintSize, parsed_print
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.metadata import ifd, ifd_write
-from upsample_cli.images.metadata.exif import resolution, with_resolution
+from upsample_cli.images.metadata.exif import with_resolution
+from upsample_cli.images.metadata.exif_density import resolution
 from upsample_cli.images.open import read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")

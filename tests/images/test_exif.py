@@ -13,11 +13,11 @@ from upsample_cli.images.metadata.exif import (
     exif_for_output,
     has_maker_note,
     orientation,
-    resolution,
     with_resolution,
     without_orientation,
     without_prefix,
 )
+from upsample_cli.images.metadata.exif_density import resolution
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.open import read_header
 

@@ -14,7 +14,7 @@ from support.facts import lines
 
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import FORMATS, check_output_size, check_quality, format_named, format_of_path
-from upsample_cli.images.metadata.exif import resolution
+from upsample_cli.images.metadata.exif_density import resolution
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import OutputForm, nearest_form
 

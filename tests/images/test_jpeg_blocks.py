@@ -100,6 +100,13 @@ def test_every_application_segment_is_kept_or_reported():
             assert f"APP{number}" in losses[0]
 
 
+def test_remarks_of_photoshops_settings_for_the_web_are_a_loss():
+    quality, remark = b"Ducky\0\1\0\4\0\0\0\x50", b"\0\2\0\x0a\0\0\0\3\0a\0b\0c"
+    assert found_in(jpeg(segment(0xEC, quality + b"\0\0")))[1] == ()
+    lost = ("segments of other programs are left out: APP12 Ducky",)
+    assert found_in(jpeg(segment(0xEC, quality + remark + b"\0\0")))[1] == lost
+
+
 def test_many_lost_segments_are_counted_in_a_short_list():
     loss = found_in(jpeg(*(segment(0xE5, b"Kind%d\0" % (index % 9)) for index in range(90))))[1][0]
     assert loss.startswith("segments of other programs are left out: APP5 Kind0 (10), ")

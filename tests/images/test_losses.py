@@ -1,12 +1,13 @@
 """Losses that only the pixels show: reported only if they occur, and --strict leaves no file."""
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from support.facts import lines
 from support.oracles import hostile_pixels
 from support.running import names, upsample
@@ -16,8 +17,9 @@ from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images.format_table import FORMATS
-from upsample_cli.images.model import Layout, Metadata
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_image
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -51,6 +53,30 @@ def test_colours_are_lost_from_the_257th_on(count, lost):
     losses, found = gif_losses(ramp(count)[..., :3])
     assert losses == lost
     assert np.array_equal(found, ramp(count)) == (not lost)
+
+
+@pytest.mark.parametrize("extension", ["png", "webp", "gif"])
+def test_the_profile_of_another_colour_model_than_that_of_the_input_is_not_attached(extension):
+    """A decoder ignores the RGB profile of a grey image, so an RGB output must not get it."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for mode in ("L", "RGB"):
+        Image.new(mode, (4, 3), 90).save(f"{mode}.png", icc_profile=profile)
+    result = upsample_file("L.png", f"b.{extension}")
+    assert result.warnings == ("the colour profile (ICC) is not one for GREY; it is left out",)
+    upsample_file("RGB.png", f"c.{extension}")
+    with Image.open(f"b.{extension}") as grey, Image.open(f"c.{extension}") as colour:
+        assert "icc_profile" not in grey.info
+        assert (colour.info.get("icc_profile") == profile) == (extension != "gif")
+
+
+def test_many_comments_take_time_in_proportion():
+    comments = tuple(("Comment", f"remark {number}") for number in range(100_000))
+    header = ImageInfo("jpeg", 3, 4, Layout("rgb"))
+    started = time.process_time()
+    for name in ("jpeg", "gif", "webp"):
+        form = nearest_form(header, Metadata(text=comments), FORMATS[name])
+        assert bool(form.losses) == (name != "jpeg")
+    assert time.process_time() - started < 10  # it took minutes when each was compared with all
 
 
 @pytest.mark.parametrize(("count", "lost"), [(255, []), (256, [COLOURS])])

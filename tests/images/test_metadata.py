@@ -7,10 +7,12 @@ from binascii import hexlify
 
 import numpy as np
 import pytest
+from imagecodecs import jpegxl_decode
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from support.facts import lines
 
+from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.images.metadata.exif import orientation, without_prefix
 from upsample_cli.images.metadata.for_output import metadata_for_output
 from upsample_cli.images.model import Metadata
@@ -135,7 +137,7 @@ def test_png_text_keeps_its_order_and_repetitions_and_may_follow_the_pixels():
     for late in (False, True):
         metadata, warnings = found_in(png_with(*chunks, late=late))
         assert metadata.text == wanted
-        assert warnings == ()
+        assert warnings == ("the language of the text Titel, or a translation of its keyword, is left out",)
 
 
 def test_exif_and_xmp_after_the_pixels_turn_the_image():
@@ -152,6 +154,106 @@ def test_exif_in_imagemagick_text_is_read_as_exif():
     metadata, _ = found_in(png_with((b"tEXt", b"Raw profile type exif\0not hexadecimal")))
     assert metadata.exif is None
     assert metadata.text == (("Raw profile type exif", "not hexadecimal"),)
+
+
+def hidden_text(kind, data):
+    """A text as ImageMagick and ExifTool hide metadata in it."""
+    lines = b"\n".join(hexlify(data[at : at + 36]) for at in range(0, len(data), 36))
+    text = b"\n%s\n%8d\n%s\n" % (kind, len(data), lines)
+    return b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text)
+
+
+PACKET = b"http://ns.adobe.com/xap/1.0/\0"
+CAPTION = b"\x1c\2\x50\0\3Ada"
+RESOURCE = b"8BIM\4\4\0\0" + struct.pack(">I", len(CAPTION)) + CAPTION
+
+
+@pytest.mark.parametrize(
+    ("chunk", "expected"),
+    [
+        (hidden_text(b"xmp", XMP), {"xmp": XMP}),
+        (hidden_text(b"APP1", PACKET + XMP), {"xmp": XMP}),
+        (hidden_text(b"APP1", b"Exif\0\0" + EXIF), {"exif": EXIF}),
+        (hidden_text(b"iptc", RESOURCE), {"iptc": CAPTION}),
+        (hidden_text(b"8bim", RESOURCE), {"iptc": CAPTION}),
+    ],
+)
+def test_metadata_hidden_in_png_text_are_read(chunk, expected):
+    metadata, warnings = found_in(png_with(chunk))
+    assert {name: getattr(metadata, name) for name in ("exif", "xmp", "iptc") if getattr(metadata, name)} == expected
+    assert (metadata.text, warnings) == ((), ())
+
+
+def test_the_orientation_in_hidden_xmp_is_applied():
+    info, _ = read_header(io.BytesIO(png_with(hidden_text(b"xmp", XMP))))
+    assert (info.height, info.width, info.orientation) == (37, 21, 6)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_second_block_or_packet_of_a_png_is_reported_unless_it_is_the_same(other):
+    exif, xmp = (EXIF + b"\0", XMP.replace(b"a=", b"b=")) if other else (EXIF, XMP)
+    native = (b"eXIf", EXIF), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+    hidden = hidden_text(b"exif", b"Exif\0\0" + exif), hidden_text(b"xmp", xmp)
+    metadata, warnings = found_in(png_with(*hidden, *native))
+    assert (metadata.exif, metadata.xmp, metadata.text) == (EXIF, XMP, ())
+    reported = ("of 2 EXIF blocks one is kept", "of 2 XMP packets one is kept")
+    assert warnings == (reported if other else ())
+
+
+def test_the_same_captions_or_exif_twice_are_no_loss():
+    """ImageMagick hides captions in two texts, and libvips writes Exif before and after the pixels."""
+    twice = hidden_text(b"8bim", RESOURCE), hidden_text(b"iptc", CAPTION), (b"eXIf", EXIF), (b"eXIf", EXIF)
+    metadata, warnings = found_in(png_with(*twice))
+    assert (metadata.iptc, metadata.exif, metadata.text, warnings) == (CAPTION, EXIF, (), ())
+    others = hidden_text(b"iptc", CAPTION.replace(b"Ada", b"Bob")), (b"eXIf", EXIF), (b"eXIf", EXIF + b"\0")
+    metadata, warnings = found_in(png_with(hidden_text(b"8bim", RESOURCE), *others))
+    assert (metadata.iptc, [keyword for keyword, _ in metadata.text]) == (CAPTION, ["Raw profile type iptc"])
+    assert warnings == ("the eXIf chunk comes a second time and is left out",)
+
+
+POINTS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+PROPHOTO = (34567, 35850, 73470, 26530, 15960, 84040, 3660, 10)
+
+
+@pytest.mark.parametrize(
+    ("points", "is_sound"),
+    [
+        (PROPHOTO, True),
+        ((*POINTS[:2], 64000, 33000, 21000, 71000, 15000, 6000), True),
+        ((*POINTS[:2], *POINTS[2:4] * 3), False),  # red, green and blue are the same
+        ((1, 1, *POINTS[2:]), False),
+        ((31270, 5865604, *POINTS[2:]), False),
+        ((*POINTS[:6], 2**31 - 1, 6000), False),
+    ],
+)
+def test_chromaticities_of_no_colour_space_leave_an_image_that_decoders_read(tmp_path, points, is_sound):
+    source, target = tmp_path / "a.png", tmp_path / "b.jxl"
+    source.write_bytes(png_with((b"gAMA", struct.pack(">I", 55000)), (b"cHRM", struct.pack(">8I", *points))))
+    assert bool(upsample_file(source, target).warnings) == (not is_sound)
+    assert jpegxl_decode(target.read_bytes()).shape == (42, 74, 3)
+    colour = read_header(target)[1].colour
+    assert (colour is not None and colour.chromaticities == points) == is_sound
+
+
+def riff_chunk(kind, body):
+    return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def test_a_second_chunk_of_exif_or_xmp_in_a_webp_is_reported():
+    data = saved("WEBP", exif=b"Exif\0\0" + EXIF, xmp=XMP, lossless=True)
+    assert found_in(data)[1] == ()
+    data += riff_chunk(b"EXIF", EXIF) + riff_chunk(b"XMP ", XMP)
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    metadata, warnings = found_in(data)
+    assert (metadata.exif, metadata.xmp) == (EXIF, XMP)
+    assert warnings == ("chunks that we do not keep are left out (EXIF, XMP)",)
+
+
+def test_text_that_is_not_utf_8_is_not_changed_silently():
+    damaged = XMP.replace(b"\xc3\xa9", b"\xe9")
+    metadata, warnings = found_in(png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + damaged)))
+    assert (metadata.xmp, warnings) == (None, ("the XMP is damaged and is left out",))
+    assert found_in(png_with((b"iTXt", b"Author\0\0\0\0\0Ad\xe9")))[0].text == (("Author", "Ad\xe9"),)
 
 
 def test_a_chunk_with_a_wrong_checksum_after_the_pixels_is_ignored():

@@ -49,7 +49,7 @@ def damaged(kind):
     if kind not in {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}:
         yield "short", png_with((kind, data[:-1]))
         yield "long", png_with((kind, data + b"\0"))
-        yield "twice", png_with((kind, data), (kind, data))
+        yield "twice", png_with((kind, data), (kind, data[:-1] + bytes([data[-1] ^ 1])))
     if kind not in {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME"}:
         yield "place", png_with(behind=png_chunk(kind, data))
 

@@ -484,7 +484,20 @@ def test_light_of_an_hdr_is_kept_as_stored():
     rows, source = read(hdr(light(), b"#?RADIANCE\n# a remark\n" + primaries))
     np.testing.assert_array_equal(rows, light())
     assert source.metadata.colour.chromaticities[:4] == (33300, 33300, 64000, 33000)
-    assert losses(source) == "the exposure that its header states is not applied"
+    remarks = "lines of its header are left out (remarks)"
+    assert losses(source) == f"the exposure that its header states is not applied | {remarks}"
+
+
+def test_every_line_in_the_header_of_an_hdr_is_read_or_reported():
+    lines = b"#?RADIANCE\nEXPOSURE=1.0\nPIXASPECT= 1\nCOLORCORR=1 1 1\nGAMMA=1\n"
+    assert losses(read(hdr(light(), lines))[1]) == ""
+    found = losses(read(hdr(light(), lines + b"GAMMA=2.2\nVIEW= -vtv\nSOFTWARE=ours\nrpict -x 5\n# a remark\n"))[1])
+    assert found.split(" | ") == [
+        "the gamma that its header states is not applied",
+        "lines of its header are left out (VIEW, SOFTWARE, remarks)",
+    ]
+    many = b"".join(b"KEY%d=1\n" % number for number in range(9))
+    assert losses(read(hdr(light(), lines + many))[1]).endswith("KEY4, KEY5, 3 others)")
 
 
 def test_an_hdr_in_xyz_or_turned_is_refused():

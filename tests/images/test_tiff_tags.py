@@ -86,7 +86,7 @@ def test_other_tags_are_counted_and_verbose_lists_them(order):
     assert sorted(result.warnings) == [
         f"{others} other tags are left out",
         "Photoshop's layers are left out",
-        "Photoshop's resources (clipping paths, guides and others) are left out",
+        "resources of Photoshop are left out: damaged ones",
     ]
     done = upsample(source, "-o", "c.tif", "-v")
     assert (
@@ -96,6 +96,17 @@ def test_other_tags_are_counted_and_verbose_lists_them(order):
     assert "(" not in upsample(source, "-o", "d.tif").err.split("5 other tags")[1].splitlines()[0]
     assert "left out" in upsample(source, "-o", "e.tif", "--strict").errors[0]
     assert upsample(source, "-o", "f.tif", "--strict", "--metadata", "strip").status == 0
+
+
+def test_the_version_of_dng_in_exif_does_not_make_the_output_a_raw_file():
+    """Photographs that were converted from DNG may keep its version. Readers take a TIFF that has it for a RAW file."""
+    exif = Image.Exif()
+    exif[271], exif[50706], exif[50707], exif[50708] = "Maker", b"\1\4\0\0", b"\1\1\0\0", "Model"
+    Image.new("RGB", (9, 6)).save("a.jpg", exif=exif)
+    upsample_file("a.jpg", "b.tif")
+    with tifffile.TiffFile("b.tif") as tiff:
+        assert {271, 50706, 50707, 50708} & {tag.code for tag in tiff.pages[0].tags} == {271, 50708}
+    upsample_file("b.tif", "c.tif")
 
 
 @pytest.mark.parametrize("tag", [269, 33550, 42113, 65000, 37724, 40000, 318])
@@ -210,6 +221,8 @@ def test_the_imagej_origin_is_scaled_and_a_false_page_count_is_left_out():
     text = b"ImageJ=1.53t\nimages=%d\nunit=mm\nxorigin=4\nyorigin=1.5\n\0"
     after, _, _ = accounted(saved(t270=(ASCII, text % 1)))
     assert "xorigin=8\nyorigin=3" in after[0, 270]
+    after, _, _ = accounted(saved(t270=(ASCII, (text % 1).replace(b"=4", b"=4e999"))))
+    assert "xorigin=4e999\nyorigin=3" in after[0, 270]  # it raised an OverflowError
     after, _, result = accounted(saved(t270=(ASCII, text % 7)))
     assert "it describes 7 pages, and 1 can be read" in result.warnings[0]
     assert (0, 270) not in after

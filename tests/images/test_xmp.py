@@ -381,6 +381,30 @@ def test_xmp_orientation_is_found_by_namespace_with_any_prefix_and_encoding(enco
     assert info.losses == ()
 
 
+OTHERS = (
+    "<xmpMM:Pantry xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/'><rdf:Bag><rdf:li{}</rdf:li></rdf:Bag></xmpMM:Pantry>",
+    "<Iptc4xmpExt:SnapshotLink><rdf:Bag><rdf:li{}</rdf:li></rdf:Bag></Iptc4xmpExt:SnapshotLink>",
+)
+FOREIGN = (
+    " rdf:parseType='Resource'><dc:format>image/png</dc:format><tiff:Orientation>6</tiff:Orientation>"
+    "<tiff:ImageWidth>4000</tiff:ImageWidth><crs:Exposure>1</crs:Exposure>",
+    "><rdf:Description dc:format='image/png' tiff:Orientation='6' exif:PixelXDimension='4000'/>",
+)
+
+
+@pytest.mark.parametrize("holder", OTHERS)
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_properties_of_ingredients_and_linked_images_are_not_those_of_the_image(holder, foreign):
+    inner = holder.format(foreign)
+    assert xmp_orientation(packet(inner)) is None
+    assert xmp_orientation(packet(inner + "<tiff:Orientation>3</tiff:Orientation>")) == 3
+    changed, lost = changed_xmp(packet(inner + "<mine:a>80</mine:a>"), change(3))
+    assert (changed, lost) == (packet(inner + "<mine:a>80</mine:a>"), ())
+    changed, _ = changed_xmp(packet(inner + "<tiff:ImageWidth>80</tiff:ImageWidth>"), change(3))
+    assert b">160<" in changed
+    assert inner.encode() in changed
+
+
 def test_losses_are_known_from_the_header():
     info, _ = read_header(io.BytesIO(jpeg_with(packet(attributes='GCamera:MotionPhoto="1"'))))
     assert lines(info.losses) == ("what the XMP says about a film (motion photo) is left out",)

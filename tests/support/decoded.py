@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 
@@ -18,13 +19,14 @@ _PNG, _TIFF, _PNM = (
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     tuple(b"P%d" % n for n in range(1, 8)),
 )
+_COMMENTS = re.compile(rb"\A(P\d\n)(?:#[^\n]*\n)+")
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 
 def decoded(data: bytes) -> bytes | None:
     """Shape, type and pixels of every frame or page; None if it is not an image."""
     if data.startswith(_PNM):
-        return data
+        return _COMMENTS.sub(rb"\1", data)
     if data.startswith(_PNG):
         return b"".join(_described(imagecodecs.png_decode(frame)) for frame in _png_frames(data))
     if data.startswith(_TIFF):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from upsample_cli.images.input_formats import ReadFormat
+from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
 MetadataKind = Literal[
@@ -45,6 +46,7 @@ class Format(ReadFormat):
         max_exif_bytes: the most bytes of an Exif block.
         max_xmp_bytes: the most bytes of an XMP packet without its extension.
         max_comment_bytes: the most bytes of a comment.
+        dpi_range: a resolution must be between these two, in dots per inch, if the format holds it; None for no limit.
         quality_range: the lowest and the highest `quality`; None if the format has no such setting.
         default_quality: the quality of a lossy coding if none is given.
         max_colours: the most colours in one image; None for no limit.
@@ -64,6 +66,7 @@ class Format(ReadFormat):
     max_exif_bytes: int | None = None
     max_xmp_bytes: int | None = None
     max_comment_bytes: int | None = None
+    dpi_range: tuple[float, float] | None = None
     quality_range: tuple[int, int] | None = None
     default_quality: int | None = None
     max_colours: int | None = None
@@ -71,6 +74,9 @@ class Format(ReadFormat):
     frame_ms: tuple[int, int] = (0, 0)
     max_plays: int = 1
 
+
+_PER_METRE = 0.5 * METRES_PER_INCH, (2**31 - 1) * METRES_PER_INCH
+"""The range of a resolution that is stored as a whole number of dots per metre."""
 
 # Limits of the encoders and decoders in Pillow 13: libjpeg stops at 65500 although the format has
 # room for 65535; libavif writes up to 65536 but reads back only 32768 a side and 16384 * 16384 pixels; a BMP's file
@@ -83,13 +89,13 @@ FORMATS: dict[str, Format] = {
             frozenset({_GREY, _RGB, _CMYK}),
             frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "aspect", "comments"}),
             lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_comment_bytes=65533,
-            streams=True, quality_range=(1, 100), default_quality=95,
+            dpi_range=(0.5, 65535.5), streams=True, quality_range=(1, 100), default_quality=95,
         ),
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
             frozenset({"icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "background", "text"}),
-            lossless=True, streams=True, quality_range=(0, 9),
+            dpi_range=_PER_METRE, lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"animation"}), frame_ms=(0, 65535000), max_plays=2**31 - 1,
         ),
         Format(
@@ -101,14 +107,14 @@ FORMATS: dict[str, Format] = {
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32) | _of_depths(_LAB, 8, 16),
-            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "tags"}),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "aspect", "tags"}),
             lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"pages"}),
         ),
         Format(
             "bmp", "BMP", (".bmp",), "BMP",
             frozenset({_GREY, _RGB}), frozenset({"dpi"}),
-            lossless=True, max_bytes=2**32 - 2048,
+            dpi_range=_PER_METRE, lossless=True, max_bytes=2**32 - 2048,
         ),
         Format(
             "gif", "GIF", (".gif",), "GIF",
@@ -130,8 +136,8 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",
-            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16), frozenset(),
-            lossless=True, streams=True,
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16), frozenset({"comment"}),
+            lossless=True, streams=True, max_comment_bytes=32768,
         ),
     )
 }  # fmt: skip

@@ -51,7 +51,7 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
     has_own = metadata.icc_profile is not None and colour.codes is None  # it overrides gamma and chromaticities
     if kept is None and not has_own and (profile is None or metadata.icc_profile is not None):
         holds = {"icc_profile", "colour"} if profile_of(colour, made.colour) else {"colour"}
-        can = ", ".join(other.title for other in FORMATS.values() if holds & other.holds)
+        can = ", ".join(other.title for other in FORMATS.values() if holds & other.holds and other is not fmt)
         text = f"{fmt.title} cannot hold the colour space ({name_of(colour)}); colours may look different ({can} can)"
         losses.append(Loss("profile", text))
     elif kept is not None and colour.mastering and not kept.mastering:

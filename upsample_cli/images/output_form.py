@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
-from upsample_cli.images.metadata.exif import resolution, with_resolution
-from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
+from upsample_cli.images.metadata.exif import with_resolution
+from upsample_cli.images.metadata.exif_density import aspect, resolution
+from upsample_cli.images.model import LAB_COLOURS, Colour, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
 from upsample_cli.images.output_colour import PROFILE_SPACES, fits, held_colour
 
 _NAMES: dict[FramesKind, str] = {"animation": "frames", "pages": "pages", "views": "views"}
@@ -138,7 +139,7 @@ def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
 
 
 def _titles(layout: Layout) -> str:
-    return _listed([fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds])
+    return _listed([fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and "icc_profile" in fmt.holds])
 
 
 def _listed(titles: list[str]) -> str:
@@ -173,12 +174,12 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
     if _is_by_profile(info, metadata, made) or (info.layout.colour in LAB_COLOURS and made.colour == "rgb"):
         # The conversion uses it, and its result is sRGB, which does not need a profile.
         metadata = replace(metadata, icc_profile=None)
-    metadata, losses = held_colour(metadata, made, fmt)
-    if metadata.dpi and fmt.holds & {"dpi", "exif"} == {"exif"}:
-        exif = metadata.exif
-        metadata = replace(
-            metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
-        )
+    is_unfit = bool(metadata.icc_profile) and not fits(metadata.icc_profile or b"", info.layout.colour, is_new=False)
+    metadata, losses = held_colour(replace(metadata, icc_profile=None) if is_unfit else metadata, made, fmt)
+    if is_unfit:
+        losses.append(Loss("profile", f"{_not_for(info.layout.colour)}; it is left out"))
+    if fmt.holds & {"dpi", "exif"} == {"exif"}:
+        metadata = _with_density_in_exif(metadata)
     if metadata.tags is not None:
         tags, lost_tags = metadata.tags.held(info.layout, made, fmt.title if "tags" not in fmt.holds else None)
         metadata = replace(metadata, tags=tags)
@@ -192,11 +193,18 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
     ]
     if "text" not in fmt.holds:
         remarks = _held_comments(metadata, fmt)
-        lost = sorted({pair[0] for pair in metadata.text if pair not in remarks})
+        lost = sorted({pair[0] for pair in {*metadata.text} - {*remarks}})
         gone["text"] = tuple(remarks)
         if lost:
             losses.append(Loss("metadata", f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"))
     return replace(metadata, **gone), losses
+
+
+def _with_density_in_exif(metadata: Metadata) -> Metadata:
+    exif = metadata.exif
+    if metadata.dpi and not (exif and resolution(exif)):
+        exif = with_resolution(exif, metadata.dpi)
+    return replace(metadata, dpi=None, exif=exif, aspect=None if exif and aspect(exif) else metadata.aspect)
 
 
 def _divides(xmp: bytes, limit_bytes: int) -> bool:
@@ -220,15 +228,21 @@ def _held_comments(metadata: Metadata, fmt: Format) -> list[tuple[str, str]]:
     return comments[-1:] if "comment" in fmt.holds else []
 
 
+def _not_for(colour: Colour) -> str:
+    return f"{_PARTS['icc_profile']} is not one for {_COLOUR_NAMES.get(colour, 'Lab')}"
+
+
 def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, layout: Layout, made: Layout) -> str | None:
     value, name = getattr(metadata, part), _PARTS[part]
     if value is None:
         return None
     if part not in fmt.holds:
         return f"{fmt.title} cannot hold {name}"
+    if part == "dpi" and fmt.dpi_range and not all(fmt.dpi_range[0] < side < fmt.dpi_range[1] for side in value):
+        return f"{fmt.title} cannot hold a resolution of {value[0]:.6g}x{value[1]:.6g} dpi"
     limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
     if limit_bytes is not None and len(value) > limit_bytes and not (part == "xmp" and _divides(value, limit_bytes)):
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
     if part == "icc_profile" and not fits(value, made.colour, is_new=made.colour != layout.colour):
-        return f"{name} is not one for {_COLOUR_NAMES.get(made.colour, 'Lab')}"
+        return _not_for(made.colour)
     return None

@@ -18,7 +18,7 @@ from upsample_cli.images.codecs.left_out import not_kept
 from upsample_cli.images.model import Frames, Metadata
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-_CONTROL, _APPLICATION = 0xF9, 0xFF
+_CONTROL, _APPLICATION, _REMARK = 0xF9, 0xFF, 0xFE
 _LEAVE, _CLEAR = 1 << 2, 2 << 2
 _MOST_UNITS = 2**16 - 1
 _PIECE_BYTES = 1 << 16
@@ -55,15 +55,17 @@ def extent(file: BinaryIO) -> tuple[int, int]:
     return height, width
 
 
-def left_out(file: BinaryIO) -> list[Loss]:
-    """A loss for extensions that are not carried over. The file's position is moved."""
-    lost = set[str]()
+def read_extensions(file: BinaryIO) -> tuple[list[bytes], list[Loss]]:
+    """All comments, and a loss for extensions that are not carried over. The file's position is moved."""
+    comments, lost = list[bytes](), set[str]()
     for label, block in _blocks(file):
-        if label == _APPLICATION and block[:11] not in _KNOWN_APPLICATIONS:
+        if label == _REMARK:
+            comments.append(block)
+        elif label == _APPLICATION and block[:11] not in _KNOWN_APPLICATIONS:
             lost.add(block[:8].decode("latin-1").strip("\0 ") or "unnamed")
         elif label == _PLAIN_TEXT:
             lost.add("plain text")
-    return not_kept("extensions", sorted(lost))
+    return comments, not_kept("extensions", sorted(lost))
 
 
 def pixel_aspect(file: BinaryIO) -> tuple[int, int] | None:
@@ -81,7 +83,7 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int, int]]:
     """Extensions (label, first sub-block, start, end) and frames (`_IMAGE`, descriptor, start, end), in order.
 
-    A truncated end and bytes between blocks are ignored, as in decoders.
+    Of a comment, all sub-blocks are joined. A truncated end and bytes between blocks are ignored, as in decoders.
     """
     file.seek(0)
     buffered = _Buffered(file)
@@ -104,10 +106,12 @@ def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int, int]]:
             return
         else:
             continue
+        pieces = list[bytes]()
         while size := (take(1) or b"\0")[0]:
             data = take(size)
-            first = first or data
-        yield label, first, start, buffered.taken_bytes
+            if not pieces or label == _REMARK:
+                pieces.append(data)
+        yield label, first or b"".join(pieces), start, buffered.taken_bytes
 
 
 class _Buffered:

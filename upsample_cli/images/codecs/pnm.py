@@ -18,6 +18,7 @@ from upsample_cli.images.codecs.readable import readable, readable_box
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels
+from upsample_cli.images.metadata.comments import as_text
 from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows
 from upsample_cli.images.regions import ReadBox, RegionSource
 
@@ -25,6 +26,7 @@ _FORMAT = FORMATS["pnm"]
 _HEAD_BYTES = 1 << 16
 _MOST_LEVELS = 65535
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
+_COMMENT = re.compile(rb"#([^\n]*)\n")
 _PAM_LINE = re.compile(rb"[ \t]*+(?:([A-Z]++)[ \t]++([^\n]*+)|#[^\n]*+|)\n")  # possessive quantifiers: linear time
 _PAM_TYPES = {
     b"BLACKANDWHITE": Layout("grey"), b"GRAYSCALE": Layout("grey"), b"RGB": Layout("rgb"),
@@ -35,6 +37,7 @@ _PAM_NAMES = {(layout.colour, layout.alpha): name for name, layout in _PAM_TYPES
 _HOLDS = {"PGM": "levels of grey", "PPM": "colour", "PAM": "transparency"}
 _MISFITS = {".pbm": {"PGM", "PPM", "PAM"}, ".pgm": {"PPM", "PAM"}, ".ppm": {"PAM"}}
 """For each extension, the kinds that do not fit it. Netpbm's programs that read PPM also read PGM."""
+_NO_METADATA = Metadata()
 _GREY, _PLAIN = {1, 2, 4, 5}, {1, 2, 3}
 
 
@@ -50,7 +53,8 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
         ImageError: the image is damaged, truncated, or too large.
     """
     with readable(name, _FORMAT):
-        header = _header(file.read(_HEAD_BYTES))
+        head = file.read(_HEAD_BYTES)
+        header = _header(head)
         check_pixels(name, header.height, header.width, max_pixels)
         least_bytes = _least_plain_bytes(header) if header.kind in _PLAIN else header.height * header.row_bytes
         if file.seek(0, os.SEEK_END) < (end := header.pixels_at + least_bytes):
@@ -65,7 +69,8 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
     others = Loss("frames", "the images behind the first one in it are left out")
     losses = (others,) if re.match(rb"P[1-7]\s", more) else ()
     info = ImageInfo("pnm", header.height, header.width, header.layout, losses, lossless=True)
-    return RegionSource(info, Metadata(), orientation=1, read_box=readable_box(read_box, name, _FORMAT))
+    metadata = Metadata(text=as_text(line.strip() for line in _COMMENT.findall(head[: header.pixels_at])))
+    return RegionSource(info, metadata, orientation=1, read_box=readable_box(read_box, name, _FORMAT))
 
 
 def _header(head: bytes) -> PnmHeader:
@@ -155,6 +160,7 @@ class PnmSink:
         width: pixels of a row.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
         suffix: the extension of the file name.
+        metadata: its text is written as comments.
 
     >>> import io
     >>> file = io.BytesIO()
@@ -168,18 +174,21 @@ class PnmSink:
     losses: Collection[Loss] = ()
 
     def __init__(
-        self, file: BinaryIO, *, height: int, width: int, layout: Layout, suffix: str = "", **_unused: object
-    ) -> None:
+        self, file: BinaryIO, *, height: int, width: int, layout: Layout, suffix: str = "",
+        metadata: Metadata = _NO_METADATA, **_unused: object,
+    ) -> None:  # fmt: skip
         self._write: Callable[[bytes], object] = file.write
         self._layout, self._width, self._rows_left = layout, width, height
         most = np.iinfo(layout.dtype).max
         kind = _kind(layout, suffix)
+        lines = (line for _, comment in metadata.text for line in comment.splitlines())
+        comments = "".join(f"# {line}\n" for line in lines)
         if kind == "PAM":
             pixels = _PAM_NAMES[layout.colour, layout.alpha].decode()
             sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {layout.channels}\nMAXVAL {most}\n"
-            head = f"P7\n{sizes}TUPLTYPE {pixels}\nENDHDR\n"
+            head = f"P7\n{comments}{sizes}TUPLTYPE {pixels}\nENDHDR\n"
         else:
-            head = f"P{5 if kind == 'PGM' else 6}\n{width} {height}\n{most}\n"
+            head = f"P{5 if kind == 'PGM' else 6}\n{comments}{width} {height}\n{most}\n"
         self._write(head.encode())
 
     def write_rows(self, rows: Rows) -> None:

@@ -90,9 +90,11 @@ def left_out(file: BinaryIO, read_by_pillow: Container[Any]) -> list[Loss]:
         file: the open file.
         read_by_pillow: names of the metadata that Pillow has read.
     """
-    found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
-    lost = (kind.decode("latin-1").strip() for kind in found if _READ_BY_PILLOW.get(kind) not in read_by_pillow)
-    return not_kept("chunks", sorted(lost))
+    found = [kind for kind, _, _ in riff_chunks(file) if kind not in _PIXELS]
+    for kind, name in _READ_BY_PILLOW.items():
+        if kind in found and name in read_by_pillow:
+            found.remove(kind)  # a second one is not read
+    return not_kept("chunks", sorted({kind.decode("latin-1").strip() for kind in found}))
 
 
 class WebpFrames:

@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import Any, BinaryIO, NamedTuple
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.metadata.comments import as_text
 from upsample_cli.images.model import ColourSpace
 
 
@@ -15,6 +16,7 @@ class ContainerMetadata(NamedTuple):
     icc_profile: bytes | None = None
     colour: ColourSpace | None = None
     aspect: tuple[int, int] | None = None
+    text: tuple[tuple[str, str], ...] = ()
     losses: tuple[Loss, ...] = ()
 
 
@@ -41,7 +43,7 @@ def container_metadata(
         from upsample_cli.images.codecs.avif_items import avif_parts
 
         parts = avif_parts(file)
-        return ContainerMetadata(icc_profile, None if icc_profile else parts.colour, parts.aspect, parts.losses)
+        return ContainerMetadata(icc_profile, None if icc_profile else parts.colour, parts.aspect, losses=parts.losses)
     if format_name == "webp":
         from upsample_cli.images.codecs import webp
 
@@ -49,5 +51,6 @@ def container_metadata(
     if format_name == "gif":
         from upsample_cli.images.codecs import gif
 
-        return ContainerMetadata(icc_profile, None, gif.pixel_aspect(file), tuple(gif.left_out(file)))
+        comments, losses = gif.read_extensions(file)
+        return ContainerMetadata(icc_profile, None, gif.pixel_aspect(file), as_text(comments), tuple(losses))
     return ContainerMetadata(icc_profile)

@@ -98,9 +98,9 @@ def _imagej_enlarged(text: bytes, down: float, across: float) -> bytes:
     def scaled(match: re.Match[bytes]) -> bytes:
         try:
             origin = float(match[2]) * (across if match[1] == b"x" else down)
-        except ValueError:
+            return b"%borigin=%b" % (match[1], _number(origin))
+        except (ValueError, OverflowError):
             return match[0]
-        return b"%borigin=%b" % (match[1], _number(origin))
 
     return _IMAGEJ_PIXELS.sub(scaled, text)
 

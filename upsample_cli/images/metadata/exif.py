@@ -12,12 +12,11 @@ from contextlib import suppress
 
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.change import Change
+from upsample_cli.images.metadata.exif_density import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
 from upsample_cli.images.metadata.exif_places import odd_coefficients, set_integer, set_places
-from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.orientation import ORIENTATION, valid
 
 _WIDTH, _HEIGHT = 0x0100, 0x0101
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
 _PREFIX = b"Exif\0\0"
@@ -56,24 +55,6 @@ def tiff_orientation(tiff: ifd.Tiff) -> int | None:
         ValueError: the directory is damaged.
     """
     return valid(ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION)))
-
-
-def resolution(exif: bytes) -> tuple[float, float] | None:
-    """Dots per inch, (x, y), from the block's first directory; None without a valid resolution."""
-    try:
-        tiff = ifd.tiff_in_bytes(exif)
-        first = ifd.read_directory(tiff, tiff.first)
-    except ValueError:
-        return None
-    across, down = (_rational(tiff, first.find(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-    per_inch = UNITS_PER_INCH.get(ifd.first_integer(tiff, first.find(_RESOLUTION_UNIT)) or 2)
-    return (across * per_inch, down * per_inch) if across and down and per_inch else None
-
-
-def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
-    data = ifd.value_bytes(tiff, entry) if entry is not None and entry.kind == ifd.RATIONAL else None
-    above, below = struct.unpack_from(tiff.order + "II", data) if data else (0, 0)
-    return above / below if below else None
 
 
 def exif_for_output(exif: bytes, change: Change) -> bytes:
@@ -172,6 +153,7 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     Raises:
         ValueError: the block is damaged.
 
+    >>> from upsample_cli.images.metadata.exif_density import resolution
     >>> resolution(with_resolution(None, (300, 299.5)))
     (300.0, 299.5)
     >>> resolution(with_resolution(with_resolution(None, (300, 299.5)), (72, 72)))
@@ -183,9 +165,9 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     new = [
         *(
             ifd_write.rational(tag, tiff.order, value)
-            for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)
+            for tag, value in zip((X_RESOLUTION, Y_RESOLUTION), dpi, strict=True)
         ),
-        ifd_write.integers(_RESOLUTION_UNIT, ifd.SHORT, tiff.order, 2),
+        ifd_write.integers(RESOLUTION_UNIT, ifd.SHORT, tiff.order, 2),
     ]
     if (changed := _changed_in_place(block, tiff, first, new)) is not None:
         return changed

@@ -23,11 +23,11 @@ _MAX_DIRECTORY_BYTES = 4 << 20
 _DESCRIPTION = 0x010E
 
 DESCRIPTIVE_TAGS = frozenset(
-    {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
+    {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298}
     | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
 )
 """Tags of a first directory that describe the image, not the storage of its pixels: description, make,
-model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
+model, software, date, artist, host, ratings, copyright, and the five that Windows writes."""
 
 
 def descriptive_fields(

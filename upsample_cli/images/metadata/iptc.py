@@ -12,7 +12,8 @@ from upsample_cli.images.metadata.photoshop import CAPTIONS, Resources, read_res
 PNG_KEYWORD = "Raw profile type iptc"
 TIFF_TAG = 33723
 _SEGMENT_BYTES = 65533
-_RECORD = b"\x1c"
+RECORD = b"\x1c"
+"""The first byte of each record."""
 _BLANKS = str.maketrans("", "", "\n ")
 _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
@@ -47,7 +48,7 @@ def resources_in_text(value: str) -> Resources | None:
     b'\x1c\x02\x05\x00\x03Sea'
     """
     block = profile_in_text(value)
-    if block is not None and block.startswith(_RECORD):
+    if block is not None and block.startswith(RECORD):
         block = _resource(block)
     return read_resources(block) if block is not None else None
 

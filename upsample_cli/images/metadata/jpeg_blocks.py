@@ -16,6 +16,7 @@ from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata import mpf
+from upsample_cli.images.metadata.comments import decoded
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
@@ -25,6 +26,7 @@ from upsample_cli.images.model import ColourSpace
 _SIGNATURE_BYTES = 40
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _INDEX = b"MPF\0"
+_BARE_DUCKY_BYTES = 15
 _GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
@@ -152,21 +154,13 @@ class _Found:
             xmp=self._extended(xmp[0]) if xmp else None,
             icc_profile=profile,
             iptc=resources.captions,
-            text=tuple((COMMENT, comment_text(comment)) for comment in self.comments if comment),
+            text=tuple((COMMENT, decoded(comment)) for comment in self.comments if comment),
             dpi=dpi or resources.dpi,
             aspect=aspect or resources.aspect,
             images=images,
             lists_others=len(self.listed) > 1,
             losses=tuple(losses),
         )
-
-
-def comment_text(comment: bytes) -> str:
-    """A comment as text: UTF-8, or Latin-1 if it is not that."""
-    try:
-        return comment.decode()
-    except UnicodeDecodeError:
-        return comment.decode("latin-1")
 
 
 def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:
@@ -201,6 +195,12 @@ def _set_gain_map(found: _Found, _data: bytes) -> None:
     found.has_gain_map = True
 
 
+def _add_ducky(found: _Found, data: bytes) -> None:
+    """Of Photoshop's settings for the web, the quality of its encoder is ignored, and remarks are lost."""
+    if len(data) > _BARE_DUCKY_BYTES:
+        found.unknown["APP12 Ducky"] += 1
+
+
 def _ignore(_found: _Found, _data: bytes) -> None:
     """Ignore a segment that does not apply to the enlarged image, such as a thumbnail or encoder settings."""
 
@@ -219,7 +219,7 @@ _READERS: tuple[tuple[int, bytes, _Reader], ...] = (
     (_APP2, _INDEX, _set_images),
     (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),
     (_APP8, b"SPIFF\0", _ignore),  # repeats the frame header
-    (_APP12, b"Ducky", _ignore),  # the quality of Photoshop's encoder
+    (_APP12, b"Ducky", _add_ducky),
     (_APP13, b"Photoshop 3.0\0", _Found.add_photoshop),
     (_APP14, b"Adobe", _ignore),  # the colour transform, which the decoder reads
     (COMMENT_MARKER, b"", lambda found, data: found.comments.append(data)),

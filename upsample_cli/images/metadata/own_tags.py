@@ -14,6 +14,7 @@ from upsample_cli.images.model import Layout
 
 DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, PAGE_NUMBER, NO_DATA = 270, 282, 283, 296, 297, 42113
 _SAMPLE_DEPENDENT = {DESCRIPTION, NO_DATA}
+_SEVERAL = "the TIFF tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class OwnTags:
             "the proportion of a pixel" if X_RESOLUTION in tags and not self._scales else "",
         ]
         others = tags - georeference.GEO_TAGS - {DESCRIPTION, PAGE_NUMBER, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
-        parts.append(f"the TIFF {'tags' if len(others) > 1 else 'tag'} {names_of(others)}" if others else "")
+        parts.append(f"{_SEVERAL if len(others) > 1 else 'the TIFF tag'} {names_of(others)}" if others else "")
         return list(filter(None, parts))
 
     @property
@@ -101,13 +102,14 @@ class OwnTags:
     def held(self, layout: Layout, made: Layout, other_format: str | None) -> tuple[OwnTags | None, list[Loss]]:
         """See `model.TiffTags`."""
         if other_format is not None:
-            titles, are = self.titles, "it is" if len(self.titles) == 1 else "they are"
+            titles = self.titles
+            are = "it is" if len(titles) == 1 and not titles[0].startswith(_SEVERAL) else "they are"
             text = f"{other_format} cannot hold {' and '.join(titles)}; {are} left out"
             return None, [Loss("metadata", text)] if titles else []
         lost = {field.tag for field in self.fields} & _SAMPLE_DEPENDENT
         if layout == made or not lost or (lost == {DESCRIPTION} and self._scales):
             return self, []
-        text = f"{names_of(lost)}, of pixels of another type, is left out"
+        text = f"{names_of(lost)}, of pixels of another type, {'is' if len(lost) == 1 else 'are'} left out"
         return self.without(lost), [Loss("metadata", text)]
 
 

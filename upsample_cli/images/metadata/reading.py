@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import exif_density, ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
-from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, comment_text
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
+from upsample_cli.images.metadata.resolution import plausible
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
@@ -61,6 +60,7 @@ def read_metadata(
         MetadataError: the metadata exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp = _exif(image, file, chunks), _xmp(image, chunks)
+    has_xmp = xmp is not None
     losses = [*chunks.losses] if chunks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
@@ -71,24 +71,25 @@ def read_metadata(
         container = container_metadata(file, format_name, image.info, image.info.get("icc_profile") or None)
     else:
         container = ContainerMetadata(chunks.icc_profile, chunks.colour, chunks.aspect)
-    losses += container.losses
+    losses += [*container.losses, *_lost_resolution(_stated_dpi(image, chunks))]
     profile = container.icc_profile or None
     if profile and image.mode == "CMYK" and not _is_cmyk_profile(profile):
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
+    dpi = _resolution(image, exif, chunks)
     metadata = Metadata(
         icc_profile=profile,
         exif=exif,
         xmp=xmp,
-        dpi=_resolution(image, exif, chunks),
-        text=_text(image) if chunks is None else chunks.text,
+        dpi=dpi,
+        text=container.text if chunks is None else chunks.text,
         iptc=None if chunks is None else chunks.iptc,
         colour=container.colour,
-        aspect=container.aspect,
+        aspect=container.aspect or (exif_density.aspect(exif) if exif and not dpi else None),
         background=None if chunks is None or isinstance(chunks, JpegBlocks) else chunks.background,
     )
     if format_name == "tiff":
-        metadata, lost = _with_tags(image, file, metadata, orientation)
+        metadata, lost = _with_tags(image, file, metadata, orientation, has_xmp=has_xmp)
         losses += lost
     check_metadata_bytes(metadata.size_bytes)
     return Found(metadata, orientation, tuple(losses))
@@ -135,17 +136,21 @@ def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list
     return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
 
 
-def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
-    """The metadata of a TIFF with the tags that only TIFF has, and the losses."""
+def _with_tags(
+    image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int, *, has_xmp: bool
+) -> tuple[Metadata, list[Loss]]:
+    """The metadata of a TIFF with its captions and the tags that only TIFF has, and the losses."""
     from upsample_cli.images.metadata.tiff_tags import read_tags
 
-    pages = getattr(image, "pages", 1)
+    pages, page_at = getattr(image, "pages", 1), getattr(image, "page_at", None)
     try:
-        tags, losses = read_tags(file, getattr(image, "page_at", None), metadata, orientation=orientation, pages=pages)
+        tags, iptc, losses = read_tags(
+            file, page_at, metadata.exif, has_xmp=has_xmp, orientation=orientation, pages=pages
+        )
     except ValueError:
         return metadata, []
     dpi = None if tags is not None and tags.has_resolution else metadata.dpi
-    return replace(metadata, tags=tags, dpi=dpi), losses
+    return replace(metadata, tags=tags, iptc=iptc, dpi=dpi), losses
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
@@ -193,19 +198,15 @@ def _resolution(
 ) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
     if tags is not None and _X_RESOLUTION not in tags:  # Pillow gives such a TIFF 1 dpi
-        return exif_blocks.resolution(exif) if exif else None
-    found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
-    return found or (exif_blocks.resolution(exif) if exif else None)
+        return exif_density.resolution(exif) if exif else None
+    return plausible(_stated_dpi(image, chunks)) or (exif_density.resolution(exif) if exif else None)
 
 
-def _plausible(dpi: Any) -> tuple[float, float] | None:
-    try:
-        across, down = (float(side) for side in dpi)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return (across, down) if all(math.isfinite(side) and 0 < side < 2**24 for side in (across, down)) else None
+def _stated_dpi(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> Any:
+    return image.info.get("dpi") if chunks is None else chunks.dpi
 
 
-def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    comment = image.info.get("comment")
-    return ((COMMENT, comment_text(comment)),) if isinstance(comment, bytes) and comment else ()
+def _lost_resolution(stated: Any) -> list[Loss]:
+    """The loss of a resolution that makes no sense. Zeros state none."""
+    is_lost = isinstance(stated, tuple) and all(stated) and plausible(stated) is None
+    return [Loss("metadata", "the resolution makes no sense and is left out")] if is_lost else []

@@ -31,13 +31,14 @@ from upsample_cli.images.metadata.own_tags import (
     names_of,
 )
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.model import Metadata
+from upsample_cli.images.metadata.tiff_captions import read_captions
 from upsample_cli.images.orientation import TURNS
 
 STORAGE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 292, 293, 317, 320}
     | {322, 323, 324, 325, 326, 327, 328, 330, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521}
     | {529, 530, 531, 532, 559, 32995, 32996, 32997, 32998, 34675, 50674, 52553, 52554, 52555}
+    | {50706, 50707}  # DNG's version: with it, the output would be taken for a RAW file
     # The orientation is applied, and the resolution is read. The minimum and maximum sample value are not carried over.
     | {274, 280, 281, 282, 283, 296}
 )
@@ -49,18 +50,19 @@ _KEPT = {269, 285, PAGE_NUMBER, 318, 319, 42112, NO_DATA} | georeference.GEO_TAG
 _MOST_BYTES = 4 << 20
 _INCH = 2
 _MOST_SUB_IFDS = 16
-_TITLES = {34377: "Photoshop's resources (clipping paths, guides and others)", 37724: "Photoshop's layers"}
+_LAYERS = 37724
 
 
 def read_tags(
-    file: BinaryIO, page_at: int | None, metadata: Metadata, *, orientation: int, pages: int
-) -> tuple[OwnTags | None, list[Loss]]:
-    """The tags of a page that only TIFF has, and the loss of the tags that are not carried over.
+    file: BinaryIO, page_at: int | None, exif: bytes | None, *, has_xmp: bool, orientation: int, pages: int
+) -> tuple[OwnTags | None, bytes | None, list[Loss]]:
+    """The tags of a page that only TIFF has, its captions, and the loss of the tags that are not carried over.
 
     Args:
         file: the open file; its position is moved.
         page_at: offset of the page's directory; None for the first.
-        metadata: the other metadata that are carried over.
+        exif: the Exif block that is carried over.
+        has_xmp: whether XMP has been read, even if it is damaged.
         orientation: orientation of the stored image, 1 to 8.
         pages: number of pages that the description may describe; 0 if it belongs to another page.
 
@@ -80,12 +82,14 @@ def read_tags(
     is_scale = description is not None and not problem and description.scales
     fields += _resolution(tiff, directory, is_scale=is_scale)
     reported = georeference.GEO_TAGS | ({DESCRIPTION} if description is not None else set())
-    losses += [*_damaged(tiff, directory), *_sub_images(tiff, directory)]
-    losses += _others(tiff, metadata, {field.tag for field in fields} | reported)
+    captions = read_captions(tiff, directory)
+    losses += [*captions.losses, *_damaged(tiff, directory), *_sub_images(tiff, directory)]
+    reported |= captions.tags | ({_XMP} if has_xmp else set())
+    losses += _others(tiff, exif, {field.tag for field in fields} | reported)
     turned = TURNS[orientation].swapped
     height, width = (stored.width, stored.height) if turned else (stored.height, stored.width)
     own = OwnTags(tuple(fields), tiff.order, height, width, description) if fields else None
-    return own, losses
+    return own, captions.iptc, losses
 
 
 def _stored(tiff: ifd.Tiff, directory: ifd.Directory, pages: int) -> Stored:
@@ -159,15 +163,13 @@ def _sub_images(tiff: ifd.Tiff, directory: ifd.Directory) -> list[Loss]:
     return [Loss("frames", f"{count} more {are} left out")] if count else []
 
 
-def _others(tiff: ifd.Tiff, metadata: Metadata, accounted: set[int]) -> Iterator[Loss]:
+def _others(tiff: ifd.Tiff, exif: bytes | None, accounted: set[int]) -> Iterator[Loss]:
     """The loss of every tag that is neither storage nor carried over."""
-    carried = _tags(ifd.tiff_in_bytes(metadata.exif)) if metadata.exif else set()
-    accounted |= STORAGE | ({_XMP} if metadata.xmp else set())
-    lost = _tags(tiff) - carried - {(FIRST, tag) for tag in accounted}
-    for tag, title in _TITLES.items():
-        if (FIRST, tag) in lost:
-            lost.remove((FIRST, tag))
-            yield Loss("metadata", f"{title} are left out")
+    carried = _tags(ifd.tiff_in_bytes(exif)) if exif else set()
+    lost = _tags(tiff) - carried - {(FIRST, tag) for tag in accounted | STORAGE}
+    if (FIRST, _LAYERS) in lost:
+        lost.remove((FIRST, _LAYERS))
+        yield Loss("metadata", "Photoshop's layers are left out")
     if lost:
         words = "other tag is" if len(lost) == 1 else "other tags are"
         below = {EXIF_IFD: "Exif", GPS_IFD: "GPS", INTEROPERABILITY_IFD: "interoperability"}

@@ -18,6 +18,11 @@ Name = tuple[str, str]
 TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DESCRIPTION, _ITEM = (RDF, "Description"), (RDF, "li")
+_OF_OTHERS = {
+    ("http://ns.adobe.com/xap/1.0/mm/", "Pantry"),
+    ("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "SnapshotLink"),
+}
+"""Properties that hold the properties of other files: of ingredients and of linked images."""
 _USUAL = {"tiff": TIFF, "exif": EXIF}
 _MOST_PARTS, _DEEPEST = 50_000, 64
 
@@ -71,10 +76,11 @@ class Part:
         return [item for container in self.parts for item in container.parts if item.name == _ITEM]
 
     def below(self) -> Iterator[Part]:
-        """All parts inside this one, outer ones first."""
+        """All parts inside this one, outer ones first, except the properties of other files."""
         for part in self.parts:
             yield part
-            yield from part.below()
+            if part.name not in _OF_OTHERS:
+                yield from part.below()
 
 
 class Packet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upsample_cli.images.codecs.jxl.codestream import CUSTOM, D65, DCI, GREY, RGB, E, Encoding
-from upsample_cli.images.color.coded import chromaticities_of, is_srgb
+from upsample_cli.images.color.coded import chromaticities_of, is_srgb, profile_of
 from upsample_cli.images.model import Colour, ColourSpace
 
 _SRGB, _BT2020, _P3, _DISPLAY_P3 = 1, 9, 11, 12
@@ -74,7 +74,8 @@ def encoding_of(colour: ColourSpace | None, model: Colour) -> Encoding | None:
     if colour is None or is_srgb(colour):
         return Encoding(space)
     points = chromaticities_of(colour)
-    if colour.is_limited or points is None:
+    # Decoders refuse primaries that are not those of a colour space.
+    if colour.is_limited or points is None or profile_of(ColourSpace(chromaticities=points), "rgb") is None:
         return None
     transfer, gamma = _SRGB_CURVE, None if colour.gamma is None else colour.gamma * 100
     if colour.codes is not None:

@@ -7,26 +7,17 @@ Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.left_out import not_kept
-from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD
 from upsample_cli.images.codecs.png.colour import colour_space
 from upsample_cli.images.codecs.png.structure import Structure, plain_png, structure_of, unused_kinds
-from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
-from upsample_cli.images.metadata.iptc import PNG_KEYWORD, profile_in_text, resources_in_text
-from upsample_cli.images.metadata.photoshop import lost_resources
+from upsample_cli.images.codecs.png.texts import Budget, inflated, read_texts
+from upsample_cli.images.limits import MAX_METADATA_BYTES
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import ColourSpace
-
-_PIECE_BYTES = 1 << 16
-
-_EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 _USED = {
     b"tRNS", b"acTL", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"eXIf", b"sBIT",
@@ -89,40 +80,18 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
         MetadataError: decompressed, they exceed `limits.MAX_METADATA_BYTES`.
     """
     structure = structure_of(file, name)
-    budget = _Budget(MAX_METADATA_BYTES - structure.size_bytes)
-    text = [pair for kind, data in structure.text for pair in _text_pairs(kind, data, budget, structure)]
-    exif, xmp, captions = structure.data.get(b"eXIf"), None, None
-    rest, lost = [], Counter[str]()
-    for keyword, value in text:
-        if keyword == XMP_KEYWORD:
-            xmp = xmp or value.encode()
-        elif keyword in _EXIF_IN_TEXT and (hidden := _exif_in_text(value)) is not None:
-            exif = exif or hidden
-        elif keyword == PNG_KEYWORD and captions is None and (held := resources_in_text(value)) and held.captions:
-            captions, lost = held.captions, held.lost
-        else:
-            rest.append((keyword, value))
+    budget = Budget(MAX_METADATA_BYTES - structure.size_bytes)
+    texts = read_texts(structure, budget)
     profile = _profile(structure, budget)
     dpi, aspect = _resolution(structure)
     animation, background = _animation(structure), _background(structure)
-    losses = (*structure.losses, *_left_out(structure), *lost_resources(lost))
+    losses = (*structure.losses, *_left_out(structure), *texts.losses)
     colour = colour_space(structure.data)
     return Ancillary(
-        pixels=plain_png(file, structure), exif=exif, xmp=xmp, text=tuple(rest), iptc=captions, icc_profile=profile,
-        colour=colour, dpi=dpi, aspect=aspect, background=background, animation=animation, losses=losses,
-        is_cut=structure.is_cut,
+        pixels=plain_png(file, structure), exif=texts.exif, xmp=texts.xmp, text=texts.others, iptc=texts.iptc,
+        icc_profile=profile, colour=colour, dpi=dpi, aspect=aspect, background=background, animation=animation,
+        losses=losses, is_cut=structure.is_cut,
     )  # fmt: skip
-
-
-@dataclass
-class _Budget:
-    """How many more bytes of metadata the chunks of one file may hold."""
-
-    left_bytes: int
-
-    def take(self, size_bytes: int) -> None:
-        self.left_bytes -= size_bytes
-        check_metadata_bytes(MAX_METADATA_BYTES - self.left_bytes)
 
 
 def _left_out(structure: Structure) -> Iterator[Loss]:
@@ -174,45 +143,11 @@ def _animation(structure: Structure) -> Animation | None:
     return Animation(count, plays, structure.has_still) if count > 1 or (structure.has_still and count) else None
 
 
-def _profile(structure: Structure, budget: _Budget) -> bytes | None:
+def _profile(structure: Structure, budget: Budget) -> bytes | None:
     data = structure.data.get(b"iCCP")
     if data is None:
         return None
-    profile = _inflated(data.partition(b"\0")[2][1:], budget)
+    profile = inflated(data.partition(b"\0")[2][1:], budget)
     if not profile:
         structure.lose(b"iCCP", "is damaged")
     return profile or None
-
-
-def _text_pairs(kind: bytes, data: bytes, budget: _Budget, structure: Structure) -> Iterator[tuple[str, str]]:
-    keyword, _, rest = data.partition(b"\0")
-    encoding, deflated = "latin-1", kind == b"zTXt"
-    if kind == b"zTXt":
-        rest = rest[1:]
-    elif kind == b"iTXt":
-        encoding, deflated = "utf-8", rest[:1] == b"\1"
-        rest = b"".join(rest[2:].split(b"\0", 2)[2:])  # after the language and the translated keyword
-    if deflated:
-        inflated = _inflated(rest, budget)
-        if inflated is None:
-            structure.lose(kind, "is damaged")
-            return
-        rest = inflated
-    yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
-
-
-def _inflated(data: bytes, budget: _Budget) -> bytes | None:
-    """The inflated bytes, also of a stream without its end; None if the data are damaged."""
-    inflater, pieces = zlib.decompressobj(), list[bytes]()
-    try:
-        while data and not inflater.eof:
-            pieces.append(inflater.decompress(data, _PIECE_BYTES))
-            budget.take(len(pieces[-1]))  # before the next piece: inflating damaged data takes time too
-            data = inflater.unconsumed_tail
-    except zlib.error:
-        return None
-    return b"".join(pieces)
-
-
-def _exif_in_text(value: str) -> bytes | None:
-    return profile_in_text(value) or None

@@ -32,6 +32,8 @@ _SIZES = {
     b"oFFs": 9, b"sTER": 1,
 }  # fmt: skip
 _READ = {*_SIZES, *_BEFORE_PIXELS, *_TEXT, b"eXIf"}
+_ONE = 100_000
+"""The chromaticity 1 in cHRM."""
 _LOSS_KINDS = dict.fromkeys(_BEFORE_PALETTE - {b"sBIT"}, "profile") | {b"tRNS": "alpha", b"acTL": "frames"}
 
 
@@ -171,7 +173,9 @@ def _chunks(file: BinaryIO, made: Structure) -> tuple[list[_Found], list[tuple[i
 def _take(made: Structure, chunk: _Found, file: BinaryIO) -> None:
     kind = chunk.kind
     if kind in made.data and kind not in _OFTEN:
-        made.lose(kind, "comes a second time")
+        file.seek(chunk.at)
+        if file.read(chunk.size) != made.data[kind]:  # libvips writes the same Exif twice
+            made.lose(kind, "comes a second time")
         return
     if why := _misplacement(made, chunk) or _wrong_size(made, chunk):
         made.lose(kind, why)
@@ -223,7 +227,7 @@ def _makes_sense(kind: bytes, data: bytes) -> bool:
     return {
         b"pHYs": lambda: data[8] < 2 and fit and all(numbers),
         b"gAMA": lambda: fit and numbers[0] > 0,
-        b"cHRM": lambda: fit and all(numbers[1::2]),
+        b"cHRM": lambda: all(numbers[1::2]) and max(numbers) <= _ONE,
         b"sRGB": lambda: data[0] < 4,
         b"cICP": lambda: data[2] == 0 and data[3] < 2,
         b"acTL": lambda: fit and numbers[0] > 0,

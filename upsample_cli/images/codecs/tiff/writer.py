@@ -30,7 +30,7 @@ DEFAULT_LEVEL = 1
 _STRIP_BYTES = 1 << 20
 _CLASSIC_MAX_BYTES = 2**32 - 1
 _PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5, "cielab": 8, "icclab": 9}
-_UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 1, 2, 2
+_UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _NO_UNIT, _INCH = 1, 8, 1, 2, 1, 2
 _HORIZONTAL_DIFFERENCE, _FLOAT_DIFFERENCE, _FLOATING_POINT = 2, 3, 3
 
 # Level to module (both have zlib's interface) and its effort.
@@ -171,10 +171,18 @@ class TiffSink(StripWriter[bytes]):
                 ifd_write.rational(283, order, metadata.dpi[1]),
                 short(296, _INCH),
             ]
+        elif metadata.aspect:
+            fields += [
+                ifd_write.rational(282, order, metadata.aspect[0]),
+                ifd_write.rational(283, order, metadata.aspect[1]),
+                short(296, _NO_UNIT),
+            ]
         described = self._described(metadata.exif) if metadata.exif else []
-        # The Exif block of another TIFF may also contain captions; they have precedence.
-        iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
-        blocks = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
+        blocks = (
+            (700, 1, metadata.xmp),
+            (TIFF_TAG, ifd.UNDEFINED, metadata.iptc),
+            (34675, ifd.UNDEFINED, metadata.icc_profile),
+        )
         for tag, kind, value in blocks:
             if value:
                 fields.append(ifd_write.Field(tag, kind, len(value), value))

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.left_out import counted_names
 from upsample_cli.images.codecs.readable import CONVERT
 from upsample_cli.images.codecs.whole.model import CheckSize, Whole
 from upsample_cli.images.limits import check_coded_bytes
@@ -21,7 +23,13 @@ _SIZE = re.compile(rb"([-+][XY])[ ]+(\d{1,9})[ ]+([-+][XY])[ ]+(\d{1,9})\n")
 _RGBE = b"32-bit_rle_rgbe"
 _MOST_PIXELS_OF_A_BYTE = 64
 _LINEAR = 100000
-_NOT_APPLIED = {b"EXPOSURE": "exposure", b"COLORCORR": "colour correction", b"PIXASPECT": "proportion of its pixels"}
+_ONES = {b"1", b"1.0", b"1.00", b"1.000", b"1.000000", b"1.000000e+00"}
+_NOT_APPLIED = {
+    b"EXPOSURE": "exposure", b"COLORCORR": "colour correction", b"PIXASPECT": "proportion of its pixels",
+    b"GAMMA": "gamma",
+}  # fmt: skip
+_READ = {b"FORMAT", b"PRIMARIES", *_NOT_APPLIED}
+_NAME = re.compile(rb"([A-Z_0-9]{1,20})[ \t]*=")
 
 
 def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
@@ -35,7 +43,8 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
     size = _SIZE.match(rest)
     if not separator or size is None:
         raise ValueError("truncated" if len(text) + len(rest) < _HEAD_BYTES else "its header makes no sense")
-    values = dict(line.split(b"=", 1) for line in text.split(b"\n")[1:] if b"=" in line and line[:1] != b"#")
+    lines = [line for line in text.split(b"\n")[1:] if line.strip()]
+    values = dict(line.split(b"=", 1) for line in lines if b"=" in line and line[:1] != b"#")
     if (stored := values.get(b"FORMAT", _RGBE).strip()) != _RGBE:
         cause = f"holds pixels of the kind {stored.decode('latin-1')[:40]!r}, which is not supported"
         raise ImageError(name, cause, CONVERT, kind="unsupported")
@@ -59,9 +68,18 @@ def read_header(file: BinaryIO, name: str, check_size: CheckSize) -> Whole:
         return rows
 
     colour = ColourSpace(gamma=_LINEAR, chromaticities=_chromaticities(values.get(b"PRIMARIES", b"")))
-    lost = [f"the {what} that its header states is not applied" for key, what in _NOT_APPLIED.items() if key in values]
-    losses = tuple(Loss("metadata", text) for text in lost)
+    stated = [what for key, what in _NOT_APPLIED.items() if key in values and set(values[key].split()) - _ONES]
+    lost = [f"the {what} that its header states is not applied" for what in stated]
+    losses = tuple(Loss("metadata", text) for text in [*lost, *_other_lines(lines)])
     return Whole(height, width, Layout("rgb", depth=32), decode, colour=colour, losses=losses)
+
+
+def _other_lines(lines: list[bytes]) -> Iterator[str]:
+    """The loss of lines that are not read, with their names."""
+    named = dict.fromkeys(match[1] if (match := _NAME.match(line)) else b"remarks" for line in lines)
+    names = [(name.decode(), 1) for name in named if name not in _READ]
+    if names:
+        yield f"lines of its header are left out ({counted_names(names)})"
 
 
 def _chromaticities(text: bytes) -> tuple[int, ...] | None:
