@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,8 @@ from upsample_cli.errors import STOPS, ImageError, UsageError
 from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 from upsample_cli.special_files import refuse_special
 
+LAYER_KEY = "layer"
+"""The metadata key of files that `tconv kernel` writes. Its value is the layer, as PyTorch writes it."""
 METADATA_KEY = "upsample-cli"
 """The only metadata key of files that `tconv fit` writes. Its value is a JSON object, because safetensors does not keep
 the order of keys."""
@@ -49,7 +50,7 @@ class Weights:
     key: str
     weight: NDArray[np.float64]
     bias: NDArray[np.float64] | None
-    state: Mapping[str, Any]
+    state: State
 
     @property
     def path(self) -> Path:
