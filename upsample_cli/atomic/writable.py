@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 from upsample_cli.atomic.files import check_replaceable
+from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.errors import Setting, UsageError
 
@@ -26,3 +29,14 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             raise writing_error(path, error) from error
     except OSError as error:
         raise writing_error(path, error) from error
+
+
+def check_outputs_differ(paths: Iterable[Path | None]) -> None:
+    """Refuse outputs of one command of which one would replace another. None is an output that is not requested.
+
+    Raises:
+        UsageError: if two paths lead to the same file.
+    """
+    for path, other in combinations([path for path in paths if path is not None], 2):
+        if is_same_file(path, other):
+            raise UsageError(f"two outputs would be the same file, {other}", "give each of them its own name")
