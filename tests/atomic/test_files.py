@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_written_is_one_line_with_the_next_step(tmp_pat
 def test_a_device_is_never_replaced():
     for overwrite in (False, True):
         # Not "- for a pipe": most commands have no such output.
-        with pytest.raises(ImageError, match="is not a regular file and is not replaced; give another output$"):
+        with pytest.raises(ImageError, match=r"is not a regular file and is not replaced; give another output$"):
             write("/dev/null", overwrite=overwrite)
     assert Path("/dev/null").is_char_device()
 
