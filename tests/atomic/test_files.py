@@ -192,7 +192,7 @@ def test_a_folder_without_write_permission_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Folder, "create", refuse)
-    with pytest.raises(ImageError, match="its folder may not be written to; check the permissions"):
+    with pytest.raises(ImageError, match="it or its folder may not be written to; check the permissions"):
         write(tmp_path / "a.png")
 
 

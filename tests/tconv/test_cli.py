@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.main import get_command
 
@@ -378,3 +379,25 @@ def test_the_name_of_a_layer_is_ignored(name, tconv_here, tmp_path):
     model = f"net = nn.Sequential({bare}, nn.ReLU())"
     assert json.loads(tconv_here("shape", "9", model, "--json")[1])["output"] == [18]
     assert tconv_here("shape", "9", "m == nn.Conv1d(1, 1, 3)")[0] == 2  # the control
+
+
+def test_typer_does_not_refuse_files_without_the_right_to_read(tconv_here, tmp_path, monkeypatch):
+    """An output need not be readable, and an unreadable input is an error about the file (1), not about usage (2)."""
+    output = tmp_path / "layer.json"
+    output.touch()
+    monkeypatch.setattr(os, "access", lambda *_args, **_named: False)
+    status, _, err = tconv_here("kernel", "-f", "2", "-o", str(output))
+    assert (status, err) == (1, f"tconv: {output}: exists already; add --overwrite to replace it\n")
+    assert tconv_here("kernel", "-f", "2", "-o", str(output), "--overwrite")[0] == 0
+
+    def checked(command):
+        return [one.name for one in command.params if getattr(one.type, "readable", False)]
+
+    commands = get_command(tconv.app)
+    assert [found for name in tconv.COMMANDS for found in checked(commands.get_command(None, name))] == []
+    control = typer.Typer()
+
+    @control.command()
+    def _of_a_path(photo: Path) -> None: ...
+
+    assert checked(get_command(control)) == ["photo"]

@@ -56,14 +56,14 @@ Channels = Annotated[
 Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
 Animation = Annotated[
     Path | None,
-    typer.Option(
-        "--animate", metavar="FILE", help="Draw an animation that places one input sample a frame, as a GIF or an SVG."
+    options.file_option(
+        "--animate", help="Draw an animation that places one input sample a frame, as a GIF or an SVG."
     ),
 ]
 Html = Annotated[
     Path | None,
-    typer.Option(
-        "--html", metavar="FILE", help="Write an interactive page: one file that loads nothing. Channels are not shown."
+    options.file_option(
+        "--html", help="Write an interactive page: one file that loads nothing. Channels are not shown."
     ),
 ]
 

@@ -121,7 +121,8 @@ def readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
+        cause = f"cannot be read: {error.strerror or error}"
+        raise ImageError(path, cause, "check its name and its permissions", kind="unreadable") from error
 
 
 @contextmanager
