@@ -31,6 +31,8 @@ _CAUSES: dict[int | None, tuple[str, Text]] = {
 }
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 """Error numbers of the system for a full disk and a used-up quota."""
+TEMPORARY_FOLDER = "the folder for temporary files"
+OTHER_TEMPORARY_FOLDER = "free some space there, or set TMPDIR to another folder"
 
 
 def system_cause(error: OSError) -> str:
