@@ -24,11 +24,12 @@ K3S2P1 = ("--kernel-size", "3", "--stride", "2", "--padding", "1")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
 
 
-def as_process(*arguments, **environment):
+def as_process(*arguments, stderr=subprocess.PIPE, **environment):
     """Run `tconv` in a new process."""
     return subprocess.run(
         [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         encoding="utf-8",
         check=False,
         timeout=60,
@@ -401,3 +402,14 @@ def test_typer_does_not_refuse_files_without_the_right_to_read(tconv_here, tmp_p
     def _of_a_path(photo: Path) -> None: ...
 
     assert checked(get_command(control)) == ["photo"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_command_whose_warnings_go_to_a_full_disk_goes_on(tmp_path):
+    Image.new("L", (9, 8)).save(tmp_path / "odd.png")
+    arguments = ["compare", str(tmp_path / "odd.png"), "--rounds", "0", "--kernels", "bilinear", "--json"]
+    expected = as_process(*arguments)
+    assert (expected.returncode, expected.stderr.startswith("warning: ")) == (0, True)
+    with Path("/dev/full").open("w") as full:
+        found = as_process(*arguments, stderr=full)
+    assert (found.returncode, found.stdout) == (0, expected.stdout)
