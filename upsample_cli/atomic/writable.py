@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from itertools import combinations
 from pathlib import Path
 
 from upsample_cli.atomic.files import check_replaceable
-from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.atomic.writing_errors import writing_error
 from upsample_cli.errors import Setting, UsageError
 
@@ -37,6 +36,10 @@ def check_outputs_differ(paths: Iterable[Path | None]) -> None:
     Raises:
         UsageError: if two paths lead to the same file.
     """
-    for path, other in combinations([path for path in paths if path is not None], 2):
-        if is_same_file(path, other):
-            raise UsageError(f"two outputs would be the same file, {other}", "give each of them its own name")
+    seen: set[str] = set()
+    for path in paths:
+        if path is None:
+            continue
+        if (real := os.path.realpath(path)) in seen:
+            raise UsageError(f"two outputs would be the same file, {path}", "give each of them its own name")
+        seen.add(real)
