@@ -364,6 +364,8 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes"),
         (("--kernel-size", "3", "--axes", "4"), "there is no ConvTranspose4d"),
         (("Conv2d(1, 1, 3)",), "is not a transposed convolution"),
+        (("ConvTranspose2d(1, 1, 3, padding='same')",), "height: padding 'same' is not a whole number; use 0 or more"),
+        (("ConvTranspose2d(1, 1, k)",), "kernel_size is not a whole number; write it in digits"),
         (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
         (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
         (("ConvTranspose2d(1, 1, 3)", "--axes", "1"), "--axes 1 for ConvTranspose2d"),
