@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -26,6 +27,7 @@ class _Received:
     count = 0
     deferrals = 0
     is_due = False
+    is_lost = False
 
 
 def stop_status() -> int | None:
@@ -67,24 +69,39 @@ def stop_by_signals() -> Iterator[None]:
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        _Received.count += 1
-        if _Received.count == 1:
+        is_again, _Received.is_lost = _Received.is_lost, False
+        _Received.count += not is_again
+        if _Received.count == 1 or is_again:
             _Received.number = number
             if _Received.deferrals:
                 _Received.is_due = True
             else:
                 raise KeyboardInterrupt
 
+    def send_again(ignored: sys.UnraisableHookArgs) -> None:
+        """Python ignores an interrupt in a callback or a finalizer. Another thread sends its signal after that."""
+        number = _Received.number
+        if not issubclass(ignored.exc_type, KeyboardInterrupt) or number is None:
+            hook(ignored)
+            return
+        _Received.is_lost = True
+        threading.Timer(POLL_S, signal.raise_signal, [number]).start()
+
     before = {}
-    _Received.number, _Received.count, _Received.is_due = None, 0, False
+    hook = sys.unraisablehook
+    _Received.number, _Received.count, _Received.is_due, _Received.is_lost = None, 0, False, False
     if threading.current_thread() is threading.main_thread():
         usual = (signal.SIG_DFL, signal.default_int_handler)
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}
     for number in before:
         signal.signal(number, handle)
+    if before:
+        sys.unraisablehook = send_again
     try:
         yield
     finally:
+        if sys.unraisablehook is send_again:
+            sys.unraisablehook = hook
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
