@@ -23,6 +23,8 @@ SIGNALS = [
 _IMPORT_SYSTEM = "<frozen importlib"
 """Start of the file names of Python's import system."""
 
+_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
+
 
 class _Received:
     """The first signal, and the number of signals. No lock: a handler may run while the same thread holds it.
@@ -71,9 +73,11 @@ def stop_by_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first signal that would end the process; count the next ones.
 
     During an import it is raised soon after: Python could discard it there, keep a lock for ever, or leave an
-    incomplete module to other threads. The next signals do not interrupt the cleanup, which can check `is_hurried`.
-    Ignored signals stay ignored: SIGHUP under nohup, SIGINT in the background of a shell. Outside the main thread, and
-    for signals that have another handler, nothing changes.
+    incomplete module to other threads. It is raised again if Python discards it in a callback or a finalizer.
+
+    The next signals do not interrupt the cleanup, which can check `is_hurried`. Ignored signals stay ignored: SIGHUP
+    under nohup, SIGINT in the background of a shell. Outside the main thread, and for signals that have another
+    handler, nothing changes.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -82,7 +86,13 @@ def stop_by_signals() -> Iterator[None]:
             _Received.number = number
             _interrupt(number, frame)
 
-    before = {}
+    def raise_again(ignored: sys.UnraisableHookArgs) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt) and _Received.count and _HAS_TIMER:
+            _interrupt_soon()
+        else:
+            hook(ignored)
+
+    before, hook = {}, sys.unraisablehook
     _Received.number, _Received.count, _Received.is_due = None, 0, False
     _Received.imports = _import_frames(sys._getframe())
     if threading.current_thread() is threading.main_thread():
@@ -90,13 +100,17 @@ def stop_by_signals() -> Iterator[None]:
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}
     for number in before:
         signal.signal(number, handle)
+    if before:
+        sys.unraisablehook = raise_again
     try:
         yield
     finally:
+        if sys.unraisablehook is raise_again:
+            sys.unraisablehook = hook
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
-        if _Received.count and hasattr(signal, "setitimer"):
+        if _Received.count and _HAS_TIMER:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -108,11 +122,15 @@ def _interrupt(_number: int, frame: FrameType | None) -> None:
     """
     if _Received.deferrals:
         _Received.is_due = True
-    elif _import_frames(frame) > _Received.imports and hasattr(signal, "setitimer"):  # not on Windows
-        signal.signal(signal.SIGALRM, _interrupt)
-        signal.setitimer(signal.ITIMER_REAL, POLL_S)
+    elif _import_frames(frame) > _Received.imports and _HAS_TIMER:
+        _interrupt_soon()
     else:
         raise KeyboardInterrupt
+
+
+def _interrupt_soon() -> None:
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, POLL_S)
 
 
 def _import_frames(frame: FrameType | None) -> int:

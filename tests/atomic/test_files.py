@@ -179,7 +179,8 @@ def test_an_output_that_cannot_be_written_is_one_line_with_the_next_step(tmp_pat
 
 def test_a_device_is_never_replaced():
     for overwrite in (False, True):
-        with pytest.raises(ImageError, match="is not a regular file and is not replaced"):
+        # Not "- for a pipe": most commands have no such output.
+        with pytest.raises(ImageError, match=r"is not a regular file and is not replaced; give another output$"):
             write("/dev/null", overwrite=overwrite)
     assert Path("/dev/null").is_char_device()
 
@@ -191,7 +192,7 @@ def test_a_folder_without_write_permission_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Folder, "create", refuse)
-    with pytest.raises(ImageError, match="its folder may not be written to; check the permissions"):
+    with pytest.raises(ImageError, match="it or its folder may not be written to; check the permissions"):
         write(tmp_path / "a.png")
 
 

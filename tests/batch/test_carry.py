@@ -55,7 +55,8 @@ FAILURES = [
     ),
     (
         writing_error("o/a.png", OSError(errno.EACCES, "")),
-        "o/a.png: cannot be written: its folder may not be written to; check the permissions, or give another output",
+        "o/a.png: cannot be written: it or its folder may not be written to; "
+        "check the permissions, or give another output",
         True,
     ),
     (

@@ -329,3 +329,35 @@ for is_deferred in (True, False):
 """
     ended = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert ended.stdout == "['inside']\n[]\n"
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_arrives_in_a_callback_of_python_stops_the_run(number):
+    """Python ignores an interrupt there. In one of importlib's callbacks it also keeps a lock, and later imports wait.
+
+    The control is the same signal with Python's own hook, which prints the interrupt.
+    """
+    code = f"""
+import os, signal, sys, time, weakref
+from upsample_cli.signals import stop_by_signals, stop_status
+class Referred: pass
+def interrupted(_reference):
+    os.kill(os.getpid(), signal.{number})
+    for _ in range(1000):
+        pass
+for is_control in (False, True):
+    try:
+        with stop_by_signals():
+            if is_control:
+                sys.unraisablehook = sys.__unraisablehook__
+            one = Referred()
+            reference = weakref.ref(one, interrupted)
+            del one
+            time.sleep(1)
+            print("not stopped")
+    except KeyboardInterrupt:
+        print("stopped", stop_status() == 128 + signal.{number})
+"""
+    ended = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert ended.stdout == "stopped True\nnot stopped\n"
+    assert ended.stderr.count("Exception ignored") == 1

@@ -68,3 +68,60 @@ def test_a_full_disk_fails_some_images_and_a_read_only_disk_fails_all():
         "cannot be written: its disk is mounted read-only"
     }
     assert names("disk") == []  # the disk is visible only inside the namespace
+
+
+SMALL_TEMPORARY_FOLDER = """
+mkdir disk && mount -t tmpfs -o size=20k tmpfs disk
+export TMPDIR="$PWD/disk"
+run() { name=$1; shift; "$@" >$name.out 2>$name.err; echo $? >$name.status; }
+run gallery "$@" in -o out --gallery page.html
+run plan "$@" in -o out --dry-run
+run pipe "$@" in/0.png -o - --format webp
+run report "$@" in -o out --report disk/report.jsonl
+cp disk/report.jsonl full.jsonl
+dd if=/dev/zero of=disk/filled bs=1k >/dev/null 2>&1
+truncate -s 8192 disk/report.jsonl && dd if=/dev/zero of=disk/filled bs=1k >/dev/null 2>&1
+run continued "$@" in/0.png in/1.png -o out --report disk/report.jsonl
+"""
+
+
+@pytest.fixture
+def on_a_small_disk():
+    """Runs whose temporary files and report are on a disk of 20 kB: (status, message) of each."""
+    if not can_mount():
+        pytest.skip("a process may not create mounts here")
+    for index in range(120):
+        save(f"in/{index}.png", (90, 90) if index < 3 else (1, 1), seed=index)
+    script = [*IN_A_NAMESPACE, "sh", "-c", SMALL_TEMPORARY_FOLDER, "sh", *COMMAND]
+    subprocess.run(script, check=True, env=ENVIRONMENT)
+    names = ("gallery", "plan", "pipe", "report", "continued")
+    return {name: (int(Path(f"{name}.status").read_text()), Path(f"{name}.err").read_text()) for name in names}
+
+
+FULL = "the disk is full; free some space there, or set TMPDIR to another folder\n"
+
+
+def test_a_full_folder_for_temporary_files_is_named_and_no_page_is_written_without_its_images(on_a_small_disk):
+    status, err = on_a_small_disk["gallery"]
+    cause = f"error: page.html: cannot be collected in the folder for temporary files: {FULL}"
+    assert (status, cause in err, Path("page.html").exists()) == (1, True, False)
+    assert len(names("out")) == 120
+    cause = f"upsample: out/.upsample.sqlite: the record cannot be copied to the folder for temporary files: {FULL}"
+    assert on_a_small_disk["plan"] == (1, cause)
+    status, err = on_a_small_disk["pipe"]
+    assert (status, Path("pipe.out").read_bytes()) == (1, b"")
+    assert err.startswith("error: -: cannot be kept in the folder for temporary files (No space left on device); free")
+    assert upsample("in", "-o", "out", "--gallery", "page.html").status == 0  # control: on another disk
+    assert upsample("in", "-o", "out", "--dry-run").status == 0
+
+
+def test_a_report_on_a_full_disk_holds_whole_lines_and_cannot_be_continued_there(on_a_small_disk):
+    cause = "disk/report.jsonl: cannot be written: the disk is full; give --report another name\n"
+    status, err = on_a_small_disk["report"]
+    assert (status, f"error: {cause}" in err) == (1, True)
+    content = Path("full.jsonl").read_bytes()
+    written = [json.loads(line) for line in content.split(b"\n")[:-1]]
+    assert 10 < len(written) < 120
+    assert content.endswith(b"}\n")
+    assert len(content) < 20 * 1024  # control: the last write was cut off, because no line ends at the end of the disk
+    assert on_a_small_disk["continued"] == (2, f"upsample: {cause}")

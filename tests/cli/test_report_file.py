@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
@@ -119,6 +120,20 @@ def test_report_gallery_and_record_never_share_a_file_with_each_other_or_an_imag
     ended = upsample("in", "-o", "out", "--overwrite", *arguments)
     assert (ended.status, ended.err.startswith(f"upsample: {message}")) == (2, True), ended.err
     assert tree(".") == before
+
+
+@pytest.mark.parametrize("option", ["--gallery", "--report"])
+def test_neither_a_report_nor_a_gallery_replaces_the_file_of_the_kernel(option):
+    save("a.png")
+    np.save("kernel.npy", np.ones((1, 1, 2, 2), np.float32))
+    Path("link").symlink_to("kernel.npy")
+    before = tree(".")
+    for name in ("kernel.npy", "link"):
+        ended = upsample("a.png", "--kernel", "kernel.npy", "--overwrite", option, name)
+        assert (ended.status, tree(".")) == (2, before)
+        message = f"upsample: kernel.npy holds the --kernel, so it cannot be the {option}; give it another name\n"
+        assert ended.err == message
+    assert upsample("a.png", "--kernel", "kernel.npy", option, "new").status == 0  # control: another name
 
 
 def test_a_dry_run_writes_no_report():

@@ -214,14 +214,14 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line():
     if ended.status == 77:
         pytest.skip("runs as root, which cannot drop its privileges here")
     assert recorded.err == (
-        "upsample: locked/.upsample.sqlite: the record cannot be made or opened: its folder may not be written to; "
-        "check its folder, or give another --output or --state\n"
+        "upsample: locked/.upsample.sqlite: the record cannot be made or opened: "
+        "it or its folder may not be written to; check its folder, or give another --output or --state\n"
     )
     assert (recorded.status, ended.status, names("locked")) == (1, 1, [])
     assert sorted(ended.errors) == [
         "in/a.png: may not be read; check its permissions",
         "in/sub: cannot be opened: Permission denied; check its permissions",
-        "locked/b_x2.png: cannot be written: its folder may not be written to; "
+        "locked/b_x2.png: cannot be written: it or its folder may not be written to; "
         "check the permissions, or give another --output",
     ]
 

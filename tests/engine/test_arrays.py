@@ -467,6 +467,15 @@ def test_an_image_whose_parts_would_be_ignored_is_refused():
     assert_same_pixels(upsample(masked.filled(0)), upsample(np.where(SMALL > 99, 0, SMALL).astype(SMALL.dtype)))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch calls nested tensors a prototype
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_refused(layout):
+    parts = [torch.rand(3, 4), torch.rand(5, 4)]
+    with pytest.raises(UsageError, match="a nested tensor cannot be enlarged; give its parts"):
+        upsample(torch.nested.nested_tensor(parts, layout=layout))
+    assert [tuple(upsample(part).shape) for part in parts] == [(6, 8), (10, 8)]  # control
+
+
 def test_a_lazily_negated_tensor_is_negated():
     values = torch.rand(3, 4)
     assert torch.equal(upsample(torch._neg_view(values)), upsample(-values))

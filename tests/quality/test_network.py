@@ -1,6 +1,8 @@
 """The network in training: its file against an oracle in whole numbers, and training that can be resumed."""
 
+import contextlib
 import os
+import signal
 import zipfile
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from upsample_cli.quality.degrade import Degradation, degraded
 from upsample_cli.quality.network.file import whole_tensors, write_network
 from upsample_cli.quality.network.fit import Plan, enlarged, split_photos, training_of
 from upsample_cli.quality.network.model import Network, Shape, grid_for, shape_for
-from upsample_cli.quality.network.saved import Saved, finish
+from upsample_cli.quality.network.saved import Saved, finish, unfinished_path
 from upsample_cli.quality.network.train import Schedule
 from upsample_cli.quality.photos import read_photos
+from upsample_cli.signals import stop_by_signals
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +178,62 @@ def test_an_interrupted_training_is_saved(folder, tmp_path):
     _, again = prepared(folder, plan)
     saved.restore(again)
     assert again.step == 4
+
+
+def test_a_training_stopped_within_a_batch_gives_the_same_network(folder, tmp_path, monkeypatch):
+    """A signal is sent between the two changes of a batch: of the weights, and of their average."""
+    plan = plan_of()
+    split, whole = prepared(folder, plan)
+    finish(whole, Saved(tmp_path / "whole", split, plan), lambda _count: None)
+
+    def network_after_stop(path):
+        _, first = prepared(folder, plan)
+        optimize = first._optimizer.step
+
+        def stop_in_the_third(*args):
+            optimize(*args)
+            if first.step == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        first._optimizer.step = stop_in_the_third
+        saved = Saved(path, split, plan)
+        with stop_by_signals(), pytest.raises(KeyboardInterrupt):
+            finish(first, saved, lambda _count: None)
+        _, second = prepared(folder, plan)
+        saved.restore(second)
+        finish(second, saved, lambda _count: None)
+        return whole_tensors(second.averaged())
+
+    expected = whole_tensors(whole.averaged())
+    found = network_after_stop(tmp_path / "stopped")
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+    monkeypatch.setattr("upsample_cli.quality.network.saved.interrupt_deferred", contextlib.nullcontext)
+    control = network_after_stop(tmp_path / "control")
+    assert any(not np.array_equal(expected[name], control[name]) for name in expected)
+
+
+def test_a_training_that_cannot_be_saved_fails_before_its_first_batch(folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    (tmp_path / "planted").symlink_to(tmp_path / "elsewhere")  # a link to a missing file looks like no file
+    long = unfinished_path(tmp_path / f"{'n' * 240}.safetensors")  # the output itself is short enough
+    for path, cause in ((long, "longer than the file system allows"), (tmp_path / "planted", "is a symbolic link")):
+        with pytest.raises(ImageError, match=cause):
+            finish(training, Saved(path, split, plan), lambda _count: None)
+    assert training.step == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_finished_training_is_not_lost_if_its_network_cannot_be_written(folder, tmp_path):
+    plan = plan_of()
+    split, training = prepared(folder, plan)
+    saved = Saved(tmp_path / "state", split, plan)
+    finish(training, saved, lambda _count: None)
+    _, again = prepared(folder, plan)
+    saved.restore(again)
+    assert again.step == plan.schedule.total
+    expected, found = (whole_tensors(one.averaged()) for one in (training, again))
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
 def test_another_training_is_not_continued(folder, tmp_path):

@@ -1,5 +1,7 @@
 """Any layer over any samples, compared with torch in one piece and with Python's fractions; tiles do not matter."""
 
+import sys
+import warnings
 from fractions import Fraction
 from math import floor
 
@@ -170,3 +172,30 @@ def test_control_summing_channels_in_another_order_changes_the_last_bit():
     forward, backward = (apply(weighted(axes, weight[::step].copy()), samples[::step].copy()) for step in (1, -1))
     assert not np.array_equal(forward, backward)
     assert np.allclose(forward, backward, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_sums_do_not_overflow_if_the_result_is_finite(axes):
+    """Some data mark "no data" by the smallest number. Fractions are the oracle."""
+    most = sys.float_info.max
+    line = np.array([most, most, -most, 5e-324, 1.0, np.inf, 2.0])
+    filled = linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)] * axes)
+    samples = np.broadcast_to(line, (1, *(2,) * (axes - 1), len(line)))
+    padded = [line[0], *line, line[-1]]
+    near, far = Fraction(3, 4), Fraction(1, 4)
+    expected = [
+        float(near * Fraction(own) + far * Fraction(other)) if np.isfinite([own, other]).all() else np.inf
+        for index, own in enumerate(padded[1:-1], start=1)
+        for other in (padded[index - 1], padded[index + 1])
+    ]
+    for tile in (None, 1, 3):
+        found = apply(filled, samples, border="replicate", tile=tile)
+        np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-15, atol=0)
+    assert 3 * most == np.inf  # control: a plain sum overflows
+
+
+def test_a_result_beyond_the_samples_type_is_infinite_without_a_warning():
+    filled = weighted([LayerAxis(1, transposed=True)], np.full((1, 1, 1), 10.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert apply(filled, np.array([[3e38, 1]], np.float32)).tolist() == [[np.inf, 10]]

@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.commands import call, imported_by
 from torch import nn
@@ -186,6 +187,39 @@ def test_weights_are_read_from_and_written_to_every_kind_of_file(tmp_path):
             assert again.state[read.key].dtype == read.state[read.key].dtype
 
 
+def as_plain(value):
+    """A value with lists in place of tensors, to compare it."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: as_plain(inner) for key, inner in value.items()}
+    return [as_plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_everything_else_in_a_file_of_weights_is_kept(tmp_path):
+    weight = torch.from_numpy(random_weight(6, (2, 1, 4, 4))).float()
+    layer = nn.Sequential(nn.ConvTranspose2d(2, 1, 4, 2, 1))
+    layer[0].weight.data = weight
+    whole = {"epoch": 3, "model": layer.state_dict(), "names": ["a"], "list": [torch.ones(2)], 7: torch.zeros(1)}
+    axes = (LayerAxis(4, 2, 1, transposed=True),) * 2
+
+    def cured_copy(path, key):
+        read = read_weights(f"{path}:{key}")
+        write_weights(read, cured(read.weight, axes, "icnr"), path.with_name(f"cured{path.suffix}"))
+        return path.with_name(f"cured{path.suffix}")
+
+    torch.save(whole, tmp_path / "given.pt")
+    again = torch.load(cured_copy(tmp_path / "given.pt", "model.0.weight"), weights_only=True)
+    assert again["model"]._metadata == layer.state_dict()._metadata
+    assert not torch.equal(again["model"]["0.weight"], weight)  # control: only this one is new
+    again["model"]["0.weight"] = weight
+    assert as_plain(again) == as_plain(whole)
+
+    save_file({"up.weight": weight}, tmp_path / "given.safetensors", metadata={"licence": "CC BY", "format": "pt"})
+    with safe_open(cured_copy(tmp_path / "given.safetensors", "up.weight"), "pt") as written:
+        assert written.metadata() == {"licence": "CC BY", "format": "pt"}
+
+
 class Hostile:
     def __reduce__(self):
         return (print, ("code was run",))
@@ -330,6 +364,8 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes"),
         (("--kernel-size", "3", "--axes", "4"), "there is no ConvTranspose4d"),
         (("Conv2d(1, 1, 3)",), "is not a transposed convolution"),
+        (("ConvTranspose2d(1, 1, 3, padding='same')",), "height: padding 'same' is not a whole number; use 0 or more"),
+        (("ConvTranspose2d(1, 1, k)",), "kernel_size is not a whole number; write it in digits"),
         (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
         (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
         (("ConvTranspose2d(1, 1, 3)", "--axes", "1"), "--axes 1 for ConvTranspose2d"),

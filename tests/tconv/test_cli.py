@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.main import get_command
 
@@ -23,11 +24,12 @@ K3S2P1 = ("--kernel-size", "3", "--stride", "2", "--padding", "1")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
 
 
-def as_process(*arguments, **environment):
+def as_process(*arguments, stderr=subprocess.PIPE, **environment):
     """Run `tconv` in a new process."""
     return subprocess.run(
         [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         encoding="utf-8",
         check=False,
         timeout=60,
@@ -378,3 +380,36 @@ def test_the_name_of_a_layer_is_ignored(name, tconv_here, tmp_path):
     model = f"net = nn.Sequential({bare}, nn.ReLU())"
     assert json.loads(tconv_here("shape", "9", model, "--json")[1])["output"] == [18]
     assert tconv_here("shape", "9", "m == nn.Conv1d(1, 1, 3)")[0] == 2  # the control
+
+
+def test_typer_does_not_refuse_files_without_the_right_to_read(tconv_here, tmp_path, monkeypatch):
+    """An output need not be readable, and an unreadable input is an error about the file (1), not about usage (2)."""
+    output = tmp_path / "layer.json"
+    output.touch()
+    monkeypatch.setattr(os, "access", lambda *_args, **_named: False)
+    status, _, err = tconv_here("kernel", "-f", "2", "-o", str(output))
+    assert (status, err) == (1, f"tconv: {output}: exists already; add --overwrite to replace it\n")
+    assert tconv_here("kernel", "-f", "2", "-o", str(output), "--overwrite")[0] == 0
+
+    def checked(command):
+        return [one.name for one in command.params if getattr(one.type, "readable", False)]
+
+    commands = get_command(tconv.app)
+    assert [found for name in tconv.COMMANDS for found in checked(commands.get_command(None, name))] == []
+    control = typer.Typer()
+
+    @control.command()
+    def _of_a_path(photo: Path) -> None: ...
+
+    assert checked(get_command(control)) == ["photo"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_command_whose_warnings_go_to_a_full_disk_goes_on(tmp_path):
+    Image.new("L", (9, 8)).save(tmp_path / "odd.png")
+    arguments = ["compare", str(tmp_path / "odd.png"), "--rounds", "0", "--kernels", "bilinear", "--json"]
+    expected = as_process(*arguments)
+    assert (expected.returncode, expected.stderr.startswith("warning: ")) == (0, True)
+    with Path("/dev/full").open("w") as full:
+        found = as_process(*arguments, stderr=full)
+    assert (found.returncode, found.stdout) == (0, expected.stdout)

@@ -279,6 +279,13 @@ def test_the_image_is_drawn_and_an_existing_one_is_not_overwritten(tconv_here, t
     assert path.read_bytes() != before
 
 
+def test_a_page_does_not_replace_the_picture_of_the_same_call(tconv_here, tmp_path):
+    path = tmp_path / "steps.png"
+    status, out, err = tconv_here("--picture", path, "--html", path, "--overwrite")
+    assert (status, out, path.exists()) == (2, "", False)
+    assert err == f"tconv: two outputs would be the same file, {path}; give each of them its own name\n"
+
+
 def test_help_imports_nothing_heavy():
     assert imported_by(("explain", "-h")) == []
     assert "torch" in imported_by(("explain", "--json"))  # the control

@@ -112,3 +112,8 @@ def test_a_weight_outside_the_file_is_not_read(tmp_path):
     model.graph.initializer[0].data_location = tensor.EXTERNAL
     (tmp_path / "n.onnx").write_bytes(model.SerializeToString())
     assert read(tmp_path / "n.onnx")() is None
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_the_next_step(tmp_path):
+    with pytest.raises(UpsampleError, match="cannot be read: Is a directory; check its name and its permissions"):
+        graph_report(tmp_path, None)

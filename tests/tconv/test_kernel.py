@@ -55,6 +55,18 @@ def test_all_files_are_checked_before_the_first_is_written(tconv_here, tmp_path)
     assert err.endswith("exists already; add --overwrite to replace it\n")
 
 
+def test_outputs_that_are_the_same_file_are_refused_before_the_first_is_written(tconv_here, tmp_path):
+    first, second = tmp_path / "a.npy", tmp_path / "b.npy"
+    second.symlink_to(first)
+    for other in (first, f"{tmp_path}/../{tmp_path.name}/a.npy", second):
+        status, out, err = tconv_here("kernel", "-f", "2", "--overwrite", "-o", first, "-o", other)
+        assert (status, out) == (2, "")
+        assert err == f"tconv: two outputs would be the same file, {other}; give each of them its own name\n"
+        assert not first.exists()
+    second.unlink()
+    assert tconv_here("kernel", "-f", "2", "-o", first, "-o", second)[0] == 0  # control
+
+
 def test_caffe_exports_are_depthwise_unless_dense_is_given(tconv_here, tmp_path):
     status, out, _ = tconv_here("kernel", "-f", "2", "--channels", "3", "-o", tmp_path / "a.prototxt")
     assert status == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.commands import call
 from torch import nn
@@ -157,6 +158,17 @@ def test_a_file_of_weights_is_converted_and_converted_back(suffix, text, tconv_h
     status, _, err = tconv_here(shuffled, *arguments)
     assert (status, err.count("\n")) == (1, 1)
     assert "exists already" in err
+
+
+def test_metadata_are_kept_except_those_of_the_layer_that_is_replaced(tconv_here, tmp_path):
+    given, output = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    layer = "ConvTranspose2d(1, 1, 4, 2, 1, bias=False)"
+    own = {"layer": layer, "upsample-cli": '{"factor": 2}'}  # as `tconv kernel` and `tconv fit` write them
+    save_file({"weight": torch.rand(1, 1, 4, 4)}, given, metadata={"author": "me", "format": "pt", **own})
+    assert tconv_here(layer, "--to", "pixelshuffle", "--weights", given, "-o", output)[0] == 0
+    with safe_open(output, "pt") as written:
+        assert written.metadata() == {"author": "me", "format": "pt"}
+        assert written.get_tensor("weight").shape == (4, 1, 2, 2)
 
 
 def test_one_array_is_converted(tconv_here, tmp_path):

@@ -125,6 +125,8 @@ def test_a_translation_is_read_back_with_the_same_values(framework):
         ("mxnet", MXNET.format(", bogus=3"), "bogus"),
         ("mxnet", MXNET.format(", activation='swosh'"), "activation 'swosh'"),
         ("mxnet", MXNET.format(", layout='NHCW'"), "layout 'NHCW'"),
+        ("mxnet", MXNET.format(", padding=None"), "padding"),
+        ("paddle", PADDLE.format(", padding=None"), "padding"),
     ],
 )
 def test_unknown_settings_are_refused_by_name(framework, text, name):

@@ -175,8 +175,7 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
         cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
         raise (WritingError if overwrite else OutputExistsError)(path, cause, next_step)
     if not stat.S_ISREG(status.st_mode):
-        other = joined(OTHER_OUTPUT, ", or - for a pipe")
-        raise ImageError(path, "is not a regular file and is not replaced", other, kind="exists")
+        raise ImageError(path, "is not a regular file and is not replaced", OTHER_OUTPUT, kind="exists")
     if not overwrite:
         raise OutputExistsError(path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from upsample_cli.atomic.files import check_replaceable
@@ -26,3 +28,18 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             raise writing_error(path, error) from error
     except OSError as error:
         raise writing_error(path, error) from error
+
+
+def check_outputs_differ(paths: Iterable[Path | None]) -> None:
+    """Refuse outputs of one command of which one would replace another. None is an output that is not requested.
+
+    Raises:
+        UsageError: if two paths lead to the same file.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        if path is None:
+            continue
+        if (real := os.path.realpath(path)) in seen:
+            raise UsageError(f"two outputs would be the same file, {path}", "give each of them its own name")
+        seen.add(real)

@@ -15,7 +15,7 @@ from upsample_cli.errors import (
 )
 
 OTHER_OUTPUT: Text = ("give another ", Setting("output"))
-_NO_PERMISSION = ("its folder may not be written to", joined("check the permissions, or ", OTHER_OUTPUT))
+_NO_PERMISSION = ("it or its folder may not be written to", joined("check the permissions, or ", OTHER_OUTPUT))
 _CAUSES: dict[int | None, tuple[str, Text]] = {
     errno.ENOSPC: ("the disk is full", FREE_SPACE),
     errno.EDQUOT: ("your disk quota is used up", FREE_SPACE),
@@ -31,13 +31,15 @@ _CAUSES: dict[int | None, tuple[str, Text]] = {
 }
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 """Error numbers of the system for a full disk and a used-up quota."""
+TEMPORARY_FOLDER = "the folder for temporary files"
+OTHER_TEMPORARY_FOLDER = "free some space there, or set TMPDIR to another folder"
 
 
 def system_cause(error: OSError) -> str:
     """Why the system refuses to write a file.
 
     >>> system_cause(PermissionError(errno.EACCES, "Permission denied"))
-    'its folder may not be written to'
+    'it or its folder may not be written to'
     """
     return _CAUSES[error.errno][0] if error.errno in _CAUSES else error.strerror or str(error)
 

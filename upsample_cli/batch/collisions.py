@@ -109,11 +109,12 @@ class _Mounted:
         return self._by_identity.get((status.st_dev, status.st_ino)) if status.st_nlink < 2 and status.st_ino else None
 
 
-def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
-    """Refuse a run whose record, report or gallery is one of its images, or the same file as another of the three.
+def check_own_files(own: Mapping[str, Path], weights: Mapping[str, Path], images: Iterable[Path]) -> None:
+    """Refuse a run whose record, report or gallery is one of its images, its kernel, or another of the three.
 
     Args:
         own: these three files, by the name of their setting.
+        weights: files of the kernel and of the network, likewise.
         images: inputs and outputs.
 
     Raises:
@@ -127,6 +128,10 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
         if other != setting:
             both = (other, " and ", setting, f" would both be written to {path}")
             raise UsageError(both, "give each a name of its own")
+    for name, path in weights.items() if settings else ():
+        if (used := settings.get(_file_of(path, real_path))) is not None:
+            holds = (f"{path} holds the ", Setting(name), ", so it cannot be the ", used)
+            raise UsageError(holds, "give it another name")
     for image in images if settings else ():
         if (used := settings.get(_file_of(image, real_path))) is not None:
             raise UsageError((f"{image} is an image of this run, so it cannot be the ", used), "give it another name")

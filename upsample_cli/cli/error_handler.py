@@ -26,6 +26,12 @@ _INTERRUPTED_STATUS = 130
 _MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.library", "upsample_cli.batch.executors"}
 """If one of these modules is imported, torch or its library is loaded, or another thread may be loading it."""
 
+_OF_THE_SYSTEM: dict[type[BaseException], tuple[str, str]] = {
+    MemoryError: ("there is not enough memory", "free some, or ask for less"),
+    ImportError: ("a library cannot be imported", "free some memory, or install it again"),
+}
+"""Cause and next step for errors that need no fault of this package."""
+
 _MESSAGE_ENDS = 2500
 """Characters to show at each end of a long message. The longest path, 4,096 characters, is shown in full."""
 
@@ -130,8 +136,9 @@ def _unexpected(name: str, error: BaseException) -> int:
     if isinstance(error, OSError) and error.filename is None and _is_output_lost():
         return _give_up_output(name, error, 1)
     text = " ".join(str(error).split())
-    cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
-    return _report(name, error, f"{cause}; add --debug to see the traceback", 1)
+    unknown = (f"unexpected {type(error).__name__}", "add --debug to see the traceback")
+    cause, next_step = next((known for kind, known in _OF_THE_SYSTEM.items() if isinstance(error, kind)), unknown)
+    return _report(name, error, f"{cause}{f': {text}' if text else ''}; {next_step}", 1)
 
 
 def _shortened(message: str) -> str:

@@ -26,6 +26,7 @@ from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.report.summary import counted_formats
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
+from upsample_cli.enlarge.planning import weight_files
 from upsample_cli.errors import UsageError
 from upsample_cli.images.streams import image_pipe
 
@@ -41,7 +42,8 @@ def run_upsample(request: Request) -> int:
         other_formats, exclusion = Counter[str](), Exclusion(request.exclude)
         entries, resume = _planned(request, messages, other_formats, exclusion, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
-        check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
+        images = _images(entries) if request.report or request.gallery else ()
+        check_own_files(request.own_files(resume), weight_files(request.options), images)
         if not request.dry_run:
             make_bases(job.place for job in jobs if job.place is not None)
         report = Report(

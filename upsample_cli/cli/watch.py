@@ -29,6 +29,7 @@ from upsample_cli.cli.report.reporters import open_reporters
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
 from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.planning import weight_files
 from upsample_cli.errors import UsageError
 
 
@@ -163,7 +164,7 @@ def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> 
     folders = [Path(folder) for folder in request.inputs]
     roots = [Found(str(folder), str(folder)) for folder in folders]
     resume = open_record(request, roots, target, stack)
-    check_own_files(request.own_files(resume), ())
+    check_own_files(request.own_files(resume), weight_files(request.options), ())
     if resume is not None and target.folder is not None:
         make_bases(Place(target.folder, target.folder, folder) for folder in folders)
         resume.begin()

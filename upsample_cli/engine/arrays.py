@@ -125,6 +125,8 @@ def _enlarged_array(image: NDArray[Any], settings: Settings, has_alpha: bool) ->
 def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
     import torch
 
+    if image.is_nested:  # it may have no shape
+        raise UsageError("a nested tensor cannot be enlarged", "give its parts, one after the other")
     _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
     if image.layout != torch.strided:
         raise UsageError(f"a tensor of layout {image.layout} cannot be enlarged", "give image.to_dense()")

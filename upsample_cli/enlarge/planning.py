@@ -145,14 +145,19 @@ def check_output(job: Job, options: Options, free: Callable[[str], int | None] =
 
 
 def _check_kernel_stays(job: Job, options: Options) -> None:
-    if options.model is not None and is_same_file(job.output, Path(options.model)):
-        raise UsageError((f"{job.output} holds the ", Setting("model")), ("give another ", Setting("output")))
-    if options.kernel in KERNEL_NAMES:
-        return
-    from upsample_cli.kernels.weights.files import split_place  # imports numpy
+    for name, path in weight_files(options).items():
+        if is_same_file(job.output, path):
+            raise UsageError((f"{job.output} holds the ", Setting(name)), ("give another ", Setting("output")))
 
-    if is_same_file(job.output, split_place(options.kernel)[0]):
-        raise UsageError((f"{job.output} holds the ", Setting("kernel")), ("give another ", Setting("output")))
+
+def weight_files(options: Options) -> dict[str, Path]:
+    """The files of the kernel and of the network, by the name of their setting."""
+    files = {} if options.model is None else {"model": Path(options.model)}
+    if options.kernel not in KERNEL_NAMES:
+        from upsample_cli.kernels.weights.files import split_place  # imports numpy
+
+        files["kernel"] = split_place(options.kernel)[0]
+    return files
 
 
 def _check_replaceable(job: Job, options: Options) -> None:

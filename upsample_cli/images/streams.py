@@ -12,7 +12,7 @@ from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from upsample_cli.atomic.writing_errors import writing_error
+from upsample_cli.atomic.writing_errors import NO_SPACE, OTHER_TEMPORARY_FOLDER, TEMPORARY_FOLDER, writing_error
 from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
@@ -103,8 +103,8 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
 
 
 def _no_space(reason: str | None) -> ImageError:
-    cause = f"cannot be kept in the folder for temporary files ({reason})"
-    return ImageError(NAME, cause, "free some space there, or set TMPDIR to another folder", kind="no-space")
+    cause = f"cannot be kept in {TEMPORARY_FOLDER} ({reason})"
+    return ImageError(NAME, cause, OTHER_TEMPORARY_FOLDER, kind="no-space")
 
 
 def leads_to(stream: object, path: Path) -> bool:
@@ -160,8 +160,13 @@ def piped_file(pipe: BinaryIO, fmt: Format) -> Iterator[BinaryIO]:
             yield pipe
             return
         with TemporaryFile() as file:
-            yield cast("BinaryIO", file)
-            file.seek(0)
+            try:
+                yield cast("BinaryIO", file)
+                file.seek(0)
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                raise _no_space(error.strerror) from error
             copyfileobj(file, pipe, _PIECE_BYTES)
     except BrokenPipeError:
         raise

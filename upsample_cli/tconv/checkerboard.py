@@ -115,7 +115,7 @@ def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
         UsageError: if a setting is too large.
     """
     settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
-    if max(settings) > _LARGEST_SETTING:
+    if max(number for number in settings if isinstance(number, int)) > _LARGEST_SETTING:
         raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is too large", "use a smaller one")
     layer.check_settings()
     return layer.each_axis

@@ -83,7 +83,9 @@ def weight(layer: Interpolation) -> NDArray[np.float32]:
 def _safetensors(layer: Interpolation) -> bytes:
     from safetensors.numpy import save
 
-    content: bytes = save({"weight": weight(layer)}, metadata={"format": "pt", "layer": str(layer.layer)})
+    from upsample_cli.kernels.weights.files import LAYER_KEY  # imports numpy
+
+    content: bytes = save({"weight": weight(layer)}, metadata={"format": "pt", LAYER_KEY: str(layer.layer)})
     return content
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels.weights.files import Weights
+from upsample_cli.kernels.weights.files import LAYER_KEY, METADATA_KEY, Weights
 
-_State = dict[str, Any]
-"""All arrays or tensors of a file by key."""
+_Changed = Mapping[str, Any]
+"""The new arrays or tensors by key."""
 _MOST_BYTES = 2**32
 """The most bytes of a file to copy: all of it is in memory."""
 
@@ -29,7 +29,8 @@ def write_weights(
 ) -> NDArray[np.float64]:
     """Write a copy of the file of `weights` with another weight, in the same dtype.
 
-    Whole numbers become float32 if their dtype cannot hold the new ones.
+    Whole numbers become float32 if their dtype cannot hold the new ones. Everything else in the file is kept, except
+    what this package wrote about a weight of another shape.
 
     Args:
         bias: the new bias, if `weights` has one; None keeps the bias of the file.
@@ -49,12 +50,12 @@ def write_weights(
             f"{weights.path}: a file of more than {_MOST_BYTES >> 30} GiB is not written again",
             "save the layer's weight in a file of its own",
         )
-    changed = {weights.key: weight} | ({} if bias is None else {weights.bias_key: bias})
-    state = {**weights.state, **{key: _like(weights.state[key], array) for key, array in changed.items()}}
-    content = _WRITERS[suffix](weights, state)
+    new = {weights.key: weight} | ({} if bias is None else {weights.bias_key: bias})
+    changed = {key: _like(weights.state[key], array) for key, array in new.items()}
+    content = _WRITERS[suffix](weights, changed)
     with new_file(path, overwrite=overwrite, sources=[weights.source]) as file:
         file.write(content)
-    return _float64(state[weights.key])
+    return _float64(changed[weights.key])
 
 
 def _like(old: Any, new: NDArray[np.float64]) -> Any:
@@ -80,27 +81,33 @@ def _float64(made: Any) -> NDArray[np.float64]:
     return whole
 
 
-def _npy_bytes(weights: Weights, state: _State) -> bytes:
-    return in_memory(lambda file: np.save(file, state[weights.key]))
+def _npy_bytes(weights: Weights, changed: _Changed) -> bytes:
+    return in_memory(lambda file: np.save(file, changed[weights.key]))
 
 
-def _pt_bytes(weights: Weights, state: _State) -> bytes:
+def _pt_bytes(weights: Weights, changed: _Changed) -> bytes:
     import torch
 
-    return in_memory(lambda file: torch.save(state if weights.key else state[""], file))
+    assert weights.state.content is not None
+    whole = weights.state.content.replaced(changed)
+    return in_memory(lambda file: torch.save(whole, file))
 
 
-def _safetensors_bytes(weights: Weights, state: _State) -> bytes:
+def _safetensors_bytes(weights: Weights, changed: _Changed) -> bytes:
     from safetensors import numpy
 
+    state = {**weights.state, **changed}
+    stale = set() if changed[weights.key].shape == weights.weight.shape else {LAYER_KEY, METADATA_KEY}
+    kept = {key: text for key, text in weights.state.metadata.items() if key not in stale}
+    metadata = {"format": "pt"} | kept
     if not isinstance(state[weights.key], np.ndarray):
         from safetensors import torch
 
-        return bytes(torch.save(state, metadata={"format": "pt"}))
-    return bytes(numpy.save(state, metadata={"format": "pt"}))
+        return bytes(torch.save(state, metadata=metadata))
+    return bytes(numpy.save(state, metadata=metadata))
 
 
-_WRITERS: dict[str, Callable[[Weights, _State], bytes]] = {
+_WRITERS: dict[str, Callable[[Weights, _Changed], bytes]] = {
     ".safetensors": _safetensors_bytes,
     ".pt": _pt_bytes,
     ".pth": _pt_bytes,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from upsample_cli.atomic.writing_errors import system_cause
+from upsample_cli.atomic.writing_errors import NO_SPACE, OTHER_TEMPORARY_FOLDER, TEMPORARY_FOLDER, system_cause
 from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
 from upsample_cli.batch.record.locks import AT_WORK, NO_LOCKS, no_journal_is_hot
 from upsample_cli.batch.record.schema import APPLICATION_ID, TABLES, VERSION, bring_up_to_date, own_tables
@@ -163,11 +163,17 @@ def copied(path: Path) -> Database | None:
 
 
 def _copy(path: str, copy: str) -> None:
-    with os.fdopen(os.open(path, _TO_READ), "rb") as file, Path(copy).open("wb") as target:
-        left = MAX_BYTES
-        while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
-            target.write(piece)
-            left -= len(piece)
+    try:
+        with os.fdopen(os.open(path, _TO_READ), "rb") as file, Path(copy).open("wb") as target:
+            left = MAX_BYTES
+            while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+                target.write(piece)
+                left -= len(piece)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        cause = f"{path}: the record cannot be copied to {TEMPORARY_FOLDER}: {system_cause(error)}"
+        raise RecordError(cause, OTHER_TEMPORARY_FOLDER) from error
 
 
 def _check_content(path: Path, db: Database, size_bytes: int) -> bool:

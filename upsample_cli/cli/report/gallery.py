@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, open_no_link, opened
+from upsample_cli.atomic.writing_errors import OTHER_TEMPORARY_FOLDER, TEMPORARY_FOLDER, system_cause
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link, unwritable
 from upsample_cli.cli.report.summary import Summary
@@ -48,6 +49,8 @@ class Gallery:
         self._shown = 0
         self._sources: list[OpenedFile] = []
         self._failures: list[str] = []
+        self._lost: OSError | None = None
+        """Why an article is incomplete."""
         check_folder("--gallery", path)
         check_link("--gallery", path)  # for its message, which names the option
         self._may_replace = options.overwrite or _is_page(path)
@@ -81,6 +84,9 @@ class Gallery:
             lines.append(f"{left_out:,} more images are not shown: a page holds {MAX_GALLERY_IMAGES}.")
         if (silent := summary.counts["failed"] - len(self._failures)) > 0:
             lines.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
+        if self._lost is not None:
+            cause = f"{self._path}: cannot be collected in {TEMPORARY_FOLDER}: {system_cause(self._lost)}"
+            return UsageError(cause, OTHER_TEMPORARY_FOLDER)
         try:
             with new_file(self._path, overwrite=self._may_replace, sources=self._sources, follow=False) as page:
                 page.write(gallery_page.head(self._options, lines, self._failures).encode())
@@ -94,8 +100,10 @@ class Gallery:
     def _make(self, result: Result) -> None:
         shown, excuse = self._preview(result)
         article = gallery_page.article(result, shown, excuse).encode()
-        with suppress(OSError):  # a full disk is reported when the page is written
+        try:
             self._articles.write(article)
+        except OSError as error:
+            self._lost = error
 
     def _preview(self, result: Result) -> tuple[Preview | None, str]:
         from upsample_cli.images.codecs.input_file import regular_file

@@ -51,8 +51,10 @@ class ReportFile:
             if not is_system_file:
                 _check_status("--report", path, os.fstat(self._file))
             self._check_and_end_line()
-        except BaseException:
+        except BaseException as error:
             os.close(self._file)
+            if isinstance(error, OSError):
+                raise unwritable("--report", path, error) from error
             raise
 
     def _check_and_end_line(self) -> None:
@@ -81,11 +83,20 @@ class ReportFile:
         if self.error is not None:
             return
         line = json.dumps(file_record(result)).encode() + b"\n"
+        written = 0
         try:
-            while line:
-                line = line[os.write(self._file, line) :]
+            while written < len(line):
+                written += os.write(self._file, line[written:])
         except OSError as error:
             self.error = unwritable("--report", self._path, error)
+            with suppress(OSError):  # a pipe or a device
+                self._remove_end(line[:written])
+
+    def _remove_end(self, part: bytes) -> None:
+        """Remove the part of a line that was written before an error, unless another run has written after it."""
+        start = os.lseek(self._file, -len(part), os.SEEK_END)
+        if os.read(self._file, len(part)) == part:
+            os.ftruncate(self._file, start)
 
 
 def make_folder(path: Path, outputs: Iterable[Path]) -> None:

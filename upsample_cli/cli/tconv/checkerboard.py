@@ -124,10 +124,11 @@ def _check_axes(layer: TransposedConvolution, axes: int | None) -> None:
 
 def _read(weights: str, written: Sequence[Path], *, overwrite: bool) -> Weights:
     from upsample_cli.atomic.same_file import check_inputs_stay
-    from upsample_cli.atomic.writable import check_writable
+    from upsample_cli.atomic.writable import check_outputs_differ, check_writable
     from upsample_cli.kernels.weights.files import read_weights
 
     read = read_weights(weights)
+    check_outputs_differ(written)
     for path in written:
         check_inputs_stay(path, [read.path])
         check_writable(path, overwrite=overwrite)

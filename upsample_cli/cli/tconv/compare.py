@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _FACTOR, _DEGRADATION = 2, "bicubic"
 _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
 
-Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The image; with --reference the small one.")]
+Photo = Annotated[
+    Path, typer.Argument(metavar="PHOTO", readable=False, help="The image; with --reference the small one.")
+]
 Factor = Annotated[
     int | None,
     options.factor_option(
@@ -37,7 +39,7 @@ Degrade = Annotated[
         "bicubic.",
     ),
 ]
-Reference = Annotated[Path | None, typer.Option(metavar="FILE", help="The large image from which PHOTO was made.")]
+Reference = Annotated[Path | None, options.file_option(help="The large image from which PHOTO was made.")]
 Kernels = Annotated[
     str | None,
     typer.Option(

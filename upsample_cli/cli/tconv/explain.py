@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.atomic.writable import check_writable
+from upsample_cli.atomic.writable import check_outputs_differ, check_writable
 from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.explain_text import print_forward, print_steps
@@ -56,14 +56,14 @@ Channels = Annotated[
 Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
 Animation = Annotated[
     Path | None,
-    typer.Option(
-        "--animate", metavar="FILE", help="Draw an animation that places one input sample a frame, as a GIF or an SVG."
+    options.file_option(
+        "--animate", help="Draw an animation that places one input sample a frame, as a GIF or an SVG."
     ),
 ]
 Html = Annotated[
     Path | None,
-    typer.Option(
-        "--html", metavar="FILE", help="Write an interactive page: one file that loads nothing. Channels are not shown."
+    options.file_option(
+        "--html", help="Write an interactive page: one file that loads nothing. Channels are not shown."
     ),
 ]
 
@@ -128,6 +128,7 @@ def explain_command(
 
 def _check_drawings(picture: Path | None, animate: Path | None, html: Path | None, *, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before any work is done."""
+    check_outputs_differ((picture, animate, html))
     check_picture(picture, overwrite=overwrite)
     if animate is not None:
         from upsample_cli.tconv.explain.animation import check_animation

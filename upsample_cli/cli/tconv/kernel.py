@@ -100,8 +100,10 @@ def kernel_command(
         kernel_size=None if kernel_size is None else whole_numbers("kernel_size", kernel_size),
     )
     if paths:
+        from upsample_cli.atomic.writable import check_outputs_differ
         from upsample_cli.tconv.export import check_exportable, export
 
+        check_outputs_differ(paths)
         for path in paths:
             check_exportable(layer, path, overwrite=overwrite)
         for path in paths:

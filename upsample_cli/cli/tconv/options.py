@@ -23,8 +23,11 @@ stride_option = partial(setting_option, "-s", "--stride")
 padding_option = partial(setting_option, "-p", "--padding")
 dilation_option = partial(setting_option, "-d", "--dilation")
 factor_option = partial(typer.Option, "-f", "--factor")
-output_option = partial(typer.Option, "-o", "--output", metavar="FILE")
-picture_option = partial(typer.Option, "--picture", metavar="FILE")
+file_option = partial(
+    typer.Option, metavar="FILE", readable=False
+)  # typer would refuse a file without the right to read
+output_option = partial(file_option, "-o", "--output")
+picture_option = partial(file_option, "--picture")
 weights_option = partial(typer.Option, metavar="FILE[:KEY]")
 
 AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upsample_cli.cli.report.output import Output
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.spelling import sentence
 from upsample_cli.errors import Failure, Loss, Text
@@ -93,8 +94,8 @@ def print_written(*paths: Path | None, verb: str = "written") -> None:
 
 
 def warn(fact: Failure | Loss | Text) -> None:
-    """Print a warning."""
-    print(f"warning: {one_line(sentence(fact))}", file=sys.stderr)
+    """Print a warning. The command goes on if standard error is on a full disk."""
+    Output(sys.stderr).print(f"warning: {one_line(sentence(fact))}")
 
 
 @contextmanager

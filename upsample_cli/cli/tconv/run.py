@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from upsample_cli.tconv.run.request import Outcome
 
 Input = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="An image, a .wav, a .npy of 1 to 3 axes, or a TIFF stack.")
+    Path,
+    typer.Argument(metavar="INPUT", readable=False, help="An image, a .wav, a .npy of 1 to 3 axes, or a TIFF stack."),
 ]
 Output = Annotated[Path, options.output_option(help="File to write the result to.")]
 Factor = Annotated[

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,8 @@ from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, S
 from upsample_cli.special_files import refuse_special
 from upsample_cli.text import short_cause, shortened
 
+LAYER_KEY = "layer"
+"""The metadata key of files that `tconv kernel` writes. Its value is the layer, as PyTorch writes it."""
 METADATA_KEY = "upsample-cli"
 """The only metadata key of files that `tconv fit` writes. Its value is a JSON object, because safetensors does not keep
 the order of keys."""
@@ -50,7 +51,7 @@ class Weights:
     key: str
     weight: NDArray[np.float64]
     bias: NDArray[np.float64] | None
-    state: Mapping[str, Any]
+    state: State
 
     @property
     def path(self) -> Path:
@@ -121,7 +122,8 @@ def readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
+        cause = f"cannot be read: {error.strerror or error}"
+        raise ImageError(path, cause, "check its name and its permissions", kind="unreadable") from error
 
 
 @contextmanager

@@ -25,16 +25,50 @@ _NUMPY_KINDS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F
 """The types of safetensors that numpy also has; it lacks bfloat16 and floats of 8 bits."""
 
 
+class Content:
+    """What a .pt file holds: tensors in nested dictionaries, and anything else.
+
+    Args:
+        value: the tensor or the dictionary that was saved.
+        kind: the class of tensors.
+    """
+
+    def __init__(self, value: Any, kind: type) -> None:
+        self._whole = [value]
+        self._places = _places(self._whole, kind)
+
+    def tensors(self) -> dict[str, Any]:
+        """The tensors by name: their keys, joined by dots."""
+        return {name: container[key] for name, (container, key) in self._places.items()}
+
+    def replaced(self, tensors: Mapping[str, Any]) -> Any:
+        """Put other tensors in the places of some; return the whole value, which is changed."""
+        for name, tensor in tensors.items():
+            container, key = self._places[name]
+            container[key] = tensor
+        return self._whole[0]
+
+
 class State(Mapping[str, Any]):
     """The arrays or tensors of a file by key. Their shapes are known before any of them is read.
 
     Args:
         shapes: shapes by key.
         load: reads the array or tensor of a key.
+        metadata: the metadata of a safetensors file.
+        content: what a .pt file holds.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any]) -> None:
-        self.shapes, self._load = shapes, load
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        load: Callable[[str], Any],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        content: Content | None = None,
+    ) -> None:
+        self.shapes, self.metadata, self.content = shapes, metadata or {}, content
+        self._load = load
 
     def __getitem__(self, key: str) -> Any:
         return self._load(key)
@@ -58,29 +92,31 @@ def _read_pt(path: Path) -> State:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about how the file was written
-        tensors = _tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=can_map), torch.Tensor)
-    return State({name: _shape(tensor) for name, tensor in tensors.items()}, tensors.__getitem__)
+        content = Content(torch.load(path, map_location="cpu", weights_only=True, mmap=can_map), torch.Tensor)
+    tensors = content.tensors()
+    return State({name: _shape(tensor) for name, tensor in tensors.items()}, tensors.__getitem__, content=content)
 
 
-def _tensors(value: Any, kind: type) -> dict[str, Any]:
-    """All tensors in nested dictionaries, with keys joined by dots; `{"state_dict": {...}}` is common.
+def _places(whole: list[Any], kind: type) -> dict[str, tuple[Any, Any]]:
+    """Where the tensors in nested dictionaries are: (container, key there), by keys joined with dots.
 
-    A dictionary that occurs more than once, or contains itself, is visited once.
+    `{"state_dict": {...}}` is common. A dictionary that occurs more than once, or contains itself, is visited once.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     seen, characters = set(), 0
-    left = [("", value)]
+    left: list[tuple[str, Any, Any]] = [("", whole, 0)]
     while left:
-        name, value = left.pop()
+        name, container, key = left.pop()
+        value = container[key]
         characters += len(name)
         if characters > _MOST_NAME_CHARACTERS:
             raise ValueError(f"the names in it have more than {_MOST_NAME_CHARACTERS} characters")
         if isinstance(value, kind):
-            found[name] = value
+            found[name] = (container, key)
         elif isinstance(value, Mapping) and id(value) not in seen:
             seen.add(id(value))
-            inside = [(key, inner) for key, inner in value.items() if isinstance(inner, kind | Mapping)]
-            named = [(f"{name}.{_key_text(key)}" if name else _key_text(key), inner) for key, inner in inside]
+            inside = [one for one, inner in value.items() if isinstance(inner, kind | Mapping)]
+            named = [(f"{name}.{_key_text(one)}" if name else _key_text(one), value, one) for one in inside]
             left += reversed(named)
     return found
 
@@ -102,7 +138,8 @@ def _read_safetensors(path: Path) -> State:
     slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is not a mapping
     if not {part.get_dtype() for part in slices.values()} <= _NUMPY_KINDS:
         file = opened_safetensors(path, "pt")
-    return State({key: tuple(part.get_shape()) for key, part in slices.items()}, file.get_tensor)
+    shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
+    return State(shapes, file.get_tensor, metadata=file.metadata())
 
 
 def opened_safetensors(path: Path, framework: str) -> Any:

@@ -17,6 +17,7 @@ from upsample_cli.kernels.weights.torch_archives import check_torch_file
 from upsample_cli.quality.network.file import whole_tensors
 from upsample_cli.quality.network.fit import Plan, Split
 from upsample_cli.quality.network.train import Training
+from upsample_cli.signals import interrupt_deferred
 from upsample_cli.special_files import refuse_special
 
 _SAVE_EVERY_S = 60.0
@@ -82,7 +83,7 @@ class Saved:
         """Write the file."""
         file = io.BytesIO()
         torch.save({"mark": self._mark, "state": training.state()}, file)
-        with new_file(self._path, overwrite=True) as written:
+        with new_file(self._path, overwrite=True, follow=False) as written:  # its name is not the user's
             written.write(file.getvalue())
 
     def remove(self) -> None:
@@ -91,17 +92,21 @@ class Saved:
 
 
 def finish(training: Training, saved: Saved, trained: Callable[[float], None]) -> None:
-    """Train to the end. The state is saved every minute, and when the training is stopped.
+    """Train to the end. The state is saved every minute, when the training is stopped, and at its end.
+
+    It is also saved at the start, so that a file that cannot be written fails before any training.
 
     Args:
         training: the training; it may have been continued.
         saved: its file.
         trained: called with the number of batches just done.
     """
+    saved.save(training)
     last = time.monotonic()
     try:
         while training.step < training.schedule.total:
-            training.advance()
+            with interrupt_deferred():  # a state between two batches is the same as without an interrupt
+                training.advance()
             trained(1)
             if time.monotonic() - last > _SAVE_EVERY_S:
                 saved.save(training)
@@ -109,3 +114,4 @@ def finish(training: Training, saved: Saved, trained: Callable[[float], None]) -
     except KeyboardInterrupt:
         saved.save(training)
         raise
+    saved.save(training)  # what follows may fail

@@ -41,7 +41,8 @@ def read_onnx(path: str | Path) -> Graph:
     except FileNotFoundError as error:
         raise ImageError(place, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
-        raise ImageError(place, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
+        cause = f"cannot be read: {error.strerror or error}"
+        raise ImageError(place, cause, "check its name and its permissions", kind="unreadable") from error
     except (DamagedError, struct.error) as error:
         cause = f"is damaged, or not an ONNX file: {error}"
         raise ImageError(place, cause, "export the model again", kind="damaged") from error

@@ -33,6 +33,8 @@ _TILE_NUMBERS = 2**20
 """Numbers in torch's buffer for the taps of a tile, about 8 MB. Larger buffers were not faster."""
 _MOST_TILE_NUMBERS = 2**29
 """The most numbers in this buffer (4 GiB). A kernel that needs more for its smallest tile is refused."""
+_DOWN = 2.0**-64
+"""A power of two. Floating-point samples multiplied by it are so small that their sums do not overflow."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
 
 
@@ -71,12 +73,18 @@ def apply(
     if tile is None:
         _refuse_large_buffer(filled, shape[1:])
     side = tile or _quick_side(filled)
-    with torch.inference_mode():
+    with torch.inference_mode(), np.errstate(over="ignore", invalid="ignore"):
         cuts = [spans(size, side * axis.stride) for size, axis in zip(shape[1:], filled.axes, strict=True)]
         for box in product(*cuts):
             sums = _tile_sums(layer, filled, samples, box, border, apart)
             where = (slice(None), *(slice(span.start, span.stop) for span in box))
-            out[where] = _finished(sums, filled, limits) if limits is not None else sums / filled.denominator
+            if limits is not None:
+                out[where] = _finished(sums, filled, limits)
+                continue
+            out[where] = sums / filled.denominator
+            if not np.isfinite(sums).all():  # of finite samples, a sum may overflow where the result does not
+                small = _tile_sums(layer, filled, samples, box, border, apart, scale=_DOWN)
+                out[where] = np.where(np.isfinite(sums), out[where], small / filled.denominator / _DOWN)
     return out
 
 
@@ -137,13 +145,15 @@ def _tile_sums(
     box: Sequence[Span],
     border: Border,
     apart: bool,
+    *,
+    scale: float = 1,
 ) -> NDArray[np.float64]:
-    """Sums for one box of the output, in numerators: (channels, *sizes of the box)."""
+    """Sums for one box of the output, in numerators and times `scale`: (channels, *sizes of the box)."""
     part = samples
     ends = [input_span(axis, span.start, span.stop) for axis, span in zip(filled.axes, box, strict=True)]
     for number, (first, last) in enumerate(ends, start=1):
         part = _taken(part, number, first, last, border)
-    batch = torch.from_numpy(part.astype(np.float64))
+    batch = torch.from_numpy(part.astype(np.float64) * scale)
     computed = (layer(batch[:, None])[:, 0] if filled.is_shared else layer(batch[None])[0]).numpy()
     if apart:
         computed = _added(computed, filled)
@@ -157,7 +167,7 @@ def _tile_sums(
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
     sums[tuple(target)] = computed[tuple(source)]
     if filled.bias is not None:
-        sums += filled.bias.reshape(-1, *(1,) * len(filled.axes))
+        sums += scale * filled.bias.reshape(-1, *(1,) * len(filled.axes))
     return sums
 
 

@@ -110,9 +110,9 @@ def from_mxnet(text: str, _sizes: Sizes = None) -> Restored:
 
 def _settings(axes: int, given: Arguments, stride: str) -> dict[str, Any]:
     padding = given.get("padding", 0)
-    both = padding if not isinstance(padding, list | tuple) or len(padding) != 2 * axes else None
     # Two numbers for each axis are its start and its end.
-    begin, end = (both, both) if both is not None else (padding[::2], padding[1::2])
+    is_of_ends = isinstance(padding, list | tuple) and len(padding) == 2 * axes
+    begin, end = (padding[::2], padding[1::2]) if is_of_ends else (padding, padding)
     return {
         "kernel_size": given.get("kernel_size"),
         "stride": given.get(stride, 1),
