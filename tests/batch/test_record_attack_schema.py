@@ -107,9 +107,13 @@ def test_a_slow_statement_is_stopped_with_one_line():
 def test_ctrl_c_interrupts_sqlite():
     with closing(locked(RECORD)) as db:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+
+        def interrupted():
+            timer.start()
             db.rows(f"{ENDLESS} count(*) FROM n")
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         timer.join()
         assert db.rows("SELECT 1")[0][0] == 1  # the connection still works
 
