@@ -104,6 +104,15 @@ def test_a_slow_statement_is_stopped_with_one_line():
         db.rows(f"{ENDLESS} count(*) FROM n")
 
 
+@pytest.fixture
+def heeded_ctrl_c():
+    """Ctrl-C is ignored by tests that run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_interrupts_sqlite():
     with closing(locked(RECORD)) as db:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
