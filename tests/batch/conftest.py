@@ -1,5 +1,8 @@
-"""Shared by the tests of attacks on the record."""
+"""Shared by the tests of the record."""
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,3 +20,23 @@ def attacked_record(tmp_path, monkeypatch):
     Path("victim").mkdir()
     Path("victim/thesis.txt").write_text("the only copy", encoding="ascii")
     Path(f"victim/.v.png.{TOKEN}.part").write_text("mine", encoding="ascii")
+
+
+@pytest.fixture
+def interrupt():
+    """Calls a function and interrupts it like Ctrl-C, which tests in the background of a shell would ignore."""
+
+    def call(function, after_s):
+        timer = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
+
+        def interrupted():
+            timer.start()
+            function()
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        timer.join()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield call
+    signal.signal(signal.SIGINT, before)

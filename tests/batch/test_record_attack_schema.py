@@ -2,10 +2,8 @@
 
 import itertools
 import os
-import signal
 import sqlite3
 import struct
-import threading
 import time
 from contextlib import closing
 
@@ -104,26 +102,9 @@ def test_a_slow_statement_is_stopped_with_one_line():
         db.rows(f"{ENDLESS} count(*) FROM n")
 
 
-@pytest.fixture
-def heeded_ctrl_c():
-    """Ctrl-C is ignored by tests that run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeded_ctrl_c")
-def test_ctrl_c_interrupts_sqlite():
+def test_ctrl_c_interrupts_sqlite(interrupt):
     with closing(locked(RECORD)) as db:
-        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-
-        def interrupted():
-            timer.start()
-            db.rows(f"{ENDLESS} count(*) FROM n")
-
-        with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        timer.join()
+        interrupt(lambda: db.rows(f"{ENDLESS} count(*) FROM n"), after_s=0.1)
         assert db.rows("SELECT 1")[0][0] == 1  # the connection still works
 
 

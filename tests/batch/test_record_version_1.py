@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -89,16 +86,12 @@ def test_any_error_line_is_kept(old, line):
     assert error
 
 
-def test_ctrl_c_during_the_upgrade_leaves_the_record_unchanged(old, monkeypatch):
+def test_ctrl_c_during_the_upgrade_leaves_the_record_unchanged(old, monkeypatch, interrupt):
     old("in/b.png: is wrong")
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     with monkeypatch.context() as patched:
         patched.setattr(schema, "_FROM_1", (*schema._FROM_1, endless))
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            locked(RECORD)
-        timer.join()
+        interrupt(lambda: locked(RECORD), after_s=0.2)
     with closing(sqlite3.connect(RECORD)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM pictures").fetchone() == (2,)
