@@ -96,3 +96,19 @@ def test_the_entry_points_import_little_before_they_handle_signals():
     ours = {name for name in ended.stdout.split() if name.startswith("upsample_cli")}
     assert ours == {"upsample_cli", "upsample_cli.cli", "upsample_cli.cli.start", "upsample_cli.version"}
     assert not {"typing", "re", "logging", "threading"} & {*ended.stdout.split()}
+
+
+@pytest.mark.parametrize(("step", "status"), [("_close_output", 130), ("_status", 130), ("", 0)])
+def test_an_interrupt_at_an_end_of_a_run_shows_no_traceback(step, status):
+    """There is no handler of exceptions around these steps. The control is a run without a signal."""
+    code = f"""
+import os, signal
+from upsample_cli.cli import error_handler
+def interrupted(*_arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+if {step!r}:
+    setattr(error_handler, {step!r}, interrupted)
+error_handler.run(lambda **_options: 0, "upsample")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", "")

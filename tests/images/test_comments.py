@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.images.open import read_header
@@ -72,6 +73,16 @@ def test_a_pnm_without_comments_gets_none():
     Path("a.ppm").write_bytes(b"P6\n2 1\n255\n###\n##")
     upsample_file("a.ppm", "b.ppm")
     assert Path("b.ppm").read_bytes().startswith(b"P6\n4 2\n255\n")
+
+
+def test_a_pnm_with_the_longest_comment_is_read_again():
+    """The limit on a comment leaves out its marks: a line without a letter takes three bytes instead of one."""
+    text = PngInfo()
+    text.add_text("Comment", "\n" * 32767 + "x")
+    Image.new("RGB", (1, 1)).save("a.png", pnginfo=text)
+    assert upsample_file("a.png", "b.ppm").warnings == ()
+    assert Path("b.ppm").stat().st_size > 3 * 32767
+    assert text_of(Path("b.ppm").read_bytes()) == (("Comment", "x"),)
 
 
 def test_a_large_comment_of_a_gif_is_read_in_linear_time():

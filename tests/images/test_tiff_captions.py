@@ -1,6 +1,7 @@
 """Captions of a TIFF go where other programs look for them: the bytes are found in the outputs, without our readers."""
 
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from support.oracles import hostile_pixels
 from support.tiffs import ASCII, BYTE, LONG, UNDEFINED, built, page
 
 from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.images.open import read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -81,3 +83,16 @@ def test_damaged_xmp_is_one_warning():
     result = upsample_file(saved(t700=(BYTE, b"<x"), t65000=(ASCII, b"a\0")), "b.png")
     assert sorted(result.warnings) == ["1 other tag is left out", "the XMP is damaged and is left out"]
     assert upsample_file(saved(t700=(BYTE, b"<x")), "c.png").warnings == ("the XMP is damaged and is left out",)
+
+
+def test_many_small_resources_and_large_captions_are_read_in_little_time():
+    """All pages of a file may share these bytes, so they are read once for each page."""
+    captions = (CAPTION * 800_000)[:-2]
+    swapped = b"".join(captions[at : at + 4][::-1] for at in range(0, len(captions), 4))
+    with Path(saved(t33723=(UNDEFINED, swapped))).open("rb") as file:
+        started = time.process_time()
+        assert read_header(file)[1].iptc == captions
+    with Path(saved(t34377=(UNDEFINED, PRINTING * 1_000_000))).open("rb") as file:
+        losses = read_header(file)[0].losses
+        assert time.process_time() - started < 2
+    assert [loss.text for loss in losses] == ["1 other tag is left out"]

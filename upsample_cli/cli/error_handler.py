@@ -53,10 +53,11 @@ def run(app: typer.Typer, name: str) -> None:
         # Characters outside the terminal's encoding are escaped; otherwise they would end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with distrust_current_folder(), only_printable(), stop_by_signals():
+    status = _INTERRUPTED_STATUS
+    with suppress(KeyboardInterrupt), distrust_current_folder(), only_printable(), stop_by_signals():
         status = _close_output(_status(app, name), name)
-        if status == _INTERRUPTED_STATUS:
-            status = stop_status() or status
+    if status == _INTERRUPTED_STATUS:
+        status = stop_status() or status
     if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
         # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
         # orderly shutdown takes about a fifth of the time of its import; a normal exit waits until libtorch is loaded.

@@ -106,12 +106,12 @@ def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int, int]]:
             return
         else:
             continue
-        pieces = list[bytes]()
+        held = bytearray()  # a list of sub-blocks of one byte would take much more memory
         while size := (take(1) or b"\0")[0]:
             data = take(size)
-            if not pieces or label == _REMARK:
-                pieces.append(data)
-        yield label, first or b"".join(pieces), start, buffered.taken_bytes
+            if not held or label == _REMARK:
+                held += data
+        yield label, first or bytes(held), start, buffered.taken_bytes
 
 
 class _Buffered:
