@@ -76,13 +76,19 @@ def test_a_pnm_without_comments_gets_none():
 
 
 def test_a_pnm_with_the_longest_comment_is_read_again():
-    """The limit on a comment leaves out its marks: a line without a letter takes three bytes instead of one."""
+    """The limit does not count the marks of comments: an empty line takes three bytes instead of one."""
     text = PngInfo()
     text.add_text("Comment", "\n" * 32767 + "x")
     Image.new("RGB", (1, 1)).save("a.png", pnginfo=text)
     assert upsample_file("a.png", "b.ppm").warnings == ()
     assert Path("b.ppm").stat().st_size > 3 * 32767
     assert text_of(Path("b.ppm").read_bytes()) == (("Comment", "x"),)
+
+
+def test_repeated_and_empty_lines_of_a_pnm_are_kept():
+    lines = ["by Ada", "", "draft", "by Ada"]
+    data = "".join(f"# {line}\n" for line in ["", *lines, ""]).encode()
+    assert text_of(b"P5\n" + data + b"1 1\n255\n\0") == (("Comment", "\n".join(lines)),)
 
 
 def test_a_large_comment_of_a_gif_is_read_in_linear_time():

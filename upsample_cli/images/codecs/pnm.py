@@ -69,7 +69,8 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
     others = Loss("frames", "the images behind the first one in it are left out")
     losses = (others,) if re.match(rb"P[1-7]\s", more) else ()
     info = ImageInfo("pnm", header.height, header.width, header.layout, losses, lossless=True)
-    metadata = Metadata(text=as_text(line.strip() for line in _COMMENT.findall(head[: header.pixels_at])))
+    comment = b"\n".join(line.strip() for line in _COMMENT.findall(head[: header.pixels_at]))
+    metadata = Metadata(text=as_text([comment.strip()]))
     return RegionSource(info, metadata, orientation=1, read_box=readable_box(read_box, name, _FORMAT))
 
 
