@@ -137,7 +137,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16), frozenset({"comment"}),
-            lossless=True, streams=True, max_comment_bytes=32768,
+            lossless=True, streams=True, max_comment_bytes=20000,
         ),
     )
 }  # fmt: skip

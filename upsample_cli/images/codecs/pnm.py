@@ -23,7 +23,7 @@ from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 _FORMAT = FORMATS["pnm"]
-_HEAD_BYTES = 1 << 17  # at most three bytes for each one of `max_comment_bytes`: "# " begins each line
+_HEAD_BYTES = 1 << 16  # more than three bytes for each one of `max_comment_bytes`: "# " begins each line
 _MOST_LEVELS = 65535
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
 _COMMENT = re.compile(rb"#([^\n]*)\n")
