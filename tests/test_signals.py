@@ -100,7 +100,7 @@ def test_the_entry_points_import_little_before_they_handle_signals():
 
 @pytest.mark.parametrize(("step", "status"), [("_close_output", 130), ("_status", 130), ("", 0)])
 def test_an_interrupt_at_an_end_of_a_run_shows_no_traceback(step, status):
-    """There is no handler of exceptions around these steps. The control is a run without a signal."""
+    """Nothing catches exceptions around these steps. The control is a run without a signal."""
     code = f"""
 import os, signal
 from upsample_cli.cli import error_handler
